@@ -1,0 +1,26 @@
+/** Hard bounds on what crosses a process boundary. Each is named in the error that enforces it. */
+export const limits = {
+  /** Bytes of `spec.json`; the document itself never travels in a spec. */
+  specBytes: 256 * 1024,
+  /** Bytes of an inline document or a prompt, as UTF-8. */
+  inlineBytes: 64 * 1024,
+  /** Bytes of `head.json`. */
+  headBytes: 64 * 1024,
+  /** Bytes of a tokenizer cursor inside a checkpoint: pending bytes and pre-tokenizer state. */
+  cursorBytes: 16 * 1024,
+  /** Bytes of a checkpoint's safetensors header. */
+  checkpointHeaderBytes: 1024 * 1024,
+  /** Bytes of a whole checkpoint (FalconMamba-7B: about 36 MiB). */
+  checkpointBytes: 1024 * 1024 * 1024,
+  /** Bytes of one output segment, decompressed. */
+  segmentBytes: 256 * 1024 * 1024,
+  /** Output tokens of one `generate` job. */
+  maxNewTokens: 1_000_000,
+  /** Stop strings of one job, and characters of each. */
+  stopStrings: 16,
+  stopStringChars: 256,
+  /** Bytes of one queue message: a pointer, never a payload. */
+  queueMessageBytes: 8 * 1024,
+  /** Attempts in a row that end without advancing `head.seq` before a job is quarantined. */
+  stuckAttempts: 3,
+} as const;
