@@ -52,8 +52,15 @@ export type CheckpointRef = z.infer<typeof CheckpointRef>;
 export const SegmentRun = z.strictObject({ fromSeq: count, toSeq: count, epoch: count });
 export type SegmentRun = z.infer<typeof SegmentRun>;
 
-/** Sums carried by the `score` task across commits; f64, added in token order. */
-export const ScoreTotals = z.strictObject({ tokens: count, nats: z.number() });
+/**
+ * Sums carried by the `score` task across commits: f64, added in token order. `line` is the output line that is not
+ * full yet: a commit may stand inside a line, since lines follow the document and commits follow the clock.
+ */
+export const ScoreTotals = z.strictObject({
+  tokens: count,
+  nats: z.number(),
+  line: z.strictObject({ from: count, scored: count, nats: z.number() }).nullable(),
+});
 export type ScoreTotals = z.infer<typeof ScoreTotals>;
 
 /** Running figures. They describe the run, not the answer, so they may differ between two runs of one job. */
