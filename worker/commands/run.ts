@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import {
+  type DocumentSource,
+  JobId,
+  type JobResult,
+  JobSpec,
+  LonghaulError,
+  ModelName,
+  parseJobOptions,
+} from '@longhaul/core/contracts';
+import { createLedger, type Ledger, type ObjectStore } from '@longhaul/core/ledger';
+import { z } from 'zod';
+import { loadServedModel } from '../adapters/model.ts';
+import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
+import { systemClock } from '../clock.ts';
+import type { ProcessIo } from '../process.ts';
+import { runJob } from '../tasks/run-job.ts';
+import { openDocument } from '../text/index.ts';
+import { localSource } from './local-source.ts';
+import { TerminalLive } from './terminal-live.ts';
+
+const RunOptions = z.looseObject({
+  text: z.string().optional(),
+  model: z.string(),
+  data: z.string().optional(),
+  chunkTokens: z.coerce.number().int().min(16).max(65_536),
+  commitTokens: z.coerce.number().int().min(16).optional(),
+  threads: z.coerce.number().int().min(1).max(64).optional(),
+  device: z.string(),
+  json: z.boolean().optional(),
+});
+
+/**
+ * One document straight through the engine, without a queue: the same task, ledger and commits as a worker's, on a
+ * ledger of its own (`--data DIR`, to go on after an interruption) or a temporary one. Resolves to the exit code.
+ */
+export async function run(
+  file: string | undefined,
+  given: Readonly<Record<string, unknown>>,
+  s3: S3Settings,
+  io: ProcessIo,
+): Promise<number> {
+  const options = RunOptions.parse(given);
+  const request = parseJobOptions(given);
+  const document = await localSource(file, options.text);
+  const dir = options.data === undefined ? await mkdtemp(join(tmpdir(), 'longhaul-run-')) : resolve(options.data);
+  const drain = new AbortController();
+  const unlisten = io.onStop((signal) => drain.abort(new Error(signal)));
+  const live = new TerminalLive(options.json ? null : io.stdout, io.stderr);
+  const store = await openConfiguredStore(pathToFileURL(join(dir, 'store')).href, s3);
+  let close = () => {};
+  try {
+    const ledger = createLedger(store);
+    const loaded = await loadServedModel(options.model, {
+      device: options.device,
+      threads: options.threads ?? null,
+      chunkTokens: options.chunkTokens,
+      slots: 1,
+    });
+    close = () => loaded.model.close();
+    const source = document.kind === 'stdin' ? (await ledger.putInput(io.stdin)).source : document.source;
+    const spec = specOf(request, source, options.model);
+    await ledger.submit(spec);
+    const result = await attempt(spec, ledger, store, loaded, live, {
+      drain: drain.signal,
+      s3,
+      chunkTokens: options.chunkTokens,
+      // A run that cannot be resumed commits only to keep its output out of memory.
+      commitTokens: options.commitTokens ?? (options.data === undefined ? 1 << 20 : 1 << 16),
+      commitSeconds: options.data === undefined ? 3600 : 30,
+    });
+    await live.close();
+    if (result === null) {
+      const hint =
+        options.data === undefined ? 'with --data DIR it could be gone on with' : 'run the same command to go on';
+      io.stderr.write(`stopped: ${hint}\n`);
+      return 130;
+    }
+    print(result, options.json === true, io);
+    return result.status === 'succeeded' ? 0 : 1;
+  } finally {
+    unlisten();
+    await live.close();
+    close();
+    await store.close();
+    if (options.data === undefined) await rm(dir, { recursive: true, force: true });
+  }
+}
+
+interface RunPolicy {
+  readonly drain: AbortSignal;
+  readonly s3: S3Settings;
+  readonly chunkTokens: number;
+  readonly commitTokens: number;
+  readonly commitSeconds: number;
+}
+
+/** Null where the run was stopped before its end. */
+async function attempt(
+  spec: JobSpec,
+  ledger: Ledger,
+  store: ObjectStore,
+  { engine, tokenizer }: Awaited<ReturnType<typeof loadServedModel>>,
+  live: TerminalLive,
+  policy: RunPolicy,
+): Promise<JobResult | null> {
+  const acquired = await ledger.acquire(spec.jobId, 'run');
+  if (acquired.kind === 'settled') return ledger.readResult(spec.jobId);
+  const { lease } = acquired;
+  const end = await runJob({
+    spec,
+    lease,
+    ledger,
+    engine,
+    tokenizer,
+    openDocument: (pin, signal) =>
+      openDocument(spec.document, {
+        store,
+        openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, policy.s3),
+        // The user names the file on their own command line: every path is theirs to read.
+        fileRoots: ['/'],
+        compression: spec.compression,
+        pin,
+        signal,
+      }),
+    live,
+    clock: systemClock,
+    log: () => {},
+    worker: 'run',
+    policy,
+    drain: policy.drain,
+    lost: new AbortController().signal,
+  });
+  if (end.kind !== 'drained') return end.result;
+  await lease.release();
+  return null;
+}
+
+/** The same command gives the same job, so that a second run goes on where the first one stopped. */
+function specOf(request: ReturnType<typeof parseJobOptions>, document: DocumentSource, model: string): JobSpec {
+  const name = ModelName.safeParse(basename(resolve(model)));
+  if (!name.success) {
+    throw new LonghaulError(
+      'invalid_argument',
+      `the model directory's name ${basename(resolve(model))} cannot name a model`,
+    );
+  }
+  const asked = { document, model: name.data, ...request };
+  const digest = createHash('sha256').update(JSON.stringify(asked)).digest('hex');
+  return JobSpec.parse({
+    v: 1,
+    jobId: JobId.parse(`run-${digest.slice(0, 32)}`),
+    tenant: 'default',
+    createdAt: new Date().toISOString(),
+    priority: 0,
+    ...asked,
+  });
+}
+
+function print(result: JobResult, json: boolean, io: ProcessIo): void {
+  if (json) {
+    io.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  if (result.failure !== null) io.stderr.write(`${result.failure.code}: ${result.failure.message}\n`);
+  if (result.score !== null) {
+    const { tokens, nats, bitsPerByte, perplexity } = result.score;
+    io.stdout.write(
+      `${tokens} tokens scored: ${nats.toFixed(3)} nats, ${bitsPerByte.toFixed(4)} bits/byte, perplexity ${perplexity.toFixed(4)}\n`,
+    );
+  } else {
+    io.stdout.write('\n');
+  }
+  const { inputTokens, outputTokens } = result.usage;
+  io.stderr.write(`${inputTokens} tokens read, ${outputTokens} written, ${result.finishReason}\n`);
+}

@@ -1,0 +1,147 @@
+import { basename } from 'node:path';
+import { describeError, errorCode, type JobSpec, ModelName, type SourcePin } from '@longhaul/core/contracts';
+import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
+import { openConsumer } from '@longhaul/core/queue';
+import { openLiveStream } from '@longhaul/core/stream';
+import { loadServedModel } from '../adapters/model.ts';
+import { openConfiguredStore } from '../adapters/store.ts';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { createLog } from '../log.ts';
+import type { Log } from '../ports.ts';
+import type { ProcessIo } from '../process.ts';
+import { openDocument } from '../text/index.ts';
+import { Worker } from '../worker.ts';
+
+/** Seconds that a drain may take before the process leaves with its jobs uncommitted (they go on elsewhere). */
+const drainSeconds = 60;
+
+/**
+ * Serves one model's queue until a signal, the end of the parent's pipe, or a fatal failure; then drains.
+ * Resolves to the exit code.
+ */
+export async function serve(config: Config, io: ProcessIo): Promise<number> {
+  const log = createLog(config.LONGHAUL_LOG_LEVEL, config.workerName);
+  const stop = new AbortController();
+  const fatal: Error[] = [];
+  const requestStop = (reason: string) => {
+    if (!stop.signal.aborted) log('info', 'draining', { reason });
+    stop.abort(new Error(reason));
+  };
+  const unlisten = io.onStop(requestStop);
+  if (config.LONGHAUL_PARENT_PIPE) {
+    io.stdin.on('end', () => requestStop('the parent process is gone'));
+    io.stdin.on('error', () => requestStop('the parent process is gone'));
+    io.stdin.resume();
+  }
+
+  const modelName = ModelName.parse(config.LONGHAUL_MODEL_NAME ?? basename(config.LONGHAUL_MODEL));
+  const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
+    device: config.LONGHAUL_DEVICE,
+    threads: config.LONGHAUL_THREADS ?? null,
+    chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
+    slots: config.LONGHAUL_SLOTS,
+  });
+  log('info', 'model loaded', { model: modelName, digest: model.info.digest, isa: model.info.isa });
+
+  const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
+  const ledger = createLedger(store);
+  const live = openLiveStream({ url: config.LONGHAUL_REDIS_URL, onNotice: (text) => log('warn', text) });
+  let code = 0;
+  try {
+    if (!(await storeReady(store, log, stop.signal))) return 0;
+    const worker = new Worker({
+      ledger,
+      live,
+      engine,
+      tokenizer,
+      openDocument: documentOpener(config, store),
+      clock: systemClock,
+      log,
+      name: config.workerName,
+      policy: {
+        chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
+        commitSeconds: config.LONGHAUL_COMMIT_SECONDS,
+        commitTokens: config.LONGHAUL_COMMIT_TOKENS,
+      },
+      onFatal: (error) => {
+        fatal.push(error);
+        requestStop(`fatal: ${error.message}`);
+      },
+    });
+    const consumer = openConsumer({
+      url: config.LONGHAUL_REDIS_URL,
+      model: modelName,
+      concurrency: config.LONGHAUL_SLOTS,
+      lockMs: config.LONGHAUL_LOCK_MS,
+      stalledMs: config.LONGHAUL_STALLED_MS,
+      name: config.workerName,
+      handler: (job) => worker.handle(job),
+      onNotice: (text) => log('warn', text),
+    });
+    const aborted = new Promise<void>((resolve) => {
+      if (stop.signal.aborted) resolve();
+      else stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([consumer.start(), aborted]);
+    log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
+    await aborted;
+
+    // Taking stops before the jobs are told to stop: a job handed back must not be taken again by us.
+    await within(consumer.pause(), drainSeconds);
+    worker.drain(String(stop.signal.reason));
+    const closed = await within(consumer.close(), drainSeconds);
+    if (!closed) log('error', 'drain took too long; leaving', { seconds: drainSeconds, jobs: worker.jobs });
+    code = fatal.length > 0 ? 1 : 0;
+  } finally {
+    unlisten();
+    await within(live.close(), 2);
+    await store.close();
+    model.close();
+  }
+  log('info', 'stopped', { code });
+  return code;
+}
+
+/** Proves the store before a job is taken; waits while it is out of reach. False where the worker is stopped first. */
+async function storeReady(store: ObjectStore, log: Log, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    try {
+      await probeStore(store);
+      return true;
+    } catch (error) {
+      if (errorCode(error) !== 'store_unavailable') throw error;
+      log('warn', 'waiting for the store', { store: store.url, reason: describeError(error) });
+      await systemClock.sleep(1000, signal).catch(() => undefined);
+    }
+  }
+  return false;
+}
+
+function documentOpener(config: Config, store: ObjectStore) {
+  return (spec: JobSpec, pin: SourcePin | null, signal: AbortSignal) =>
+    openDocument(spec.document, {
+      store,
+      openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, config),
+      fileRoots: config.LONGHAUL_FILE_ROOTS,
+      compression: spec.compression,
+      pin,
+      signal,
+    });
+}
+
+/** Whether the promise settles within the time. */
+async function within(promise: Promise<unknown>, seconds: number): Promise<boolean> {
+  const timeout = new AbortController();
+  const late = systemClock.sleep(seconds * 1000, timeout.signal).then(
+    () => false,
+    () => false,
+  );
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  const inTime = await Promise.race([settled, late]);
+  timeout.abort();
+  return inTime;
+}

@@ -1,0 +1,78 @@
+import { hostname } from 'node:os';
+import { LonghaulError } from '@longhaul/core/contracts';
+import { z } from 'zod';
+
+const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const powerOfTwo = (least: number, most: number) =>
+  whole(least, most).refine((n) => (n & (n - 1)) === 0, { error: 'must be a power of two' });
+const flag = z.enum(['0', '1']).transform((v) => v === '1');
+
+/** How to reach an S3 store; credentials come from the AWS chain. */
+const S3Environment = z.object({
+  LONGHAUL_S3_ENDPOINT: z.url().optional(),
+  LONGHAUL_S3_REGION: z.string().optional(),
+  LONGHAUL_S3_FORCE_PATH_STYLE: flag.default(false),
+  /** `WHEN_REQUIRED` for stores that do not know S3's newer checksums. */
+  LONGHAUL_S3_CHECKSUMS: z.enum(['WHEN_SUPPORTED', 'WHEN_REQUIRED']).default('WHEN_SUPPORTED'),
+});
+
+/** The environment of a worker. Every setting has its default here and nowhere else. */
+const Environment = S3Environment.extend({
+  /** Directory of the model, Hugging Face layout. */
+  LONGHAUL_MODEL: z.string().min(1),
+  /** The served name: jobs ask for it, and it names the queue. Default: the directory's basename. */
+  LONGHAUL_MODEL_NAME: z.string().min(1).optional(),
+  LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
+  /** `s3://bucket/prefix` or `file:///dir`. */
+  LONGHAUL_STORE: z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://'),
+  LONGHAUL_DEVICE: z
+    .string()
+    .regex(/^(cpu|auto|cuda:\d+)$/, 'must be cpu, auto or cuda:N')
+    .default('auto'),
+  /** CPU threads; all cores where it is not set. */
+  LONGHAUL_THREADS: whole(1, 64).optional(),
+  /** Jobs in hand at once. */
+  LONGHAUL_SLOTS: whole(1, 1024).default(4),
+  LONGHAUL_CHUNK_TOKENS: powerOfTwo(16, 65_536).default(2048),
+  LONGHAUL_COMMIT_SECONDS: z.coerce.number().gt(0).max(3600).default(30),
+  LONGHAUL_COMMIT_TOKENS: whole(16, 2 ** 31).default(65_536),
+  /** The queue's lock on a job: a worker that cannot renew it for this long stops emitting. */
+  LONGHAUL_LOCK_MS: whole(1000, 3_600_000).default(90_000),
+  LONGHAUL_STALLED_MS: whole(250, 3_600_000).default(30_000),
+  /** Directories that `file:` documents may be read from, separated by `:`. None by default. */
+  LONGHAUL_FILE_ROOTS: z
+    .string()
+    .default('')
+    .transform((s) => s.split(':').filter((p) => p !== '')),
+  LONGHAUL_WORKER_ID: z.string().max(64).optional(),
+  /** Drain and exit when stdin ends: the process that started us is gone. */
+  LONGHAUL_PARENT_PIPE: flag.default(false),
+  LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+
+export interface Config extends z.infer<typeof Environment> {
+  readonly workerName: string;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** @throws LonghaulError `invalid_config` naming the setting, what was found, and what is allowed. */
+export function parseConfig(env: Env, pid: number): Config {
+  const parsed = parseEnv(Environment, env);
+  return { ...parsed, workerName: parsed.LONGHAUL_WORKER_ID ?? `${hostname()}-${pid}` };
+}
+
+/** The S3 settings alone, for commands that need no queue. */
+export function parseS3Settings(env: Env): z.infer<typeof S3Environment> {
+  return parseEnv(S3Environment, env);
+}
+
+function parseEnv<T>(schema: z.ZodType<T>, env: Env): T {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = schema.safeParse(set);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const name = String(issue.path[0]);
+  const found = set[name] === undefined ? 'it is not set' : `found ${JSON.stringify(set[name])}`;
+  throw new LonghaulError('invalid_config', `${name}: ${issue.message}; ${found}`);
+}

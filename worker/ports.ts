@@ -1,0 +1,32 @@
+import type { Session, Snapshot, StepResult, Want } from '@longhaul/native';
+
+/** What the job loop needs of the engine: sessions, and steps that share a batch with other jobs'. */
+export interface Engine {
+  readonly modelDigest: string;
+  /** Device type and engine version: a state's bits are promised within one, e.g. `cpu/1`. */
+  readonly identity: string;
+  readonly vocabSize: number;
+  readonly shape: { readonly nLayer: number; readonly dInner: number; readonly dConv: number; readonly dState: number };
+  readonly bosTokenId: number | null;
+  readonly eosTokenIds: readonly number[];
+  openSession(): Session;
+  restoreSession(snapshot: Snapshot): Session;
+  /** Feeds `tokens` [T >= 1] to one session; runs in the next batch that has room. Decode goes before prefill. */
+  step(session: Session, tokens: Int32Array, want: Want, phase: Phase): Promise<StepResult>;
+}
+
+export type Phase = 'prefill' | 'decode';
+
+export interface Clock {
+  /** Milliseconds, monotonic. */
+  now(): number;
+  date(): Date;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** A line for the operator's log. */
+export type Log = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;

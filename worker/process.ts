@@ -1,0 +1,10 @@
+/** What a command may know of the process it runs in. Only `main.ts` makes one. */
+export interface ProcessIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly pid: number;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Calls back at each SIGINT or SIGTERM, in place of ending the process; the returned function undoes it. */
+  onStop(listener: (signal: string) => void): () => void;
+}

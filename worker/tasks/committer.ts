@@ -1,0 +1,170 @@
+import {
+  Abandoned,
+  describeError,
+  type OutputRecord,
+  type Pins,
+  type Position,
+  RejectedJob,
+  type ScoreTotals,
+} from '@longhaul/core/contracts';
+import type { Lease, StateTensors } from '@longhaul/core/ledger';
+import type { Snapshot } from '@longhaul/native';
+import { jobError } from '../disposition.ts';
+import type { JobContext } from './context.ts';
+
+/** What a commit would write if it were made now. The records are those since the last offer that was taken. */
+export interface CommitPoint {
+  readonly position: Position;
+  readonly score: ScoreTotals | null;
+  readonly snapshot: () => Promise<Snapshot>;
+}
+
+/**
+ * Commits beside the engine: a point is taken when it is due and no other commit is under way, the snapshot is queued
+ * behind the step that made it, and the writes go on while the next chunks run.
+ *
+ * While the store is out of reach the commit in hand is tried again until it lands or ownership is lost. The engine
+ * goes on meanwhile, up to `aheadFactor` commit intervals; then `offer` waits, so that memory and the work at risk
+ * stay bounded.
+ */
+export class Committer {
+  private readonly context: JobContext;
+  private readonly pins: Pins;
+  private records: OutputRecord[] = [];
+  private inFlight: Promise<void> | null = null;
+  private failure: unknown = null;
+  private lastAt: number;
+  private lastOffset: number;
+  private busySince: number;
+  private recomputedTokens: number;
+
+  constructor(context: JobContext, pins: Pins, recomputedTokens: number) {
+    this.context = context;
+    this.pins = pins;
+    this.recomputedTokens = recomputedTokens;
+    this.lastAt = context.clock.now();
+    this.busySince = this.lastAt;
+    this.lastOffset = this.lease.head.position.tokenOffset;
+  }
+
+  private get lease(): Lease {
+    return this.context.lease;
+  }
+
+  /** Adds to the output that the next commit carries. */
+  add(records: readonly OutputRecord[]): void {
+    this.records.push(...records);
+  }
+
+  /** At a place where a commit may stand: takes it if it is due. */
+  async offer(point: CommitPoint): Promise<void> {
+    this.throwFailure();
+    const { policy, clock } = this.context;
+    const tokens = point.position.tokenOffset - this.lastOffset;
+    const due = tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
+    if (!due) return;
+    if (this.inFlight !== null) {
+      if (tokens < aheadFactor * policy.commitTokens) return;
+      await this.settle();
+    }
+    this.start(point);
+  }
+
+  /** Commits this point and waits for it: at the end of the input, at the end of the output, and on drain. */
+  async flush(point: CommitPoint): Promise<void> {
+    await this.settle();
+    this.start(point);
+    await this.settle();
+  }
+
+  /** Waits for the commit under way; throws what it failed with. */
+  async settle(): Promise<void> {
+    await this.inFlight;
+    this.throwFailure();
+  }
+
+  private start(point: CommitPoint): void {
+    const records = this.records;
+    const { clock } = this.context;
+    this.records = [];
+    this.lastAt = clock.now();
+    this.lastOffset = point.position.tokenOffset;
+    const busySeconds = (this.lastAt - this.busySince) / 1000;
+    const recomputedTokens = this.recomputedTokens;
+    this.busySince = this.lastAt;
+    this.recomputedTokens = 0;
+    const snapshot = point.snapshot();
+    this.inFlight = (async () => {
+      const state = this.tensorsOf(await snapshot);
+      await this.persist(() =>
+        this.lease.commit({
+          pins: this.pins,
+          position: point.position,
+          state,
+          records,
+          score: point.score,
+          recomputedTokens,
+          busySeconds,
+        }),
+      );
+    })().then(
+      () => {
+        this.inFlight = null;
+      },
+      (error: unknown) => {
+        this.inFlight = null;
+        this.failure = error;
+      },
+    );
+  }
+
+  private async persist(write: () => Promise<unknown>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      this.context.lost.throwIfAborted();
+      try {
+        await write();
+        return;
+      } catch (error) {
+        const known = jobError(error);
+        if (known.disposition !== 'retry' || known.code === 'internal') throw error;
+        const waitMs = Math.min(5_000, 250 * 2 ** Math.min(attempt, 5));
+        this.context.log('warn', 'commit waits for the store', {
+          job: this.context.spec.jobId,
+          reason: describeError(error),
+          attempt,
+          waitMs,
+        });
+        // A drain has seconds, not minutes: what cannot be committed now is read again by the next owner.
+        if (this.context.drain.aborted && attempt >= 3) throw error;
+        await this.context.clock.sleep(waitMs, this.context.lost);
+      }
+    }
+  }
+
+  private tensorsOf(snapshot: Snapshot): StateTensors {
+    if (snapshot.modelDigest !== this.pins.modelDigest) {
+      throw new RejectedJob(
+        'model_mismatch',
+        `the state to commit is of model ${snapshot.modelDigest}, the job is pinned to ${this.pins.modelDigest}`,
+      );
+    }
+    return {
+      conv: snapshot.conv,
+      ssm: snapshot.ssm,
+      shape: this.context.engine.shape,
+      tokenOffset: snapshot.position,
+      modelDigest: snapshot.modelDigest,
+      tokenizerDigest: this.pins.tokenizerDigest,
+    };
+  }
+
+  private throwFailure(): void {
+    if (this.context.lost.aborted) {
+      throw this.context.lost.reason ?? new Abandoned('lease_lost', 'ownership of the job was lost');
+    }
+    if (this.failure !== null) throw this.failure;
+  }
+}
+
+/** Commit intervals of work that may be uncommitted while the store is slow. */
+const aheadFactor = 4;

@@ -1,0 +1,42 @@
+import type { JobSpec, Pins } from '@longhaul/core/contracts';
+import type { Lease, Ledger } from '@longhaul/core/ledger';
+import type { LiveStream } from '@longhaul/core/stream';
+import type { Clock, Engine, Log } from '../ports.ts';
+import type { Document, TextCursor, Tokenizer, TokenStream } from '../text/ports.ts';
+
+/** A tokenizer that can also stream a document. */
+export interface StreamingTokenizer extends Tokenizer {
+  openStream(
+    document: Document,
+    cursor: TextCursor['text'] | null,
+    options: { readonly invalidUtf8: JobSpec['invalidUtf8'] },
+  ): TokenStream;
+}
+
+export interface CommitPolicy {
+  /** Tokens a chunk, a power of two; pinned by a job's first owner. */
+  readonly chunkTokens: number;
+  readonly commitSeconds: number;
+  readonly commitTokens: number;
+}
+
+/** Everything a task needs for one attempt at one job. */
+export interface JobContext {
+  readonly spec: JobSpec;
+  readonly lease: Lease;
+  readonly ledger: Ledger;
+  readonly engine: Engine;
+  readonly tokenizer: StreamingTokenizer;
+  /** Opens the job's document as pinned, or pins it: null at the first read. */
+  readonly openDocument: (pin: Pins['source'] | null, signal: AbortSignal) => Promise<Document>;
+  /** Null where nobody follows (`run`). */
+  readonly live: LiveStream | null;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly worker: string;
+  readonly policy: CommitPolicy;
+  /** Aborts when the worker drains: finish the chunk, commit, hand back. */
+  readonly drain: AbortSignal;
+  /** Aborts when ownership is gone: emit nothing more. */
+  readonly lost: AbortSignal;
+}

@@ -1,0 +1,162 @@
+import {
+  type GenerateTask,
+  type LiveEvent,
+  type Position,
+  RejectedJob,
+  type TokenRecord,
+} from '@longhaul/core/contracts';
+import type { Sampling, StepResult, Want } from '@longhaul/native';
+import { CancelWatch } from './cancellation.ts';
+import { type CommitPoint, Committer } from './committer.ts';
+import type { JobContext } from './context.ts';
+import { Continuation } from './continuation.ts';
+import { LiveWriter } from './live-writer.ts';
+import { ProgressReporter } from './progress.ts';
+import { readInput } from './read-input.ts';
+import { type Attempt, openAttempt } from './resume.ts';
+import type { TaskEnd } from './run-job.ts';
+
+/** Reads the document and the prompt, then writes on: one output record a token. */
+export async function generate(context: JobContext, task: GenerateTask, recomputed: number): Promise<TaskEnd> {
+  const text = await replay(context, task);
+  const attempt = await openAttempt(context, task.prompt);
+  const committer = new Committer(context, attempt.pins, recomputed);
+  const cancel = new CancelWatch(context);
+  const progress = new ProgressReporter(context, attempt.totalBytes);
+  const live = new LiveWriter(context);
+  try {
+    const decode = new Decode(context, task, attempt, text, committer, live);
+    if (text.count === 0) {
+      const end = await readInput(
+        context,
+        attempt,
+        { committer, progress, cancel },
+        {
+          want: (chunk) => (chunk.next === null ? decode.want() : { kind: 'nothing' }),
+          take: (chunk, result) => {
+            if (chunk.next === null) decode.take(result);
+          },
+          point: (chunk) => ({ ...decode.point(), position: { ...decode.position(), ...chunk.position } }),
+        },
+      );
+      if (end === 'drained') return { kind: 'drained' };
+      if (end === 'cancelled') return { kind: 'cancelled', result: await context.lease.cancel() };
+    }
+
+    progress.update({ phase: 'generate' });
+    while (text.finishReason === null) {
+      if (cancel.requested || context.drain.aborted) {
+        await committer.flush(decode.point());
+        await live.settle();
+        if (!cancel.requested) return { kind: 'drained' };
+        return { kind: 'cancelled', result: await context.lease.cancel() };
+      }
+      await decode.step();
+      progress.update({ tokens: attempt.session.position, outputTokens: text.count });
+      await committer.offer(decode.point());
+    }
+    await committer.flush(decode.point());
+    await live.settle();
+    await progress.post();
+    const result = await context.lease.complete({
+      finishReason: text.finishReason,
+      usage: {
+        inputTokens: decode.position().inputTokens ?? 0,
+        outputTokens: text.count,
+        inputBytes: attempt.input.inputBytes,
+      },
+      text: text.text,
+      score: null,
+    });
+    return { kind: 'done', result };
+  } finally {
+    await cancel.close();
+    await attempt.input.close();
+    attempt.session.close();
+  }
+}
+
+/** The text as the committed records left it. */
+async function replay(context: JobContext, task: GenerateTask): Promise<Continuation> {
+  const text = new Continuation(task, context.engine.eosTokenIds, context.tokenizer.decoder());
+  for await (const record of context.ledger.readOutput(context.spec.jobId, { skip: 0 })) {
+    if (!('token' in record))
+      throw new RejectedJob('object_corrupt', 'the output of a generate job holds a score line');
+    text.push(record.token, record.logprob);
+  }
+  return text;
+}
+
+/** The decode phase: samples, feeds what was sampled, and says where a commit stands. */
+class Decode {
+  private readonly context: JobContext;
+  private readonly task: GenerateTask;
+  private readonly attempt: Attempt;
+  private readonly text: Continuation;
+  private readonly committer: Committer;
+  private readonly live: LiveWriter;
+  /** The token sampled last: not fed yet. */
+  private next: number | null;
+
+  constructor(
+    context: JobContext,
+    task: GenerateTask,
+    attempt: Attempt,
+    text: Continuation,
+    committer: Committer,
+    live: LiveWriter,
+  ) {
+    this.context = context;
+    this.task = task;
+    this.attempt = attempt;
+    this.text = text;
+    this.committer = committer;
+    this.live = live;
+    this.next = context.lease.head.position.nextToken;
+  }
+
+  /** Feeds the last token and samples the one after it. */
+  async step(): Promise<void> {
+    const { engine, lost } = this.context;
+    lost.throwIfAborted();
+    this.take(await engine.step(this.attempt.session, Int32Array.of(this.next!), this.want(), 'decode'));
+  }
+
+  want(): Want {
+    const { sampling } = this.task;
+    const drawn: Sampling = {
+      temperature: sampling.temperature,
+      topK: sampling.topK,
+      topP: sampling.topP,
+      repetitionPenalty: sampling.repetitionPenalty,
+      penalized: this.text.penalized,
+      seed: BigInt(sampling.seed),
+      position: this.text.count + 1,
+    };
+    return { kind: 'sample', sampling: drawn };
+  }
+
+  take(result: StepResult): void {
+    if (result.kind !== 'sample') throw new TypeError(`the engine answered ${result.kind}, a sample was asked for`);
+    this.next = result.token;
+    const record: TokenRecord = this.text.push(result.token, result.logprob);
+    this.committer.add([record]);
+    const event: LiveEvent = { kind: 'token', ...record };
+    this.live.emit(event);
+  }
+
+  point(): CommitPoint {
+    return { position: this.position(), score: null, snapshot: () => this.attempt.session.snapshot() };
+  }
+
+  position(): Position {
+    return {
+      tokenOffset: this.attempt.session.position,
+      inputByteOffset: this.attempt.input.inputBytes,
+      textCursor: null,
+      inputTokens: this.attempt.input.inputTokens,
+      outputCount: this.text.count,
+      nextToken: this.next,
+    };
+  }
+}

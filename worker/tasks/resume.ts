@@ -1,0 +1,99 @@
+import { type Pins, type Position, RejectedJob } from '@longhaul/core/contracts';
+import type { Session } from '@longhaul/native';
+import type { Document } from '../text/ports.ts';
+import type { JobContext } from './context.ts';
+import { InputSequence } from './input.ts';
+
+/** One attempt, set up: the pinned document, the input where it goes on, and the session that has read what is before. */
+export interface Attempt {
+  readonly pins: Pins;
+  readonly position: Position;
+  readonly session: Session;
+  readonly input: InputSequence;
+  /** Decompressed document bytes in all; null where unknown. */
+  readonly totalBytes: number | null;
+}
+
+/** Restores the job from its head, or starts it. Everything that must not have changed is checked first (I-4). */
+export async function openAttempt(context: JobContext, prompt: string | null): Promise<Attempt> {
+  const { engine, lease, spec, tokenizer } = context;
+  const { head } = lease;
+  if (head.pins !== null) checkPins(context, head.pins);
+
+  const position = head.position;
+  const documentRead = position.inputTokens !== null;
+  const document: Document | null = documentRead
+    ? null
+    : await context.openDocument(head.pins?.source ?? null, context.lost);
+  const pins: Pins = head.pins ?? {
+    source: document!.pin,
+    modelDigest: engine.modelDigest,
+    tokenizerDigest: tokenizer.digest,
+    chunkTokens: context.policy.chunkTokens,
+    engine: engine.identity,
+  };
+
+  const session = await openSession(context);
+  try {
+    const stream =
+      document === null ? null : tokenizer.openStream(document, position.textCursor, { invalidUtf8: spec.invalidUtf8 });
+    const input = new InputSequence({
+      bos: spec.addBos ? bosToken(context) : null,
+      document: stream === null ? null : { stream, byteOffset: position.inputByteOffset },
+      prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
+      resume: position,
+    });
+    return { pins, position, session, input, totalBytes: document?.totalBytes ?? null };
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
+
+async function openSession(context: JobContext): Promise<Session> {
+  const { engine, ledger, lease, tokenizer } = context;
+  const ref = lease.head.checkpoint;
+  if (ref === null) return engine.openSession();
+  const state = await ledger.loadCheckpoint(lease.jobId, ref);
+  const wrong =
+    state.modelDigest !== engine.modelDigest
+      ? `model ${state.modelDigest}, this worker runs ${engine.modelDigest}`
+      : state.tokenizerDigest !== tokenizer.digest
+        ? `tokenizer ${state.tokenizerDigest}, this worker uses ${tokenizer.digest}`
+        : state.tokenOffset !== lease.head.position.tokenOffset
+          ? `token offset ${state.tokenOffset}, the head stands at ${lease.head.position.tokenOffset}`
+          : null;
+  if (wrong !== null) throw new RejectedJob('checkpoint_mismatch', `checkpoint ${ref.key} is of ${wrong}`);
+  return engine.restoreSession({
+    modelDigest: state.modelDigest,
+    position: state.tokenOffset,
+    conv: state.conv,
+    ssm: state.ssm,
+  });
+}
+
+function checkPins({ engine, tokenizer }: JobContext, pins: Pins): void {
+  if (pins.modelDigest !== engine.modelDigest) {
+    throw new RejectedJob(
+      'model_mismatch',
+      `the job was begun with model ${pins.modelDigest}, this worker serves ${engine.modelDigest} under the same name`,
+    );
+  }
+  if (pins.tokenizerDigest !== tokenizer.digest) {
+    throw new RejectedJob(
+      'tokenizer_mismatch',
+      `the job was begun with tokenizer ${pins.tokenizerDigest}, this worker uses ${tokenizer.digest}`,
+    );
+  }
+  if (pins.engine !== engine.identity) {
+    throw new RejectedJob(
+      'state_mismatch',
+      `the job was begun on engine ${pins.engine}, this worker runs ${engine.identity}: the same bytes are promised within one only`,
+    );
+  }
+}
+
+function bosToken({ engine, spec }: JobContext): number {
+  if (engine.bosTokenId !== null) return engine.bosTokenId;
+  throw new RejectedJob('invalid_spec', `job ${spec.jobId} asks for a BOS token, and model ${spec.model} names none`);
+}

@@ -1,0 +1,152 @@
+import type { JobResult, Position, ScoreRecord, ScoreTask, ScoreTotals } from '@longhaul/core/contracts';
+import type { Session, StepResult, Want } from '@longhaul/native';
+import { CancelWatch } from './cancellation.ts';
+import { type CommitPoint, Committer } from './committer.ts';
+import type { JobContext } from './context.ts';
+import type { InputChunk } from './input.ts';
+import { ProgressReporter } from './progress.ts';
+import { type ChunkTask, readInput } from './read-input.ts';
+import { openAttempt } from './resume.ts';
+import type { TaskEnd } from './run-job.ts';
+
+/** Reads the document and writes the log-probability of each of its tokens but the first, summed per line. */
+export async function score(context: JobContext, task: ScoreTask, recomputed: number): Promise<TaskEnd> {
+  const attempt = await openAttempt(context, null);
+  const committer = new Committer(context, attempt.pins, recomputed);
+  const cancel = new CancelWatch(context);
+  const progress = new ProgressReporter(context, attempt.totalBytes);
+  try {
+    const lineTokens =
+      task.detail === 'token' ? Math.min(task.segmentTokens, attempt.pins.chunkTokens) : task.segmentTokens;
+    const lines = new ScoreLines(lineTokens, task.detail, context.lease.head.score, attempt.position);
+    const chunks: ChunkTask = {
+      want: targetsOf,
+      take: (chunk, result) => {
+        committer.add(lines.take(chunk, logprobsOf(result)));
+      },
+      point: (chunk) => pointOf(attempt.session, lines, chunk.position),
+    };
+    const end = await readInput(context, attempt, { committer, progress, cancel }, chunks);
+    if (end === 'drained') return { kind: 'drained' };
+    if (end === 'cancelled') return { kind: 'cancelled', result: await context.lease.cancel() };
+
+    const rest = lines.finish();
+    const tokenOffset = attempt.session.position;
+    const { inputBytes } = attempt.input;
+    if (attempt.position.inputTokens === null || rest.length > 0) {
+      committer.add(rest);
+      const position = { tokenOffset, inputByteOffset: inputBytes, textCursor: null, inputTokens: tokenOffset };
+      await committer.flush(pointOf(attempt.session, lines, position));
+    }
+    await progress.post();
+    return { kind: 'done', result: await complete(context, lines.totals, tokenOffset, inputBytes) };
+  } finally {
+    await cancel.close();
+    await attempt.input.close();
+    attempt.session.close();
+  }
+}
+
+function complete(
+  context: JobContext,
+  totals: ScoreTotals,
+  inputTokens: number,
+  inputBytes: number,
+): Promise<JobResult> {
+  return context.lease.complete({
+    finishReason: 'read',
+    usage: { inputTokens, outputTokens: 0, inputBytes },
+    text: null,
+    score: {
+      tokens: totals.tokens,
+      nats: totals.nats,
+      bitsPerByte: inputBytes === 0 ? 0 : totals.nats / Math.LN2 / inputBytes,
+      perplexity: totals.tokens === 0 ? 1 : Math.exp(totals.nats / totals.tokens),
+    },
+  });
+}
+
+function targetsOf(chunk: InputChunk): Want {
+  const targets = new Int32Array(chunk.tokens.length);
+  targets.set(chunk.tokens.subarray(1));
+  targets[targets.length - 1] = chunk.next ?? -1;
+  return { kind: 'logprobs', targets };
+}
+
+function logprobsOf(result: StepResult): Float32Array {
+  if (result.kind !== 'logprobs') throw new TypeError(`the engine answered ${result.kind}, logprobs were asked for`);
+  return result.logprobs;
+}
+
+function pointOf(session: Session, lines: ScoreLines, position: InputChunk['position']): CommitPoint {
+  return {
+    position: { ...position, outputCount: lines.written, nextToken: null },
+    score: lines.totals,
+    snapshot: () => session.snapshot(),
+  };
+}
+
+/**
+ * Cuts the log-probabilities into output lines of `lineTokens` predicting tokens each, on multiples of it. Sums are
+ * f64 in token order, so they do not depend on chunks or commits. A line may be open across a commit.
+ */
+export class ScoreLines {
+  private readonly lineTokens: number;
+  private readonly detail: ScoreTask['detail'];
+  private tokens: number;
+  private nats: number;
+  private line: { from: number; scored: number; nats: number; logprobs: number[] };
+  private at: number;
+  private count: number;
+
+  constructor(lineTokens: number, detail: ScoreTask['detail'], resume: ScoreTotals | null, position: Position) {
+    this.lineTokens = lineTokens;
+    this.detail = detail;
+    this.tokens = resume?.tokens ?? 0;
+    this.nats = resume?.nats ?? 0;
+    this.at = position.tokenOffset;
+    this.count = position.outputCount;
+    this.line = { ...(resume?.line ?? { from: this.at, scored: 0, nats: 0 }), logprobs: [] };
+  }
+
+  /** Lines written in all. */
+  get written(): number {
+    return this.count;
+  }
+
+  get totals(): ScoreTotals {
+    const { from, scored, nats } = this.line;
+    return { tokens: this.tokens, nats: this.nats, line: from === this.at ? null : { from, scored, nats } };
+  }
+
+  /** `logprobs[t]` is that of the token after `chunk.tokens[t]`; NaN where nothing follows. */
+  take(chunk: InputChunk, logprobs: Float32Array): ScoreRecord[] {
+    const full: ScoreRecord[] = [];
+    for (const logprob of logprobs) {
+      this.at++;
+      if (!Number.isNaN(logprob)) {
+        this.tokens++;
+        this.nats -= logprob;
+        this.line.scored++;
+        this.line.nats -= logprob;
+        if (this.detail === 'token') this.line.logprobs.push(logprob);
+      } else if (chunk.next !== null || this.at !== chunk.position.tokenOffset) {
+        throw new RangeError(`log-probability of token ${this.at} is not a number`);
+      }
+      if (this.at % this.lineTokens === 0) full.push(this.cut());
+    }
+    return full;
+  }
+
+  /** The last line, where it is not full. */
+  finish(): ScoreRecord[] {
+    return this.at > this.line.from ? [this.cut()] : [];
+  }
+
+  private cut(): ScoreRecord {
+    const { from, scored, nats, logprobs } = this.line;
+    this.count++;
+    this.line = { from: this.at, scored: 0, nats: 0, logprobs: [] };
+    return { from, to: this.at, scored, nats, logprobs: this.detail === 'token' ? logprobs : null };
+  }
+}

@@ -1,0 +1,176 @@
+import {
+  describeError,
+  type Failure,
+  type JobId,
+  type JobResult,
+  type JobStatus,
+  type LiveEvent,
+} from '@longhaul/core/contracts';
+import type { Lease, Ledger } from '@longhaul/core/ledger';
+import type { Settlement, TakenJob } from '@longhaul/core/queue';
+import type { LiveStream } from '@longhaul/core/stream';
+import { jobError } from './disposition.ts';
+import type { Clock, Engine, Log } from './ports.ts';
+import type { CommitPolicy, JobContext, StreamingTokenizer } from './tasks/context.ts';
+import { runJob } from './tasks/run-job.ts';
+
+/** What the worker is made of. */
+export interface WorkerParts {
+  readonly ledger: Ledger;
+  readonly live: LiveStream;
+  readonly engine: Engine;
+  readonly tokenizer: StreamingTokenizer;
+  readonly openDocument: (
+    spec: JobContext['spec'],
+    pin: Parameters<JobContext['openDocument']>[0],
+    signal: AbortSignal,
+  ) => ReturnType<JobContext['openDocument']>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly name: string;
+  readonly policy: CommitPolicy;
+  /** Called once when this process can no longer be trusted. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/**
+ *   running ── drain() ──▶ draining ── every job in hand committed and handed back ──▶ (the caller closes)
+ *      └───── fatal failure: drain, then exit with an error ─────────────────────────────────▲
+ *
+ * Take a job, own it, run it, settle it. The ledger says what there is to do; the queue only rings.
+ */
+export class Worker {
+  private readonly parts: WorkerParts;
+  private readonly draining = new AbortController();
+  private readonly inHand = new Map<JobId, Promise<Settlement>>();
+
+  constructor(parts: WorkerParts) {
+    this.parts = parts;
+  }
+
+  /** From now on each job in hand commits behind its current chunk and is handed back. */
+  drain(reason: string): void {
+    if (!this.draining.signal.aborted) this.draining.abort(new Error(reason));
+  }
+
+  get jobs(): readonly JobId[] {
+    return [...this.inHand.keys()];
+  }
+
+  /** The queue's handler. Never throws: every end is a settlement. */
+  async handle(job: TakenJob): Promise<Settlement> {
+    const running = this.settleErrors(job);
+    this.inHand.set(job.jobId, running);
+    try {
+      return await running;
+    } finally {
+      this.inHand.delete(job.jobId);
+    }
+  }
+
+  private async settleErrors(job: TakenJob): Promise<Settlement> {
+    const { ledger, log, name } = this.parts;
+    if (this.draining.signal.aborted) return { kind: 'hand-back' };
+    let lease: Lease | null = null;
+    try {
+      const acquired = await ledger.acquire(job.jobId, name);
+      if (acquired.kind === 'settled') {
+        log('info', 'job had ended already', { job: job.jobId, status: acquired.head.status });
+        await this.announceEnd(
+          job.jobId,
+          acquired.head.epoch,
+          await ledger.readResult(job.jobId),
+          acquired.head.status,
+        );
+        return { kind: 'done' };
+      }
+      lease = acquired.lease;
+      log('info', 'job taken', { job: job.jobId, epoch: lease.epoch, tokenOffset: lease.head.position.tokenOffset });
+      return await this.run(job, lease, acquired.spec);
+    } catch (error) {
+      return await this.dispose(job, lease, error);
+    }
+  }
+
+  private async run(job: TakenJob, lease: Lease, spec: JobContext['spec']): Promise<Settlement> {
+    const { parts } = this;
+    const end = await runJob({
+      spec,
+      lease,
+      ledger: parts.ledger,
+      engine: parts.engine,
+      tokenizer: parts.tokenizer,
+      openDocument: (pin, signal) => parts.openDocument(spec, pin, signal),
+      live: parts.live,
+      clock: parts.clock,
+      log: parts.log,
+      worker: parts.name,
+      policy: parts.policy,
+      drain: this.draining.signal,
+      lost: job.signal,
+    });
+    if (end.kind === 'drained') {
+      await lease.release();
+      parts.log('info', 'job handed back', { job: job.jobId, tokenOffset: lease.head.position.tokenOffset });
+      return { kind: 'hand-back' };
+    }
+    await this.announceEnd(job.jobId, lease.epoch, end.result, lease.head.status);
+    parts.log('info', 'job ended', { job: job.jobId, finishReason: end.result.finishReason });
+    return { kind: 'done' };
+  }
+
+  /** Turns an error into the job's fate. Committed work stays whatever happens here. */
+  private async dispose(job: TakenJob, lease: Lease | null, error: unknown): Promise<Settlement> {
+    const { clock, log } = this.parts;
+    const failure = jobError(job.signal.aborted ? job.signal.reason : error);
+    const reason = `${failure.code}: ${describeError(failure)}`;
+    log(failure.disposition === 'abandon' ? 'warn' : 'error', `attempt ended: ${failure.disposition}`, {
+      job: job.jobId,
+      reason,
+    });
+    switch (failure.disposition) {
+      case 'abandon':
+        return { kind: 'abandon' };
+      case 'quarantine': {
+        const record: Failure = {
+          code: failure.code,
+          message: describeError(failure).slice(0, 4096),
+          at: clock.date().toISOString(),
+        };
+        if (lease === null) return { kind: 'quarantine', reason };
+        const written = await this.attempt('the failure could not be recorded', job, () => lease.quarantine(record));
+        if (written === null) return { kind: 'retry', delayMs: retryDelayMs, reason };
+        await this.announceEnd(job.jobId, lease.epoch, written, 'quarantined');
+        return { kind: 'quarantine', reason };
+      }
+      case 'fatal':
+        this.drain(reason);
+        this.parts.onFatal(failure);
+        return { kind: 'hand-back' };
+      case 'retry':
+        // The world's fault, not the job's: such an attempt does not count towards quarantine. Unknown errors do.
+        if (failure.code !== 'internal' && lease !== null) {
+          await this.attempt('the job could not be released', job, () => lease.release());
+        }
+        if (this.draining.signal.aborted) return { kind: 'hand-back' };
+        return { kind: 'retry', delayMs: retryDelayMs, reason };
+    }
+  }
+
+  /** The live stream's last word; readers that miss it find the end in the ledger. */
+  private async announceEnd(jobId: JobId, epoch: number, result: JobResult | null, status: JobStatus): Promise<void> {
+    const end: LiveEvent = { kind: 'end', status, finishReason: result?.finishReason ?? 'failed' };
+    await this.attempt('the end was not streamed', { jobId }, () => this.parts.live.append(jobId, epoch, [end]));
+  }
+
+  private async attempt<T>(what: string, job: { readonly jobId: JobId }, write: () => Promise<T>): Promise<T | null> {
+    try {
+      return await write();
+    } catch (error) {
+      this.parts.log('warn', what, { job: job.jobId, reason: describeError(error) });
+      return null;
+    }
+  }
+}
+
+const retryDelayMs = 5_000;
