@@ -1,0 +1,85 @@
+// Module entry: probe() and load(checkpoint, threads, isa). Same names and order as native/binding.ts.
+#include <napi.h>
+
+#include <new>
+#include <thread>
+
+#include "addon/convert.h"
+#include "addon/model_handle.h"
+
+namespace longhaul {
+namespace {
+
+/** Per environment, so that worker threads each have their own. */
+struct AddonData {
+  Napi::FunctionReference model;
+};
+
+Napi::Value probe(const Napi::CallbackInfo& info) {
+  const CpuProbe found = probe_cpu();
+  Napi::Object out = Napi::Object::New(info.Env());
+  Napi::Array features = Napi::Array::New(info.Env(), found.features.size());
+  for (uint32_t i = 0; i < found.features.size(); ++i) features.Set(i, found.features[i]);
+  out.Set("isa", found.isa);
+  out.Set("cpuFeatures", features);
+  out.Set("cpuModel", found.model.empty() ? info.Env().Null() : Napi::Value(Napi::String::New(info.Env(), found.model)));
+  out.Set("cores", int(std::thread::hardware_concurrency()));
+  out.Set("cuda", "not built");
+  return out;
+}
+
+/** Reads and packs the weights on a pool thread. */
+class LoadWorker : public Napi::AsyncWorker {
+ public:
+  LoadWorker(Napi::Env env, Checkpoint checkpoint, int threads, Isa isa)
+      : AsyncWorker(env, "longhaul.load"),
+        promise(Napi::Promise::Deferred::New(env)),
+        checkpoint_(std::move(checkpoint)),
+        threads_(threads),
+        isa_(isa) {}
+
+  Napi::Promise::Deferred promise;
+
+  void Execute() override {
+    try {
+      model_ = std::make_unique<Model>(checkpoint_, create_cpu_backend(threads_, isa_));
+    } catch (...) {
+      failure_ = current_failure();
+      SetError(failure_.message);
+    }
+  }
+  void OnOK() override {
+    auto external = Napi::External<std::unique_ptr<Model>>::New(Env(), &model_);
+    promise.Resolve(Env().GetInstanceData<AddonData>()->model.New({external}));
+  }
+  void OnError(const Napi::Error&) override { promise.Reject(failure_.to_error(Env())); }
+
+ private:
+  const Checkpoint checkpoint_;
+  const int threads_;
+  const Isa isa_;
+  std::unique_ptr<Model> model_;
+  Failure failure_;
+};
+
+Napi::Value load(const Napi::CallbackInfo& info) {
+  auto* worker = new LoadWorker(info.Env(), to_checkpoint(info[0].As<Napi::Object>()),
+                                info[1].As<Napi::Number>().Int32Value(), to_isa(info[2].As<Napi::String>().Utf8Value()));
+  const Napi::Value promise = worker->promise.Promise();
+  worker->Queue();
+  return promise;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData{Napi::Persistent(ModelHandle::define(env))};
+  env.SetInstanceData(data);
+  exports.Set("probe", Napi::Function::New(env, probe));
+  exports.Set("load", Napi::Function::New(env, load));
+  return exports;
+}
+
+}  // namespace
+}  // namespace longhaul
+
+static Napi::Object init_longhaul(Napi::Env env, Napi::Object exports) { return longhaul::init(env, exports); }
+NODE_API_MODULE(longhaul, init_longhaul)

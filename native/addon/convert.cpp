@@ -1,0 +1,112 @@
+#include "addon/convert.h"
+
+#include <new>
+
+#include "engine/error.h"
+
+namespace longhaul {
+namespace {
+
+int int_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::Number>().Int32Value(); }
+double double_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
+std::string string_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
+
+std::vector<int32_t> ints_of(const Napi::Object& o, const char* key) {
+  const Napi::Int32Array a = o.Get(key).As<Napi::Int32Array>();
+  return {a.Data(), a.Data() + a.ElementLength()};
+}
+
+uint64_t u64_of(const Napi::Object& o, const char* key) {
+  bool lossless = false;
+  const uint64_t value = o.Get(key).As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) throw Napi::TypeError::New(o.Env(), std::string(key) + " is not an unsigned 64-bit integer");
+  return value;
+}
+
+Dtype to_dtype(const std::string& name) {
+  if (name == "F32") return Dtype::f32;
+  if (name == "F16") return Dtype::f16;
+  return Dtype::bf16;
+}
+
+Want to_want(const std::string& name) {
+  if (name == "sample") return Want::sample;
+  if (name == "logprobs") return Want::logprobs;
+  if (name == "logits_last") return Want::last_logits;
+  if (name == "logits_all") return Want::all_logits;
+  return Want::nothing;
+}
+
+Sampling to_sampling(const Napi::Object& o) {
+  return {float(double_of(o, "temperature")),       int_of(o, "topK"),        float(double_of(o, "topP")),
+          float(double_of(o, "repetitionPenalty")), ints_of(o, "penalized"), u64_of(o, "seed"),
+          uint64_t(double_of(o, "position"))};
+}
+
+}  // namespace
+
+Checkpoint to_checkpoint(const Napi::Object& value) {
+  Checkpoint checkpoint;
+  const Napi::Object config = value.Get("config").As<Napi::Object>();
+  checkpoint.config = {int_of(config, "vocabSize"),
+                       int_of(config, "nLayer"),
+                       int_of(config, "dModel"),
+                       int_of(config, "dInner"),
+                       int_of(config, "dState"),
+                       int_of(config, "dConv"),
+                       int_of(config, "dtRank"),
+                       float(double_of(config, "normEps")),
+                       float(double_of(config, "mixerRmsEps")),
+                       config.Get("mixerNorms").As<Napi::Boolean>().Value()};
+  const Napi::Array files = value.Get("files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); ++i)
+    checkpoint.files.push_back(files.Get(i).As<Napi::String>().Utf8Value());
+  const Napi::Array tensors = value.Get("tensors").As<Napi::Array>();
+  for (uint32_t i = 0; i < tensors.Length(); ++i) {
+    const Napi::Object t = tensors.Get(i).As<Napi::Object>();
+    checkpoint.tensors.push_back({string_of(t, "role"), int_of(t, "layer"), to_dtype(string_of(t, "dtype")), int_of(t, "file"),
+                                  uint64_t(double_of(t, "offset")), uint64_t(double_of(t, "bytes")), int_of(t, "rows"),
+                                  int_of(t, "cols")});
+  }
+  return checkpoint;
+}
+
+StepItem to_step_item(const Napi::Object& value) {
+  StepItem item{};
+  item.slot = int_of(value, "slot");
+  item.tokens = ints_of(value, "tokens");
+  item.want = to_want(string_of(value, "want"));
+  if (item.want == Want::sample) item.sampling = to_sampling(value.Get("sampling").As<Napi::Object>());
+  if (item.want == Want::logprobs) item.targets = ints_of(value, "targets");
+  if (value.Get("out").IsTypedArray()) item.out = value.Get("out").As<Napi::Float32Array>().Data();
+  return item;
+}
+
+Isa to_isa(const std::string& name) {
+  if (name == "portable") return Isa::portable;
+  if (name == "avx2") return Isa::avx2;
+  if (name == "avx512") return Isa::avx512;
+  return Isa::automatic;
+}
+
+Napi::Value Failure::to_error(Napi::Env env) const {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error.Value();
+}
+
+Failure current_failure() {
+  try {
+    throw;
+  } catch (const EngineError& e) {
+    return {e.code, e.what()};
+  } catch (const std::bad_alloc&) {
+    return {"out_of_memory", "not enough memory"};
+  } catch (const std::invalid_argument& e) {
+    return {"device_unavailable", e.what()};
+  } catch (const std::exception& e) {
+    return {"engine_failure", e.what()};
+  }
+}
+
+}  // namespace longhaul

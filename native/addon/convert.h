@@ -1,0 +1,22 @@
+// JavaScript values in, engine values out. Values were checked in TypeScript; a mismatch here is a bug and throws TypeError.
+#pragma once
+
+#include <napi.h>
+
+#include "engine/model.h"
+
+namespace longhaul {
+
+Checkpoint to_checkpoint(const Napi::Object& value);
+StepItem to_step_item(const Napi::Object& value);
+Isa to_isa(const std::string& name);
+
+/** An Error with `code`, from whatever is being handled now. */
+struct Failure {
+  std::string code, message;
+  Napi::Value to_error(Napi::Env env) const;
+};
+/** Call inside a catch block. */
+Failure current_failure();
+
+}  // namespace longhaul

@@ -1,0 +1,182 @@
+#include "addon/model_handle.h"
+
+#include <functional>
+#include <utility>
+
+#include "addon/convert.h"
+
+namespace longhaul {
+
+/** One piece of work with a promise. `run` is called on the engine's thread, `result` on the JavaScript thread. */
+struct ModelHandle::Job {
+  ModelHandle* owner;
+  Napi::Promise::Deferred promise;
+  std::vector<Napi::ObjectReference> kept;  // arrays the engine writes into
+  std::function<void(Model&)> run;
+  std::function<Napi::Value(Napi::Env)> result;
+  bool failed = false;
+  Failure failure;
+};
+
+Napi::Function ModelHandle::define(Napi::Env env) {
+  return DefineClass(env, "Model",
+                     {InstanceMethod<&ModelHandle::info>("info"), InstanceMethod<&ModelHandle::open_session>("openSession"),
+                      InstanceMethod<&ModelHandle::fork_session>("forkSession"),
+                      InstanceMethod<&ModelHandle::restore_session>("restoreSession"),
+                      InstanceMethod<&ModelHandle::snapshot>("snapshot"),
+                      InstanceMethod<&ModelHandle::close_session>("closeSession"), InstanceMethod<&ModelHandle::step>("step"),
+                      InstanceMethod<&ModelHandle::close>("close")});
+}
+
+ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : ObjectWrap(info), env_(info.Env()) {
+  model_ = std::move(*info[0].As<Napi::External<std::unique_ptr<Model>>>().Data());
+  queue_ = std::make_unique<WorkQueue>();
+  settle_ = Napi::ThreadSafeFunction::New(
+      info.Env(), Napi::Function::New(info.Env(), [](const Napi::CallbackInfo&) {}), "longhaul", 0, 1);
+  settle_.Unref(info.Env());
+  napi_add_env_cleanup_hook(env_, at_exit, this);
+}
+
+ModelHandle::~ModelHandle() { stop(); }
+
+/** The environment ends: a running step stops at its next block, so that exit is not held up. */
+void ModelHandle::at_exit(void* self) {
+  ModelHandle& handle = *static_cast<ModelHandle*>(self);
+  if (handle.model_) handle.model_->abort();
+  if (handle.queue_) handle.queue_->join();
+}
+
+void ModelHandle::stop() {
+  if (!queue_) return;
+  napi_remove_env_cleanup_hook(env_, at_exit, this);
+  queue_->join();
+  queue_.reset();
+  model_.reset();
+  settle_.Release();
+}
+
+Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("device", model_->backend().device());
+  out.Set("isa", model_->backend().isa());
+  out.Set("threads", model_->backend().threads());
+  return out;
+}
+
+int ModelHandle::acquire_slot(Napi::Env env) {
+  try {
+    return model_->states().acquire();
+  } catch (...) {
+    throw Napi::Error(env, current_failure().to_error(env));
+  }
+}
+
+Napi::Value ModelHandle::open_session(const Napi::CallbackInfo& info) {
+  const int slot = acquire_slot(info.Env());
+  queue_->post([model = model_.get(), slot] { model->states().clear(slot); });
+  return Napi::Number::New(info.Env(), slot);
+}
+
+Napi::Value ModelHandle::fork_session(const Napi::CallbackInfo& info) {
+  const int from = info[0].As<Napi::Number>().Int32Value();
+  const int slot = acquire_slot(info.Env());
+  queue_->post([model = model_.get(), from, slot] { model->states().copy(from, slot); });
+  return Napi::Number::New(info.Env(), slot);
+}
+
+Napi::Value ModelHandle::restore_session(const Napi::CallbackInfo& info) {
+  const Napi::Float32Array conv = info[0].As<Napi::Float32Array>(), ssm = info[1].As<Napi::Float32Array>();
+  // Copied now: the caller may change its arrays as soon as this returns.
+  auto values = std::make_shared<std::vector<float>>(conv.Data(), conv.Data() + conv.ElementLength());
+  values->insert(values->end(), ssm.Data(), ssm.Data() + ssm.ElementLength());
+  const size_t split = conv.ElementLength();
+  const int slot = acquire_slot(info.Env());
+  queue_->post([model = model_.get(), slot, values, split] {
+    model->states().restore(slot, values->data(), values->data() + split);
+  });
+  return Napi::Number::New(info.Env(), slot);
+}
+
+Napi::Value ModelHandle::close_session(const Napi::CallbackInfo& info) {
+  const int slot = info[0].As<Napi::Number>().Int32Value();
+  queue_->post([model = model_.get(), slot] { model->states().release(slot); });
+  return info.Env().Undefined();
+}
+
+Napi::Value ModelHandle::snapshot(const Napi::CallbackInfo& info) {
+  const int slot = info[0].As<Napi::Number>().Int32Value();
+  Napi::Float32Array conv = info[1].As<Napi::Float32Array>(), ssm = info[2].As<Napi::Float32Array>();
+  auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
+  job->kept.push_back(Napi::Persistent(conv.As<Napi::Object>()));
+  job->kept.push_back(Napi::Persistent(ssm.As<Napi::Object>()));
+  job->run = [slot, conv = conv.Data(), ssm = ssm.Data()](Model& model) { model.states().snapshot(slot, conv, ssm); };
+  job->result = [](Napi::Env env) { return env.Undefined(); };
+  return post(info.Env(), std::move(job));
+}
+
+Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
+  const Napi::Array values = info[0].As<Napi::Array>();
+  auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
+  auto items = std::make_shared<std::vector<StepItem>>();
+  for (uint32_t i = 0; i < values.Length(); ++i) {
+    const Napi::Object value = values.Get(i).As<Napi::Object>();
+    items->push_back(to_step_item(value));
+    if (items->back().out) job->kept.push_back(Napi::Persistent(value.Get("out").As<Napi::Object>()));
+  }
+  job->run = [items](Model& model) { model.step(*items); };
+  job->result = [items](Napi::Env env) -> Napi::Value {
+    Napi::Array out = Napi::Array::New(env, items->size());
+    for (uint32_t i = 0; i < items->size(); ++i) {
+      Napi::Object sample = Napi::Object::New(env);
+      sample.Set("token", (*items)[i].sampled);
+      sample.Set("logprob", double((*items)[i].logprob));
+      out.Set(i, sample);
+    }
+    return out;
+  };
+  return post(info.Env(), std::move(job));
+}
+
+Napi::Value ModelHandle::close(const Napi::CallbackInfo& info) {
+  auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
+  job->run = [](Model&) {};
+  // The last work there is: the thread has nothing left to do, so joining it here does not wait.
+  job->result = [this](Napi::Env env) {
+    stop();
+    return env.Undefined();
+  };
+  return post(info.Env(), std::move(job));
+}
+
+Napi::Value ModelHandle::post(Napi::Env env, std::unique_ptr<Job> job) {
+  if (in_flight_++ == 0) {
+    settle_.Ref(env);
+    Ref();
+  }
+  const Napi::Value promise = job->promise.Promise();
+  queue_->post([this, job = job.release()] {
+    try {
+      job->run(*model_);
+    } catch (...) {
+      job->failed = true;
+      job->failure = current_failure();
+    }
+    settle_.NonBlockingCall(job, settle);
+  });
+  return promise;
+}
+
+void ModelHandle::settle(Napi::Env env, Napi::Function, Job* raw) {
+  const std::unique_ptr<Job> job(raw);
+  ModelHandle& owner = *job->owner;
+  if (--owner.in_flight_ == 0) {
+    owner.settle_.Unref(env);
+    owner.Unref();
+  }
+  if (job->failed)
+    job->promise.Reject(job->failure.to_error(env));
+  else
+    job->promise.Resolve(job->result(env));
+}
+
+}  // namespace longhaul

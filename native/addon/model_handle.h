@@ -1,0 +1,49 @@
+// The JavaScript object behind one loaded model.
+//
+//   open ── close() ──▶ closing ── work posted before is done ──▶ closed (memory returned)
+//
+// All work that touches states runs on the model's own thread in the order it was posted, and settles its promise
+// on the JavaScript thread. A promise in flight keeps this object and the process alive; an idle model does not.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "engine/model.h"
+#include "engine/work_queue.h"
+
+namespace longhaul {
+
+class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ModelHandle(const Napi::CallbackInfo& info);  // (External<unique_ptr<Model>>)
+  ~ModelHandle() override;
+
+ private:
+  struct Job;
+
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value open_session(const Napi::CallbackInfo& info);
+  Napi::Value fork_session(const Napi::CallbackInfo& info);
+  Napi::Value restore_session(const Napi::CallbackInfo& info);
+  Napi::Value snapshot(const Napi::CallbackInfo& info);
+  Napi::Value close_session(const Napi::CallbackInfo& info);
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  int acquire_slot(Napi::Env env);
+  Napi::Value post(Napi::Env env, std::unique_ptr<Job> job);
+  static void settle(Napi::Env env, Napi::Function, Job* job);
+  static void at_exit(void* self);
+  void stop();
+
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<WorkQueue> queue_;
+  Napi::ThreadSafeFunction settle_;
+  napi_env env_;
+  int in_flight_ = 0;
+};
+
+}  // namespace longhaul

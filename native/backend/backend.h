@@ -1,0 +1,116 @@
+// What the engine asks of a device: buffers, packed matrices and about a dozen ops.
+//
+// Conventions. All activations are fp32, row-major, one token a row. Every row and every section of a row is padded
+// with zeros to a multiple of `kAlign` floats, so no kernel has a tail. Pointers are the backend's own memory unless a
+// parameter says `host`. Shapes are checked at load, not per call. Calls run in order; `download` waits for them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace longhaul {
+
+/** Row padding in floats: one 64-byte line, sixteen lanes. */
+constexpr int kAlign = 16;
+constexpr int padded(int n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+enum class Dtype { f32, f16, bf16 };
+
+/** A weight in host memory as stored: (rows, cols), row-major. */
+struct HostMatrix {
+  const void* data;
+  Dtype dtype;
+  int rows, cols;
+};
+
+/** A weight packed for `linear`: y[n] = sum_k W[n, k] x[k]. */
+class Matrix {
+ public:
+  virtual ~Matrix() = default;
+  int n_in = 0;   // columns of the weight
+  int n_out = 0;  // rows of the weight, each section padded
+};
+
+/** The tokens of one sequence inside a block of rows, and that sequence's state. */
+struct Span {
+  int row;       // its first row
+  int rows;      // how many, >= 1
+  float* state;  // its slot; each layer's part is at a fixed offset
+};
+
+/** (rows, ld) activations, or a window of columns of them. */
+struct Rows {
+  float* data;
+  int ld;  // floats from one row to the next
+};
+
+struct ConvWeights {
+  const float* weight;  // (d_conv, d_inner): tap-major, the last tap meets the current token
+  const float* bias;    // (d_inner), zeros where the model has none
+  int d_conv;
+};
+
+struct ScanWeights {
+  const float* a_log2e;  // (d_state, d_inner): -exp(A_log) log2(e)
+  const float* d;        // (d_inner)
+  const float* dt_bias;  // (d_inner)
+  int d_state;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string device() const = 0;
+  virtual std::string isa() const = 0;
+  virtual int threads() const = 0;
+
+  /** Zero-filled; throws std::bad_alloc. */
+  virtual float* allocate(size_t floats) = 0;
+  virtual void release(float* buffer) = 0;
+  virtual void zero(float* buffer, size_t floats) = 0;
+  virtual void copy(float* to, const float* from, size_t floats) = 0;
+  virtual void upload(float* to, const float* host_from, size_t floats) = 0;
+  virtual void download(float* host_to, const float* from, size_t floats) = 0;
+  /** Packs a weight; its rows come in sections (in_proj: x, z), each padded to kAlign rows of zeros. */
+  virtual std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) = 0;
+
+  /** out[i] = table[host_tokens[i]]; table is (vocab, width) as `Rows`, upcast or kept as stored by `pack_table`. */
+  virtual std::unique_ptr<Matrix> pack_table(const HostMatrix& host) = 0;
+  virtual void embed(const Matrix& table, const int32_t* host_tokens, int rows, Rows out) = 0;
+
+  /** out = weight * x / sqrt(mean(x^2) + eps) over `width` columns; weight may be null (ones). In place allowed. */
+  virtual void rms_norm(Rows x, const float* weight, int width, float eps, int rows, Rows out) = 0;
+
+  /** out = W x + bias, or out += W x + bias where `accumulate`; bias may be null. */
+  virtual void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) = 0;
+
+  /** u = silu(causal depthwise convolution of x), continuing from and updating each span's conv state. */
+  virtual void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const std::vector<Span>& spans,
+                             size_t state_offset, Rows u) = 0;
+
+  /** y = (scan(softplus(dt + dt_bias), B, C, u) + D u) silu(z), updating each span's ssm state. y may be u. */
+  virtual void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z,
+                              const std::vector<Span>& spans, size_t state_offset, Rows y) = 0;
+
+  /** out[i] = x[host_rows[i]], `width` floats each. */
+  virtual void gather(Rows x, const int* host_rows, int rows, int width, Rows out) = 0;
+
+  /** host_out[i] = log softmax(logits[i, 0:vocab])[host_targets[i]]; untouched where the target is -1. */
+  virtual void log_probs(Rows logits, int vocab, const int32_t* host_targets, int rows, float* host_out) = 0;
+};
+
+enum class Isa { automatic, portable, avx2, avx512 };
+
+/** Throws std::invalid_argument when this processor lacks `isa`. */
+std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa);
+
+struct CpuProbe {
+  std::string isa, model;  // best instruction set; the processor's name or ""
+  std::vector<std::string> features;
+};
+CpuProbe probe_cpu();
+
+}  // namespace longhaul

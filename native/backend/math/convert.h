@@ -1,0 +1,33 @@
+// Exact upcasts of stored weights to fp32.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/math/scalar.h"
+
+namespace longhaul::math {
+
+LONGHAUL_HD float from_bf16(uint16_t x) { return bits_float(int32_t(uint32_t(x) << 16)); }
+
+LONGHAUL_HD float from_f16(uint16_t x) {
+  const uint32_t sign = uint32_t(x & 0x8000) << 16;
+  const uint32_t exponent = (x >> 10) & 31;
+  const uint32_t mantissa = x & 1023;
+  // Subnormal: mantissa * 2^-24, exact in fp32.
+  if (exponent == 0) return bits_float(int32_t(uint32_t(float_bits(float(mantissa) * 0x1p-24f)) | sign));
+  if (exponent == 31) return bits_float(int32_t(sign | 0x7f800000u | mantissa << 13));
+  return bits_float(int32_t(sign | (exponent + 112) << 23 | mantissa << 13));
+}
+
+/** Element i of stored data. */
+LONGHAUL_HD float element(const void* data, Dtype dtype, size_t i) {
+  if (dtype == Dtype::f32) {
+    float x;
+    memcpy(&x, static_cast<const char*>(data) + 4 * i, 4);
+    return x;
+  }
+  uint16_t x;
+  memcpy(&x, static_cast<const char*>(data) + 2 * i, 2);
+  return dtype == Dtype::bf16 ? from_bf16(x) : from_f16(x);
+}
+
+}  // namespace longhaul::math

@@ -1,0 +1,77 @@
+// The addon's interface: same names, same order as addon/addon.cpp and addon/model_handle.cpp.
+import { createRequire } from 'node:module';
+import type { TensorSource } from './checkpoint.ts';
+import type { ModelConfig } from './config.ts';
+import { EngineError } from './errors.ts';
+import type { EngineProbe, ModelInfo } from './types.ts';
+
+export type Isa = 'auto' | ModelInfo['isa'];
+
+/** Values are checked before they get here; the addon only asserts. */
+export interface Addon {
+  probe(): EngineProbe;
+  load(checkpoint: NativeCheckpoint, threads: number, isa: Isa): Promise<NativeModel>;
+}
+
+export interface NativeCheckpoint {
+  readonly config: ModelConfig;
+  readonly files: readonly string[];
+  readonly tensors: readonly TensorSource[];
+}
+
+/** A session is a slot number; work runs in the order of the calls. */
+export interface NativeModel {
+  info(): { device: string; isa: ModelInfo['isa']; threads: number };
+  openSession(): number;
+  forkSession(slot: number): number;
+  restoreSession(conv: Float32Array, ssm: Float32Array): number;
+  /** Fills the arrays. */
+  snapshot(slot: number, conv: Float32Array, ssm: Float32Array): Promise<void>;
+  closeSession(slot: number): void;
+  /** Fills each item's `out`; token and log-probability are meaningful where a sample was wanted. */
+  step(items: readonly NativeStepItem[]): Promise<NativeSample[]>;
+  close(): Promise<void>;
+}
+
+export interface NativeStepItem {
+  readonly slot: number;
+  readonly tokens: Int32Array;
+  readonly want: 'nothing' | 'sample' | 'logprobs' | 'logits_last' | 'logits_all';
+  readonly sampling: NativeSampling | null;
+  readonly targets: Int32Array | null;
+  readonly out: Float32Array | null;
+}
+
+export interface NativeSampling {
+  readonly temperature: number;
+  /** 0 = all. */
+  readonly topK: number;
+  /** 1 = all. */
+  readonly topP: number;
+  readonly repetitionPenalty: number;
+  readonly penalized: Int32Array;
+  readonly seed: bigint;
+  readonly position: number;
+}
+
+export interface NativeSample {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+let loaded: Addon | null = null;
+
+export function addon(): Addon {
+  if (loaded) return loaded;
+  const file = './build/longhaul.node';
+  try {
+    loaded = createRequire(import.meta.url)(file) as Addon;
+    return loaded;
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
+    const what = missing
+      ? 'the native engine is not built'
+      : `the native engine does not load: ${(cause as Error).message}`;
+    throw new EngineError('engine_failure', `${what}; run \`npm run build\``, { cause });
+  }
+}

@@ -1,0 +1,148 @@
+#include "engine/model.h"
+
+#include <algorithm>
+
+#include "engine/error.h"
+
+namespace longhaul {
+namespace {
+
+// Tokens per block: enough rows to amortise reading the weights, few enough for activations to stay in cache.
+constexpr int kBlockRows = 384;
+// Logits held at once.
+constexpr int kHeadFloats = 1 << 22;
+
+}  // namespace
+
+Model::Model(const Checkpoint& checkpoint, std::unique_ptr<Backend> backend)
+    : config_(checkpoint.config),
+      backend_(std::move(backend)),
+      weights_(load_weights(checkpoint, *backend_)),
+      states_(config_, *backend_),
+      d_model_(padded(config_.d_model)),
+      d_inner_(padded(config_.d_inner)),
+      dt_rank_(padded(config_.dt_rank)),
+      d_state_(padded(config_.d_state)),
+      vocab_(padded(config_.vocab_size)),
+      block_rows_(kBlockRows),
+      head_rows_(std::clamp(kHeadFloats / vocab_, 16, kBlockRows)) {
+  const auto block = [&](int width) { return Buffer(*backend_, size_t(block_rows_) * width); };
+  residual_ = block(d_model_);
+  normed_ = block(d_model_);
+  xz_ = block(2 * d_inner_);
+  u_ = block(d_inner_);
+  dt_b_c_ = block(dt_rank_ + 2 * d_state_);
+  dt_ = block(d_inner_);
+  logits_ = Buffer(*backend_, size_t(head_rows_) * vocab_);
+  host_row_.resize(config_.vocab_size);
+  host_log_probs_.resize(head_rows_);
+  host_targets_.resize(head_rows_);
+}
+
+void Model::step(std::vector<StepItem>& items) {
+  std::vector<int32_t> tokens;
+  std::vector<Span> spans;
+  std::vector<HeadRow> wanted;
+  const auto flush = [&] {
+    if (aborted_) throw EngineError("closed", "the engine is shutting down");
+    run_block(tokens, spans);
+    run_head(items, wanted);
+    tokens.clear();
+    spans.clear();
+    wanted.clear();
+  };
+  for (int i = 0; i < int(items.size()); ++i) {
+    StepItem& item = items[i];
+    const int length = int(item.tokens.size());
+    float* const state = states_.slot(item.slot);
+    for (int t = 0; t < length;) {
+      const int row = int(tokens.size());
+      const int rows = std::min(length - t, block_rows_ - row);
+      spans.push_back({row, rows, state});
+      for (int r = 0; r < rows; ++r, ++t) {
+        tokens.push_back(item.tokens[t]);
+        const bool want = item.want == Want::all_logits || (item.want == Want::logprobs && item.targets[t] >= 0) ||
+                          (t == length - 1 && (item.want == Want::last_logits || item.want == Want::sample));
+        if (want) wanted.push_back({row + r, i, t});
+      }
+      if (int(tokens.size()) == block_rows_) flush();
+    }
+  }
+  if (!tokens.empty()) flush();
+}
+
+/** Embedding and all layers for one block of rows; leaves the residual stream in residual_. */
+void Model::run_block(const std::vector<int32_t>& tokens, const std::vector<Span>& spans) {
+  Backend& b = *backend_;
+  const int n = int(tokens.size());
+  const int width = dt_rank_ + 2 * d_state_;
+  const Rows r = rows(residual_, d_model_), normed = rows(normed_, d_model_);
+  const Rows xz = rows(xz_, 2 * d_inner_), z = rows(xz_, 2 * d_inner_, d_inner_);
+  const Rows u = rows(u_, d_inner_), delta = rows(dt_, d_inner_);
+  const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, dt_rank_), C = rows(dt_b_c_, width, dt_rank_ + d_state_);
+
+  b.embed(*weights_.embeddings, tokens.data(), n, r);
+  for (int i = 0; i < config_.n_layer; ++i) {
+    const LayerWeights& w = weights_.layers[i];
+    b.rms_norm(r, w.norm.data, config_.d_model, config_.norm_eps, n, normed);
+    b.linear(*w.in_proj, w.in_proj_bias.data, normed, n, xz, false);
+    b.causal_conv1d({w.conv_weight.data, w.conv_bias.data, config_.d_conv}, config_.d_inner, xz, spans,
+                    states_.conv_offset(i), u);
+    b.linear(*w.x_proj, nullptr, u, n, dt_b_c, false);
+    if (config_.mixer_norms) {
+      b.rms_norm(dt_b_c, nullptr, config_.dt_rank, config_.mixer_rms_eps, n, dt_b_c);
+      b.rms_norm(B, nullptr, config_.d_state, config_.mixer_rms_eps, n, B);
+      b.rms_norm(C, nullptr, config_.d_state, config_.mixer_rms_eps, n, C);
+    }
+    b.linear(*w.dt_proj, nullptr, dt_b_c, n, delta, false);
+    b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, spans,
+                     states_.ssm_offset(i), u);
+    b.linear(*w.out_proj, w.out_proj_bias.data, u, n, r, true);
+  }
+}
+
+/** Final norm and lm_head for the wanted rows of the block, a bounded number at a time. */
+void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted) {
+  Backend& b = *backend_;
+  std::vector<int> source;
+  for (size_t first = 0; first < wanted.size(); first += head_rows_) {
+    const int n = int(std::min(wanted.size() - first, size_t(head_rows_)));
+    source.clear();
+    for (int i = 0; i < n; ++i) source.push_back(wanted[first + i].row);
+    const Rows normed = rows(normed_, d_model_), logits = rows(logits_, vocab_);
+    b.gather(rows(residual_, d_model_), source.data(), n, d_model_, normed);
+    b.rms_norm(normed, weights_.norm_f.data, config_.d_model, config_.norm_eps, n, normed);
+    b.linear(*weights_.lm_head, nullptr, normed, n, logits, false);
+    deliver(items, &wanted[first], n);
+  }
+}
+
+void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) {
+  const size_t vocab = config_.vocab_size;
+  bool scored = false;
+  for (int i = 0; i < n; ++i) {
+    StepItem& item = items[wanted[i].item];
+    const float* logits = logits_.data + size_t(i) * vocab_;
+    host_targets_[i] = -1;
+    switch (item.want) {
+      case Want::all_logits: backend_->download(item.out + wanted[i].token * vocab, logits, vocab); break;
+      case Want::last_logits: backend_->download(item.out, logits, vocab); break;
+      case Want::logprobs: host_targets_[i] = item.targets[wanted[i].token]; break;
+      case Want::sample:
+        backend_->download(host_row_.data(), logits, vocab);
+        host_targets_[i] = item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
+        break;
+      case Want::nothing: break;
+    }
+    scored |= host_targets_[i] >= 0;
+  }
+  if (!scored) return;
+  backend_->log_probs(rows(logits_, vocab_), int(vocab), host_targets_.data(), n, host_log_probs_.data());
+  for (int i = 0; i < n; ++i) {
+    StepItem& item = items[wanted[i].item];
+    if (item.want == Want::sample) item.logprob = host_log_probs_[i];
+    if (item.want == Want::logprobs) item.out[wanted[i].token] = host_log_probs_[i];
+  }
+}
+
+}  // namespace longhaul

@@ -1,0 +1,46 @@
+// The states of all open sessions: constant-size slots in slabs, so a pointer stays valid while its slot is in use.
+//
+// A slot holds, per layer: conv_state (d_conv - 1, d_inner), oldest column first; ssm_state (d_state, d_inner). All fp32.
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/weights.h"
+
+namespace longhaul {
+
+class StatePool {
+ public:
+  StatePool(const ModelConfig& config, Backend& backend);
+
+  /** Any thread; the content is undefined until `clear` or `restore`. Throws std::bad_alloc. */
+  int acquire();
+  /** Any thread. */
+  void release(int slot);
+  float* slot(int slot) const;
+  size_t conv_offset(int layer) const { return layer * layer_floats_; }
+  size_t ssm_offset(int layer) const { return layer * layer_floats_ + conv_floats_; }
+
+  // Engine thread only.
+  void clear(int slot);
+  void copy(int from, int to);
+  /** conv (n_layer, d_inner, d_conv - 1), ssm (n_layer, d_inner, d_state): the layout people see. */
+  void snapshot(int slot, float* conv, float* ssm);
+  void restore(int slot, const float* conv, const float* ssm);
+
+ private:
+  template <class Each>
+  void each_element(float* staged, const Each& each) const;
+
+  const ModelConfig config_;
+  Backend& backend_;
+  const size_t d_inner_, conv_floats_, layer_floats_, slot_floats_;
+  mutable std::mutex mutex_;
+  std::vector<Buffer> slabs_;
+  std::vector<int> free_;
+  std::vector<float> staging_;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,25 @@
+// One step: a ragged batch of sequences, each with tokens to read and one thing wanted of them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/sampler.h"
+
+namespace longhaul {
+
+enum class Want { nothing, sample, logprobs, last_logits, all_logits };
+
+struct StepItem {
+  int slot;
+  std::vector<int32_t> tokens;   // T >= 1, checked against the vocabulary
+  Want want;
+  Sampling sampling;             // for sample
+  std::vector<int32_t> targets;  // for logprobs: T ids, -1 where nothing is wanted
+  float* out;                    // host: T log-probabilities, or 1 or T rows of logits
+
+  int32_t sampled = -1;
+  float logprob = 0;
+};
+
+}  // namespace longhaul

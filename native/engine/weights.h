@@ -1,0 +1,71 @@
+// Weights as the loader reads them: a table of tensors in files, checked in native/checkpoint.ts, packed for a backend.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "engine/config.h"
+
+namespace longhaul {
+
+/** One stored tensor, flattened to (rows, cols). */
+struct TensorSource {
+  std::string role;  // 'embeddings', 'norm_f', 'lm_head', or a layer's 'in_proj', 'conv1d_bias', ...
+  int layer;         // -1 outside layers
+  Dtype dtype;
+  int file;
+  uint64_t offset, bytes;
+  int rows, cols;
+};
+
+struct Checkpoint {
+  ModelConfig config;
+  std::vector<std::string> files;
+  std::vector<TensorSource> tensors;
+};
+
+/** fp32 backend memory with an owner. */
+struct Buffer {
+  Backend* backend = nullptr;
+  float* data = nullptr;
+  Buffer() = default;
+  Buffer(Backend& backend, size_t floats) : backend(&backend), data(backend.allocate(floats)) {}
+  Buffer(Buffer&& other) noexcept : backend(other.backend), data(other.data) { other.data = nullptr; }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(backend, other.backend);
+    std::swap(data, other.data);
+    return *this;
+  }
+  ~Buffer() {
+    if (data) backend->release(data);
+  }
+};
+
+struct LayerWeights {
+  Buffer norm;                                     // (d_model)
+  std::unique_ptr<Matrix> in_proj;                 // x | z
+  Buffer in_proj_bias;                             // or null
+  Buffer conv_weight, conv_bias;                   // (d_conv, d_inner), (d_inner)
+  std::unique_ptr<Matrix> x_proj;                  // dt | B | C
+  std::unique_ptr<Matrix> dt_proj;
+  Buffer dt_bias;                                  // (d_inner)
+  Buffer a_log2e;                                  // (d_state, d_inner): -exp(A_log) log2(e)
+  Buffer d;                                        // (d_inner)
+  std::unique_ptr<Matrix> out_proj;
+  Buffer out_proj_bias;                            // or null
+};
+
+struct Weights {
+  std::unique_ptr<Matrix> embeddings;
+  std::unique_ptr<Matrix> lm_head;
+  Buffer norm_f;
+  std::vector<LayerWeights> layers;
+};
+
+/** Throws EngineError model_corrupt when a file ends before a tensor does, model_incomplete when a tensor is absent. */
+Weights load_weights(const Checkpoint& checkpoint, Backend& backend);
+
+}  // namespace longhaul

@@ -1,0 +1,39 @@
+// Loading with the choices that only tests make.
+import { availableParallelism } from 'node:os';
+import { addon, type Isa } from './binding.ts';
+import { readCheckpoint } from './checkpoint.ts';
+import { modelDigest } from './digest.ts';
+import { asEngineError, EngineError } from './errors.ts';
+import { EngineModel, stateLengths } from './model.ts';
+import type { Model, ModelOptions } from './types.ts';
+
+const maxThreads = 64;
+
+export async function loadModelWith(dir: string, options: ModelOptions & { readonly isa: Isa }): Promise<Model> {
+  const threads = options.threads ?? Math.min(availableParallelism(), maxThreads);
+  if (!Number.isInteger(threads) || threads < 1 || threads > maxThreads)
+    throw new EngineError(
+      'invalid_argument',
+      `threads must be null or an integer in [1, ${maxThreads}], found ${threads}`,
+    );
+  if (options.weights !== 'as-stored')
+    throw new EngineError('invalid_argument', `weights must be as-stored, found ${String(options.weights)}`);
+  if (/^cuda:\d+$/.test(options.device))
+    throw new EngineError('device_unavailable', `${options.device}: this build has no CUDA backend`);
+  if (options.device !== 'cpu' && options.device !== 'auto')
+    throw new EngineError('invalid_argument', `device must be cpu, auto or cuda:N, found ${String(options.device)}`);
+
+  try {
+    const engine = addon();
+    const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir);
+    const digest = await modelDigest(config, files);
+    const native = await engine.load({ config, files, tensors }, threads, options.isa);
+    const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
+    const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };
+    const lengths = stateLengths(shape);
+    const stateBytes = 4 * (lengths.conv + lengths.ssm);
+    return new EngineModel({ ...shape, parameterCount, stateBytes, ...native.info(), digest, ...special }, native);
+  } catch (error) {
+    throw asEngineError(error);
+  }
+}

@@ -1,0 +1,116 @@
+// The types of the engine's face. Every field is always set; `null` alone means absent.
+
+export type Device = 'cpu' | 'auto' | `cuda:${number}`;
+
+export interface ModelOptions {
+  readonly device: Device;
+  readonly weights: 'as-stored';
+  /** null = all cores; at most 64. Results do not depend on it. */
+  readonly threads: number | null;
+}
+
+export interface ModelInfo {
+  readonly modelType: 'falcon_mamba' | 'mamba';
+  readonly vocabSize: number;
+  readonly nLayer: number;
+  readonly dModel: number;
+  readonly dInner: number;
+  readonly dState: number;
+  readonly dConv: number;
+  readonly dtRank: number;
+  readonly parameterCount: number;
+  /** Bytes of one snapshot's two arrays. */
+  readonly stateBytes: number;
+  readonly device: string;
+  readonly isa: 'avx512' | 'avx2' | 'portable';
+  readonly threads: number;
+  /** sha256 (hex) over the resolved configuration and every weight file's sha256. */
+  readonly digest: string;
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | null;
+}
+
+export interface Model {
+  readonly info: ModelInfo;
+  /** A session at position 0: the zero state. */
+  openSession(): Session;
+  /** Throws `state_mismatch` when the snapshot is another model's or has another shape. */
+  restoreSession(snapshot: Snapshot): Session;
+  /**
+   * Reads every item's tokens into its session; results in the order of the items. A refused step has changed nothing.
+   * A session's state and results are the same bits whatever shares its steps and however its tokens are cut.
+   */
+  step(items: readonly StepItem[]): Promise<StepResult[]>;
+  /** Idempotent. Steps already accepted finish; anything later is refused with `closed`. */
+  close(): void;
+}
+
+export interface Session {
+  /** Tokens read so far: the state covers [0, position). */
+  readonly position: number;
+  /** A second session with the same state. Refused with `session_busy` during a step. */
+  fork(): Session;
+  /** The state after the steps accepted so far. */
+  snapshot(): Promise<Snapshot>;
+  /** Idempotent. During a step it takes effect after it. */
+  close(): void;
+}
+
+/** State that covers tokens [0, position). */
+export interface Snapshot {
+  readonly modelDigest: string;
+  readonly position: number;
+  /** [n_layer, d_inner, d_conv - 1], oldest column first. */
+  readonly conv: Float32Array;
+  /** [n_layer, d_inner, d_state]. */
+  readonly ssm: Float32Array;
+}
+
+export interface Sampling {
+  /** 0 = greedy: the lowest id among the largest logits. */
+  readonly temperature: number;
+  readonly topK: number | null;
+  readonly topP: number | null;
+  readonly minP?: never;
+  /** 1 = off. */
+  readonly repetitionPenalty: number;
+  /** Token ids that the penalty applies to, each once however often it is listed. */
+  readonly penalized: Int32Array;
+  /** Unsigned 64 bits: the key of the random stream. */
+  readonly seed: bigint;
+  /** Output position: the counter of the random stream. */
+  readonly position: number;
+}
+
+export type Want =
+  | { readonly kind: 'nothing' }
+  /** Samples after the last token. */
+  | { readonly kind: 'sample'; readonly sampling: Sampling }
+  /** targets[t] is the token to score after tokens[t]; -1 = none. */
+  | { readonly kind: 'logprobs'; readonly targets: Int32Array }
+  | { readonly kind: 'logits'; readonly positions: 'last' | 'all' };
+
+export interface StepItem {
+  readonly session: Session;
+  /** At least one. */
+  readonly tokens: Int32Array;
+  readonly want: Want;
+}
+
+export type StepResult =
+  | { readonly kind: 'nothing' }
+  /** `logprob` is under the model's own distribution: temperature 1, nothing cut, nothing penalised. */
+  | { readonly kind: 'sample'; readonly token: number; readonly logprob: number }
+  /** [T], NaN where the target is -1. */
+  | { readonly kind: 'logprobs'; readonly logprobs: Float32Array }
+  /** [1 or T, vocab]. */
+  | { readonly kind: 'logits'; readonly logits: Float32Array };
+
+export interface EngineProbe {
+  readonly isa: string;
+  readonly cpuFeatures: string[];
+  readonly cpuModel: string | null;
+  readonly cores: number;
+  /** "not built", or the state of the CUDA backend. */
+  readonly cuda: string;
+}
