@@ -1,0 +1,187 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface FaultProxy {
+  readonly port: number;
+  /** A partition that both ends notice: open connections are reset, and so is every new one until `heal`. */
+  cut(): void;
+  heal(): void;
+  /** A partition that nobody notices: connections stay open and are accepted, no byte and no end passes. */
+  freeze(): void;
+  /** What was held goes on its way. */
+  thaw(): void;
+  /** Added to every byte, one way; it does not slow the flow down. */
+  latency(ms: number): void;
+  /** Of the whole link, each way; null lifts it. */
+  throttle(bytesPerSecond: number | null): void;
+  /** Resets the connections that are open now. */
+  reset(): void;
+  /** Connections open now. */
+  readonly connections: number;
+  close(): Promise<void>;
+}
+
+/** In flight in one direction of a connection: what latency keeps under way, and what a frozen link takes in. */
+const maxHeldBytes = 8 * 1024 * 1024;
+
+/** A TCP proxy on 127.0.0.1 that breaks the network between a client and `target` without privileges. */
+export async function startFaultProxy(options: {
+  readonly target: { readonly host: string; readonly port: number };
+}): Promise<FaultProxy> {
+  const link = new Link();
+  const pairs = new Set<Pair>();
+  let isCut = false;
+  const reset = () => {
+    for (const pair of pairs) pair.reset();
+  };
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    if (isCut) return void client.resetAndDestroy();
+    const target = connect({ ...options.target, allowHalfOpen: true, noDelay: true });
+    const pair = new Pair(client, target, link);
+    pairs.add(pair);
+    void pair.done.then(() => pairs.delete(pair));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+
+  let closing: Promise<void> | null = null;
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return pairs.size;
+    },
+    cut() {
+      isCut = true;
+      reset();
+    },
+    heal() {
+      isCut = false;
+    },
+    freeze: () => link.freeze(),
+    thaw: () => link.thaw(),
+    latency(ms) {
+      link.latencyMs = ms;
+    },
+    throttle(bytesPerSecond) {
+      link.bytesPerSecond = bytesPerSecond;
+    },
+    reset,
+    close() {
+      isCut = true;
+      reset();
+      closing ??= new Promise((resolve) => server.close(() => resolve()));
+      return closing;
+    },
+  };
+}
+
+/** The state of the network, shared by every connection through it. */
+class Link {
+  latencyMs = 0;
+  bytesPerSecond: number | null = null;
+  private frozen: PromiseWithResolvers<void> | null = null;
+  /** By direction: when the bytes sent so far have left a throttled link. */
+  private readonly freeAt = { up: 0, down: 0 };
+
+  freeze(): void {
+    this.frozen ??= Promise.withResolvers<void>();
+  }
+
+  thaw(): void {
+    this.frozen?.resolve();
+    this.frozen = null;
+  }
+
+  /** Until bytes may pass; at once where `signal` aborts. */
+  async open(signal: AbortSignal): Promise<void> {
+    while (this.frozen !== null && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      await Promise.race([this.frozen.promise, promise]);
+    }
+  }
+
+  /** Waits for the turn of the next piece and returns its size, at most `wanted`. */
+  async admit(direction: 'up' | 'down', wanted: number, signal: AbortSignal): Promise<number> {
+    const rate = this.bytesPerSecond;
+    if (rate === null) return wanted;
+    const bytes = Math.max(1, Math.min(wanted, Math.floor(rate / 50)));
+    this.freeAt[direction] = Math.max(performance.now(), this.freeAt[direction]) + (bytes / rate) * 1000;
+    await sleep(this.freeAt[direction] - performance.now(), undefined, { signal });
+    return bytes;
+  }
+}
+
+/** A client's connection and ours to the target; one ends with the other. */
+class Pair {
+  readonly done: Promise<unknown>;
+  private readonly sockets: readonly Socket[];
+  private readonly gone = new AbortController();
+
+  constructor(client: Socket, target: Socket, link: Link) {
+    this.sockets = [client, target];
+    // Both directions at their end is a connection closed in order; anything else resets both sides.
+    this.done = Promise.all([
+      pump(client, target, 'up', link, this.gone.signal),
+      pump(target, client, 'down', link, this.gone.signal),
+    ]).then(
+      () => this.sockets.map((socket) => socket.destroySoon()),
+      () => this.reset(),
+    );
+  }
+
+  reset(): void {
+    this.gone.abort();
+    for (const socket of this.sockets) socket.resetAndDestroy();
+  }
+}
+
+type Held = { readonly dueAt: number; readonly bytes: Buffer | 'end' | 'broken' };
+
+/** Moves one direction; resolves at its orderly end, throws where either socket breaks. */
+async function pump(
+  from: Socket,
+  to: Socket,
+  direction: 'up' | 'down',
+  link: Link,
+  signal: AbortSignal,
+): Promise<void> {
+  const held: Held[] = [];
+  let heldBytes = 0;
+  let arrived = Promise.withResolvers<void>();
+  const hold = (bytes: Held['bytes']) => {
+    held.push({ dueAt: performance.now() + link.latencyMs, bytes });
+    if (typeof bytes !== 'string') heldBytes += bytes.length;
+    if (heldBytes > maxHeldBytes) from.pause();
+    arrived.resolve();
+  };
+  from.on('data', hold);
+  from.once('end', () => hold('end'));
+  from.once('error', () => hold('broken'));
+  signal.addEventListener('abort', () => hold('broken'), { once: true });
+
+  for (;;) {
+    await arrived.promise;
+    arrived = Promise.withResolvers();
+    for (let next = held.shift(); next !== undefined; next = held.shift()) {
+      const wait = next.dueAt - performance.now();
+      if (wait > 0) await sleep(wait, undefined, { signal });
+      await link.open(signal);
+      signal.throwIfAborted();
+      if (next.bytes === 'broken') throw new Error('connection broken');
+      if (next.bytes === 'end') {
+        to.end();
+        return;
+      }
+      for (let at = 0; at < next.bytes.length; ) {
+        const size = await link.admit(direction, next.bytes.length - at, signal);
+        await link.open(signal);
+        if (!to.write(next.bytes.subarray(at, at + size))) await once(to, 'drain', { signal });
+        at += size;
+      }
+      heldBytes -= next.bytes.length;
+      if (heldBytes <= maxHeldBytes) from.resume();
+    }
+  }
+}
