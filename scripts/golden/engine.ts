@@ -6,7 +6,7 @@ export interface Engine<S extends EngineSession> {
   openSession(): S;
   restoreSession(snapshot: Snapshot): S;
   step(items: readonly { session: S; tokens: Int32Array; want: Want }[]): Promise<StepResult[]>;
-  close(): void | Promise<void>;
+  close(): void;
 }
 
 export interface EngineSession {

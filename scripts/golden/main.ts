@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { describeError } from '@longhaul/core/contracts';
-import { loadModel } from '@longhaul/native';
+import { type Device, loadModel } from '@longhaul/native';
+import { z } from 'zod';
 import { checkModel, type ModelReport } from './check.ts';
 import { findGoldenFolders, readGoldenFolder } from './folder.ts';
 import { formatReport } from './report.ts';
@@ -23,13 +24,15 @@ Exit status: 0 when all is within tolerance, 1 on any miss or when nothing was c
 Example:
   npm run golden -- test/fixtures/golden`;
 
-async function checkFolder(dir: string, device: string, threads: number | null): Promise<ModelReport> {
+const DeviceName = z.templateLiteral(['cuda:', z.int().nonnegative()]).or(z.enum(['cpu', 'auto']));
+
+async function checkFolder(dir: string, device: Device, threads: number | null): Promise<ModelReport> {
   const folder = await readGoldenFolder(dir);
   const model = await loadModel(dir, { device, weights: 'as-stored', threads });
   try {
     return await checkModel(folder, model);
   } finally {
-    await model.close();
+    model.close();
   }
 }
 
@@ -57,6 +60,11 @@ async function main(args: string[]): Promise<number> {
     console.error(`--threads is a whole number from 1, found ${values.threads}`);
     return 2;
   }
+  const device = DeviceName.safeParse(values.device);
+  if (!device.success) {
+    console.error(`--device is cpu, auto or cuda:N, found ${values.device}`);
+    return 2;
+  }
   const reports: ModelReport[] = [];
   let unfinished = 0;
   for (const path of positionals) {
@@ -70,7 +78,7 @@ async function main(args: string[]): Promise<number> {
     }
     for (const dir of dirs) {
       try {
-        const report = await checkFolder(dir, values.device, threads);
+        const report = await checkFolder(dir, device.data, threads);
         reports.push(report);
         if (!values.json) console.log(formatReport(report).join('\n'));
       } catch (error) {

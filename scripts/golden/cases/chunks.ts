@@ -22,7 +22,7 @@ export async function checkChunks<S extends EngineSession>(context: CaseContext<
     const ids = shelf.ids(`${name}.input_ids`);
     const place = `${name} as its first ${first}, then one by one`;
     await withSession(engine.openSession(), async (session) => {
-      let logits = new Float32Array(0);
+      let logits: Float32Array = new Float32Array(0);
       for (let at = 0; at < ids.length; at = at === 0 ? first : at + 1) {
         const tokens = at === 0 ? ids.subarray(0, first) : ids.subarray(at, at + 1);
         const last = at + tokens.length === ids.length;

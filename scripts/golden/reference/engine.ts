@@ -73,7 +73,7 @@ function answer(want: Want, rows: readonly Float64Array[]): StepResult {
       return { kind: 'logits', logits: Float32Array.from(given.flatMap((row) => [...row])) };
     }
     case 'logprobs': {
-      const logprobs = rows.map((row, i) => (want.targets[i]! < 0 ? 0 : logSoftmax(row)[want.targets[i]!]!));
+      const logprobs = rows.map((row, i) => (want.targets[i]! < 0 ? Number.NaN : logSoftmax(row)[want.targets[i]!]!));
       return { kind: 'logprobs', logprobs: Float32Array.from(logprobs) };
     }
     case 'sample': {
