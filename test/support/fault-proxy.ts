@@ -158,7 +158,7 @@ async function pump(
   };
   from.on('data', hold);
   from.once('end', () => hold('end'));
-  from.once('error', () => hold('broken'));
+  from.on('error', () => hold('broken'));
   signal.addEventListener('abort', () => hold('broken'), { once: true });
 
   for (;;) {
