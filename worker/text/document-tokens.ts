@@ -1,0 +1,177 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type InvalidUtf8, LonghaulError, RejectedJob } from '@longhaul/core/contracts';
+import { IncrementalEncoder, type Restart, type TokenizerParts } from './incremental-encoder.ts';
+import type { Document, TextCursor, TokenStream } from './ports.ts';
+import { type CursorState, documentStart, parseCursor } from './text-cursor.ts';
+import { TokenQueue } from './token-queue.ts';
+import { type DecodedBytes, Utf8Chunks } from './utf8.ts';
+
+/** Bytes that are tokenized in one go, on the event loop: under a millisecond of prose. */
+const sliceBytes = 16 * 1024;
+/** Longest time on the event loop without letting others in. */
+const turnMs = 10;
+
+interface Mark extends Restart {
+  /** The same place in the document itself. */
+  readonly offset: number;
+  /** Tokens before it, counted from where this stream started. */
+  readonly tokens: number;
+}
+
+/** The tokens of a document, one chunk of it at a time, with the next chunk already asked for. */
+export class DocumentTokens implements TokenStream {
+  readonly #document: Document;
+  readonly #utf8: Utf8Chunks;
+  readonly #encoder: IncrementalEncoder;
+  readonly #queue = new TokenQueue();
+  readonly #abort = new AbortController();
+  /** Tokens to leave out before the first one that is given out. */
+  readonly #skip: number;
+  /** Tokens that have left the queue, left out or given out. */
+  #gone = 0;
+  #chunks: AsyncIterator<Uint8Array> | null = null;
+  #nextChunk: Promise<IteratorResult<Uint8Array>> | null = null;
+  readonly #startOffset: number;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #ended = false;
+  #failure: { readonly error: unknown } | null = null;
+  /** Decoded bytes so far, and the stretches from which on decoded positions and document offsets differ by `shift`. */
+  #decoded = 0;
+  #shifts: { readonly from: number; readonly shift: number }[];
+  /** Oldest first; the first one is the last that is not ahead of the reader. */
+  #marks: Mark[];
+
+  constructor(parts: TokenizerParts, document: Document, cursor: string | null, invalidUtf8: InvalidUtf8) {
+    const from = cursor === null ? documentStart : parseCursor(cursor);
+    this.#document = document;
+    this.#startOffset = from.at;
+    this.#skip = from.skip;
+    this.#shifts = [{ from: 0, shift: from.at }];
+    this.#marks = [{ position: 0, state: from.state, drop: from.drop, offset: from.at, tokens: 0 }];
+    this.#utf8 = new Utf8Chunks(invalidUtf8, from.at);
+    this.#encoder = new IncrementalEncoder(parts, { position: 0, state: from.state, drop: from.drop }, this.#queue);
+  }
+
+  async read(count: number, signal: AbortSignal): Promise<Int32Array> {
+    await this.#fill(count, signal);
+    return this.#take(count);
+  }
+
+  async peek(signal: AbortSignal): Promise<number | null> {
+    await this.#fill(1, signal);
+    return this.#queue.first();
+  }
+
+  cursor(): TextCursor {
+    const mark = this.#marks[0]!;
+    const skip = Math.max(this.#gone, this.#skip) - mark.tokens;
+    const state: CursorState = { v: 1, at: mark.offset, state: mark.state, drop: mark.drop, skip };
+    return { byteOffset: mark.offset, text: JSON.stringify(state) };
+  }
+
+  async close(): Promise<void> {
+    this.#failure ??= { error: new LonghaulError('closed', 'the token stream is closed') };
+    this.#abort.abort();
+    await this.#nextChunk?.catch(() => undefined);
+    this.#nextChunk = null;
+    await this.#chunks?.return?.().catch(() => undefined);
+    this.#chunks = null;
+  }
+
+  /** Until `count` tokens wait, or the document's end. */
+  async #fill(count: number, signal: AbortSignal): Promise<void> {
+    let turnStart = performance.now();
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#failure !== null) throw this.#failure.error;
+      if (this.#gone < this.#skip) this.#take(this.#skip - this.#gone);
+      if (this.#ended || (this.#gone >= this.#skip && this.#queue.length >= count)) break;
+      if (this.#chunk.length === 0 && !(await this.#nextChunkArrived(signal))) continue;
+      this.#advance(() => this.#takeSlice());
+      if (performance.now() - turnStart > turnMs) {
+        await nextTurn();
+        turnStart = performance.now();
+      }
+    }
+    if (this.#gone < this.#skip) {
+      const found = `the document ends after ${this.#gone} tokens behind offset ${this.#startOffset}`;
+      throw new RejectedJob('checkpoint_corrupt', `the text cursor skips ${this.#skip} tokens, but ${found}`);
+    }
+  }
+
+  #take(count: number): Int32Array {
+    const tokens = this.#queue.take(count);
+    this.#gone += tokens.length;
+    while (this.#marks.length > 1 && this.#marks[1]!.tokens <= this.#gone) this.#marks.shift();
+    return tokens;
+  }
+
+  /** False at the end. An aborted wait leaves the chunk to the next caller. */
+  async #nextChunkArrived(signal: AbortSignal): Promise<boolean> {
+    this.#chunks ??= this.#document.read(this.#startOffset, this.#abort.signal)[Symbol.asyncIterator]();
+    this.#nextChunk ??= this.#chunks.next();
+    let result: IteratorResult<Uint8Array>;
+    try {
+      result = await untilAborted(this.#nextChunk, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#failure ??= { error };
+      throw error;
+    }
+    if (this.#failure !== null) throw this.#failure.error;
+    if (result.done) {
+      this.#nextChunk = null;
+      this.#advance(() => {
+        this.#encode(this.#utf8.end());
+        this.#encoder.end();
+      });
+      this.#ended = true;
+      return false;
+    }
+    this.#chunk = result.value;
+    this.#nextChunk = this.#chunks.next();
+    this.#nextChunk.catch(() => undefined);
+    return true;
+  }
+
+  #takeSlice(): void {
+    const slice = this.#chunk.subarray(0, sliceBytes);
+    this.#chunk = this.#chunk.subarray(slice.length);
+    this.#encode(this.#utf8.push(slice));
+  }
+
+  #encode({ bytes, shifts }: DecodedBytes): void {
+    for (const { at, shift } of shifts) {
+      this.#shifts.push({ from: this.#decoded + at, shift: this.#shifts.at(-1)!.shift + shift });
+    }
+    this.#decoded += bytes.length;
+    this.#encoder.push(bytes);
+  }
+
+  #advance(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+    const restart = this.#encoder.restart();
+    while (this.#shifts.length > 1 && this.#shifts[1]!.from <= restart.position) this.#shifts.shift();
+    const offset = restart.position + this.#shifts[0]!.shift;
+    const mark = { ...restart, offset, tokens: this.#queue.total };
+    // Of marks with the same tokens before them the last one is enough.
+    if (this.#marks.at(-1)!.tokens === mark.tokens) this.#marks.pop();
+    this.#marks.push(mark);
+  }
+}
+
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
