@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { loadModel } from '@longhaul/native';
 import { checkModel } from '../../scripts/golden/check.ts';
 import { findGoldenFolders, readGoldenFolder } from '../../scripts/golden/folder.ts';
@@ -29,3 +31,14 @@ for (const dir of folders) {
     }
   });
 }
+
+test('the command exits 0 when all is met, and 1 when nothing was checked', () => {
+  const main = fileURLToPath(new URL('../../scripts/golden/main.ts', import.meta.url));
+  const run = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+  const met = run('--json', folders.find((dir) => dir.endsWith('noconvbias-f16'))!);
+  assert.equal(met.status, 0, met.stderr);
+  assert.equal(JSON.parse(met.stdout)[0].ok, true);
+  const nothing = run(fileURLToPath(new URL('../fixtures/tiny-english', import.meta.url)));
+  assert.equal(nothing.status, 1);
+  assert.match(nothing.stderr, /no golden model here/);
+});

@@ -4,12 +4,11 @@ import { type CaseContext, narrow } from './context.ts';
 /** Several sequences in one step: equal lengths, and the padded batch as a ragged one, without its padding. */
 export async function checkBatches<S extends EngineSession>(context: CaseContext<S>): Promise<void> {
   const { shelf } = context;
-  if (shelf.has('batch.input_ids'))
-    await checkBatch(context, 'batch', rows(shelf.ids('batch.input_ids'), width(shelf)));
+  const rowsOf = (name: string) => rows(shelf.ids(name), shelf.shape(name)[1]!);
+  if (shelf.has('batch.input_ids')) await checkBatch(context, 'batch', rowsOf('batch.input_ids'));
   if (!shelf.has('padded.input_ids')) return;
-  const mask = rows(shelf.ids('padded.attention_mask'), width(shelf));
-  const padded = rows(shelf.ids('padded.input_ids'), width(shelf));
-  const ragged = padded.map((row, i) => row.filter((_, at) => mask[i]![at] === 1));
+  const mask = rowsOf('padded.attention_mask');
+  const ragged = rowsOf('padded.input_ids').map((row, i) => row.filter((_, at) => mask[i]![at] === 1));
   await checkBatch(context, 'padded', ragged);
 }
 
@@ -37,10 +36,6 @@ async function checkBatch<S extends EngineSession>(
   } finally {
     for (const session of sessions) session.close();
   }
-}
-
-function width(shelf: CaseContext<EngineSession>['shelf']): number {
-  return shelf.shape('batch.input_ids')[1]!;
 }
 
 function rows(values: Int32Array, size: number): Int32Array[] {
