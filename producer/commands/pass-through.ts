@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { LonghaulError } from '@longhaul/core/contracts';
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.ts';
+import { findWorkerProgram, workerMissing } from '../worker-program.ts';
+
+/** Commands that need the engine: the worker's program runs them, with its own options and its own help. */
+export const passedCommands = {
+  run: { worker: 'run', description: 'read one document straight through the engine, without a queue' },
+  tokens: { worker: 'tokens', description: 'stream a document through the tokenizer and count its tokens' },
+  worker: { worker: 'serve', description: 'serve a model’s queue; settings come from the environment' },
+} as const;
+
+export type PassedCommand = keyof typeof passedCommands;
+
+export function isPassedCommand(name: string | undefined): name is PassedCommand {
+  return name !== undefined && Object.hasOwn(passedCommands, name);
+}
+
+/** Only for the list that `longhaul --help` shows: their arguments never come here. */
+export function addPassed(program: Command): void {
+  for (const [name, { description }] of Object.entries(passedCommands)) program.command(name).description(description);
+}
+
+/** Runs the worker's program as a child with our own streams; its exit code is ours. */
+export async function passThrough(
+  name: PassedCommand,
+  args: readonly string[],
+  context: CommandContext,
+): Promise<number> {
+  const program = findWorkerProgram();
+  if (program === null) throw new LonghaulError('invalid_config', `longhaul ${name}: ${workerMissing}`);
+  const { worker } = passedCommands[name];
+  const child = spawn(context.execPath, [program, worker, ...args], {
+    stdio: 'inherit',
+    cwd: context.cwd,
+    env: { ...context.env },
+  });
+  const forward = () => {
+    // At a terminal Ctrl-C has reached the child already; a signal sent to us alone has not.
+    if (context.signal.reason === 'SIGINT' && context.stdin.isTTY === true) return;
+    child.kill(context.signal.reason === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
+  };
+  if (context.signal.aborted) forward();
+  context.signal.addEventListener('abort', forward, { once: true });
+  return new Promise((resolve, reject) => {
+    child.once('error', (cause) => reject(new LonghaulError('internal', `${program} cannot be started`, { cause })));
+    child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+  });
+}

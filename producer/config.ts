@@ -1,0 +1,60 @@
+import { LonghaulError } from '@longhaul/core/contracts';
+import { z } from 'zod';
+
+/** The producer's part of the environment. Credentials are no setting of ours: the AWS SDK's own chain finds them. */
+const Environment = z.object({
+  LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'is redis://host:port or rediss://host:port' }).optional(),
+  LONGHAUL_STORE: z
+    .string()
+    .regex(/^(file:\/\/\/|s3:\/\/)/, { error: 'is file:///directory or s3://bucket/prefix' })
+    .optional(),
+  LONGHAUL_S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'is http://host:port or https://host' }).optional(),
+  LONGHAUL_S3_REGION: z.string().max(64).optional(),
+  LONGHAUL_S3_FORCE_PATH_STYLE: z.enum(['0', '1'], { error: 'is 0 or 1' }).default('0'),
+  LONGHAUL_S3_CHECKSUMS: z
+    .enum(['WHEN_SUPPORTED', 'WHEN_REQUIRED'], { error: 'is WHEN_SUPPORTED or WHEN_REQUIRED' })
+    .default('WHEN_SUPPORTED'),
+  /** Directory of `longhaul up`. */
+  LONGHAUL_DATA: z.string().optional(),
+  /** Directory of a model, or the name of one. */
+  LONGHAUL_MODEL: z.string().optional(),
+});
+
+export interface Config {
+  readonly redisUrl: string | null;
+  readonly storeUrl: string | null;
+  readonly s3: {
+    readonly endpoint: string | null;
+    readonly region: string | null;
+    readonly forcePathStyle: boolean;
+    readonly requestChecksumCalculation: 'WHEN_SUPPORTED' | 'WHEN_REQUIRED';
+  };
+  readonly data: string | null;
+  readonly model: string | null;
+}
+
+/** @throws LonghaulError `invalid_config` naming the setting, what it may be and what was found; '' counts as unset. */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const name = String(issue?.path[0] ?? 'LONGHAUL_*');
+    // A Redis URL may hold a password, so its value is not repeated.
+    const found = name === 'LONGHAUL_REDIS_URL' ? 'something else' : JSON.stringify(set[name]);
+    throw new LonghaulError('invalid_config', `${name} ${issue?.message ?? 'is wrong'}; found ${found}`);
+  }
+  const read = parsed.data;
+  return {
+    redisUrl: read.LONGHAUL_REDIS_URL ?? null,
+    storeUrl: read.LONGHAUL_STORE ?? null,
+    s3: {
+      endpoint: read.LONGHAUL_S3_ENDPOINT ?? null,
+      region: read.LONGHAUL_S3_REGION ?? null,
+      forcePathStyle: read.LONGHAUL_S3_FORCE_PATH_STYLE === '1',
+      requestChecksumCalculation: read.LONGHAUL_S3_CHECKSUMS,
+    },
+    data: read.LONGHAUL_DATA ?? null,
+    model: read.LONGHAUL_MODEL ?? null,
+  };
+}

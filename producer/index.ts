@@ -1,0 +1,15 @@
+export { type Clock, systemClock } from './clock.ts';
+export { committedProgress, type Estimate, estimate } from './eta.ts';
+export { type FollowEvent, type FollowOptions, followJob, type NoticeCode } from './follow.ts';
+export { keyedJobId, timeJobId } from './job-id.ts';
+export {
+  type Cancelled,
+  createProducer,
+  type Producer,
+  type ProducerParts,
+  type Submission,
+  type Submitted,
+} from './producer.ts';
+export { inlineSource, parseSubmitInput, type SubmitInput } from './source.ts';
+export { buildSpec, type SpecParts } from './spec.ts';
+export { type JobView, jobView } from './view.ts';

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type DocumentSource,
+  describeError,
+  errorCode,
+  type JobId,
+  type JobRequest,
+  type JobResult,
+  type JobSpec,
+  LonghaulError,
+  type OutputRecord,
+  type Progress,
+} from '@longhaul/core/contracts';
+import type { Ledger } from '@longhaul/core/ledger';
+import type { JobQueue } from '@longhaul/core/queue';
+import type { LiveStream } from '@longhaul/core/stream';
+import { type Clock, systemClock } from './clock.ts';
+import { type FollowEvent, type FollowOptions, followDefaults, followJob, hasEnded } from './follow.ts';
+import { keyedJobId, timeJobId } from './job-id.ts';
+import { buildSpec } from './spec.ts';
+import { type JobView, jobView } from './view.ts';
+import { within } from './within.ts';
+
+export interface Submission {
+  /** Bytes to put into the store, or a document that the workers read where it is. */
+  readonly document:
+    | { readonly kind: 'upload'; readonly body: AsyncIterable<Uint8Array> }
+    | { readonly kind: 'source'; readonly source: DocumentSource };
+  readonly request: JobRequest;
+  readonly model: string;
+  readonly tenant: string;
+  readonly priority: number;
+  /** Chosen by the caller, made from a key, or (both null) new. */
+  readonly jobId: JobId | null;
+  readonly idempotencyKey: string | null;
+  /** Milliseconds to go on ringing the queue while it is out of reach. */
+  readonly enqueueMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** The job is durable in every case; `queue` says whether workers have been told. */
+export interface Submitted {
+  readonly jobId: JobId;
+  readonly outcome: 'created' | 'existing';
+  readonly queue: 'told' | 'unreachable' | 'ended';
+  /** Why the queue is `unreachable`, else null. */
+  readonly queueError: string | null;
+}
+
+export interface Cancelled {
+  readonly jobId: JobId;
+  /** `requested`: the worker that holds the job, or the next one, stops it. `ended`: it had ended already. */
+  readonly outcome: 'cancelled' | 'requested' | 'ended';
+  readonly status: JobView['status'];
+}
+
+export interface Producer {
+  submit(submission: Submission): Promise<Submitted>;
+  status(jobId: JobId): Promise<JobView>;
+  /** Newest first. */
+  list(options: { readonly limit: number }): Promise<readonly JobView[]>;
+  follow(jobId: JobId, options: Pick<FollowOptions, 'after' | 'signal'>): AsyncIterable<FollowEvent>;
+  /** @throws LonghaulError `job_not_found`, `job_not_finished` */
+  result(jobId: JobId): Promise<JobResult>;
+  /** Committed output records in order. */
+  records(jobId: JobId): AsyncIterable<OutputRecord>;
+  cancel(jobId: JobId): Promise<Cancelled>;
+}
+
+export interface ProducerParts {
+  readonly ledger: Ledger;
+  /** Null where no queue is known: jobs are stored, and told to no one. */
+  readonly openQueueFor: ((model: string) => JobQueue) | null;
+  readonly live: LiveStream | null;
+  readonly clock?: Clock;
+}
+
+/** Milliseconds that a question to Redis may take before the ledger alone answers. */
+const liveMs = 2000;
+const ringMs = 3000;
+const ringPauseMs = 500;
+
+export function createProducer({ ledger, openQueueFor, live, clock = systemClock }: ProducerParts): Producer {
+  const queues = new Map<string, JobQueue>();
+  const queueOf = (model: string): JobQueue => {
+    if (openQueueFor === null) throw new LonghaulError('queue_unavailable', 'no Redis is known here');
+    const queue = queues.get(model) ?? openQueueFor(model);
+    queues.set(model, queue);
+    return queue;
+  };
+
+  /** The one who submits again under the same id carries another time; the job keeps its first one. */
+  async function store(spec: JobSpec): Promise<'created' | 'existing'> {
+    try {
+      return await ledger.submit(spec);
+    } catch (error) {
+      if (errorCode(error) !== 'job_exists') throw error;
+      const first = await ledger.readSpec(spec.jobId);
+      if (first.createdAt === spec.createdAt) throw error;
+      return await ledger.submit({ ...spec, createdAt: first.createdAt });
+    }
+  }
+
+  /** Null once the queue knows of the job, else why it does not. */
+  async function ring(spec: JobSpec, { enqueueMs, signal }: Submission): Promise<string | null> {
+    const until = clock.now() + enqueueMs;
+    for (;;) {
+      try {
+        await within(ringMs, queueOf(spec.model).enqueue(spec.jobId, { priority: spec.priority }), 'telling the queue');
+        return null;
+      } catch (error) {
+        if (openQueueFor === null || clock.now() + ringPauseMs > until) return describeError(error);
+        await clock.sleep(ringPauseMs, signal);
+      }
+    }
+  }
+
+  async function progressOf(jobId: JobId): Promise<Progress | null> {
+    if (live === null) return null;
+    return within(liveMs, live.readProgress(jobId), 'reading progress').catch(() => null);
+  }
+
+  async function view(jobId: JobId): Promise<JobView> {
+    const [spec, head, result] = await Promise.all([
+      ledger.readSpec(jobId),
+      ledger.readHead(jobId),
+      ledger.readResult(jobId),
+    ]);
+    const running = result === null && head?.status === 'running';
+    const progress = running ? await progressOf(jobId) : null;
+    const cancelRequested = result === null && (await ledger.cancelRequested(jobId));
+    return jobView({ spec, head, result, progress, cancelRequested }, clock.date());
+  }
+
+  return {
+    async submit(submission) {
+      const { model, tenant, priority, request, jobId, idempotencyKey } = submission;
+      if (jobId !== null && idempotencyKey !== null) {
+        throw new LonghaulError(
+          'invalid_argument',
+          'a job id and an idempotency key were given: one of them names a job',
+        );
+      }
+      const now = clock.date();
+      const id =
+        jobId ??
+        (idempotencyKey === null ? timeJobId(now.getTime(), randomBytes(16)) : keyedJobId(tenant, idempotencyKey));
+      const parts = { jobId: id, tenant, createdAt: now, model, request, priority };
+      // Every word is checked before the first byte of a document is sent.
+      buildSpec({ ...parts, document: { kind: 'inline', text: '' } });
+      const spec = buildSpec({ ...parts, document: await place(ledger, submission) });
+      const outcome = await store(spec);
+      if (outcome === 'existing') {
+        const head = await ledger.readHead(id);
+        if (head !== null && hasEnded(head.status)) return { jobId: id, outcome, queue: 'ended', queueError: null };
+      }
+      const queueError = await ring(spec, submission);
+      return { jobId: id, outcome, queue: queueError === null ? 'told' : 'unreachable', queueError };
+    },
+
+    status: view,
+
+    async list({ limit }) {
+      const ids = await ledger.listJobs({ limit });
+      const views: JobView[] = [];
+      // A few at a time: a table of a thousand jobs must not open thousands of connections.
+      for (let i = 0; i < ids.length; i += 8) views.push(...(await Promise.all(ids.slice(i, i + 8).map(view))));
+      return views;
+    },
+
+    follow: (jobId, options) => followJob(ledger, live, jobId, { ...followDefaults, clock, ...options }),
+
+    async result(jobId) {
+      const result = await ledger.readResult(jobId);
+      if (result !== null) return result;
+      const { status, committedTokens } = await view(jobId);
+      throw new LonghaulError('job_not_finished', `${jobId} is ${status}, with ${committedTokens} tokens committed`);
+    },
+
+    records: (jobId) => ledger.readOutput(jobId, { skip: 0 }),
+
+    async cancel(jobId) {
+      const spec = await ledger.readSpec(jobId);
+      const before = await ledger.readResult(jobId);
+      if (before !== null) return { jobId, outcome: 'ended', status: (await view(jobId)).status };
+      await ledger.requestCancel(jobId);
+      if (live !== null) await within(liveMs, live.signalCancel(jobId), 'signalling the cancel').catch(() => undefined);
+      const removed =
+        openQueueFor !== null &&
+        (await within(ringMs, queueOf(spec.model).remove(jobId), 'leaving the queue').catch(() => false));
+      // A job that no worker holds, and none will take, is ended here: taking it writes its end.
+      if (removed || (await ledger.readHead(jobId)) === null) {
+        const acquired = await ledger.acquire(jobId, 'cancel');
+        if (acquired.kind === 'lease') await acquired.lease.cancel();
+      }
+      const { status } = await view(jobId);
+      return { jobId, outcome: hasEnded(status) ? 'cancelled' : 'requested', status };
+    },
+  };
+}
+
+async function place(ledger: Ledger, { document, request }: Submission): Promise<DocumentSource> {
+  if (document.kind === 'source') return document.source;
+  const { source, bytes } = await ledger.putInput(document.body);
+  if (bytes === 0 && !request.addBos) {
+    throw new LonghaulError('source_empty', 'the document has 0 bytes: there is nothing to read');
+  }
+  return source;
+}

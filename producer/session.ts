@@ -1,0 +1,49 @@
+import { createLedger, type Ledger, openStore } from '@longhaul/core/ledger';
+import { openQueue } from '@longhaul/core/queue';
+import { openLiveStream } from '@longhaul/core/stream';
+import { type Config, parseConfig } from './config.ts';
+import type { CommandContext } from './context.ts';
+import { findHome, type Home } from './home.ts';
+import { createProducer, type Producer } from './producer.ts';
+import { within } from './within.ts';
+
+/** What a command works with, from its options to its last line. */
+export interface Session {
+  readonly home: Home;
+  readonly config: Config;
+  readonly ledger: Ledger;
+  readonly producer: Producer;
+}
+
+export async function withSession<T>(
+  context: CommandContext,
+  data: string | undefined,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const config = parseConfig(context.env);
+  const home = await findHome(config, data, context.cwd);
+  const store = await openStore(home.storeUrl, config.s3);
+  const closing: (() => Promise<void>)[] = [];
+  try {
+    const ledger = createLedger(store);
+    const { redisUrl: url } = home;
+    const live = url === null ? null : openLiveStream({ url, onNotice: () => {} });
+    if (live !== null) closing.push(() => live.close());
+    const openQueueFor = (model: string) => {
+      const queue = openQueue({ url: url ?? '', model, onNotice: () => {} });
+      closing.push(() => queue.close());
+      return queue;
+    };
+    const producer = createProducer({
+      ledger,
+      live,
+      openQueueFor: url === null ? null : openQueueFor,
+      clock: context.clock,
+    });
+    return await work({ home, config, ledger, producer });
+  } finally {
+    // Connections to a Redis that is away may take for ever to close.
+    await Promise.all(closing.map((close) => within(1000, close(), 'closing').catch(() => undefined)));
+    await store.close();
+  }
+}

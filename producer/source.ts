@@ -1,0 +1,74 @@
+import { fileURLToPath } from 'node:url';
+import { DocumentSource, LonghaulError, limits } from '@longhaul/core/contracts';
+
+/** Where the words of a `submit` point: at bytes to put into the store, or at a document that workers read in place. */
+export type SubmitInput =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'stdin' }
+  | { readonly kind: 'in-place'; readonly source: DocumentSource };
+
+const accepted = 'a file, - (standard input), s3://bucket/key, https://… or file:///path (read in place by the worker)';
+
+/** @throws LonghaulError `invalid_argument` for anything that names no document. */
+export function parseSubmitInput(argument: string): SubmitInput {
+  if (argument === '') throw new LonghaulError('invalid_argument', `the document takes ${accepted}; found ""`);
+  if (argument === '-') return { kind: 'stdin' };
+  const scheme = /^([a-zA-Z][a-zA-Z0-9+.-]*):\/\//.exec(argument)?.[1]?.toLowerCase();
+  switch (scheme) {
+    case undefined:
+      return { kind: 'file', path: argument };
+    case 's3':
+      return inPlace(s3Source(argument), argument);
+    case 'https':
+      return inPlace({ kind: 'https', url: argument }, argument);
+    case 'file':
+      return inPlace({ kind: 'file', path: filePath(argument) }, argument);
+    default:
+      throw new LonghaulError('invalid_argument', `the document takes ${accepted}; found ${argument}`);
+  }
+}
+
+/** @throws LonghaulError `invalid_argument` where the text is too long to travel in a spec. */
+export function inlineSource(text: string): DocumentSource {
+  const bytes = Buffer.byteLength(text, 'utf8');
+  if (bytes > limits.inlineBytes) {
+    throw new LonghaulError(
+      'invalid_argument',
+      `--text takes at most ${limits.inlineBytes} bytes; found ${bytes} (submit a file, or - for standard input)`,
+    );
+  }
+  if (bytes === 0) throw new LonghaulError('source_empty', '--text is empty: there is nothing to read');
+  return { kind: 'inline', text };
+}
+
+function s3Source(argument: string): unknown {
+  const [location = '', query = ''] = argument.slice('s3://'.length).split(/\?(?=versionId=)/);
+  const slash = location.indexOf('/');
+  return {
+    kind: 's3',
+    bucket: slash < 0 ? location : location.slice(0, slash),
+    key: slash < 0 ? '' : location.slice(slash + 1),
+    versionId: query === '' ? null : decodeURIComponent(query.slice('versionId='.length)),
+  };
+}
+
+function filePath(argument: string): string {
+  try {
+    return fileURLToPath(argument);
+  } catch (cause) {
+    throw new LonghaulError('invalid_argument', `a file:// document is file:///absolute/path; found ${argument}`, {
+      cause,
+    });
+  }
+}
+
+function inPlace(candidate: unknown, argument: string): SubmitInput {
+  const parsed = DocumentSource.safeParse(candidate);
+  if (parsed.success) return { kind: 'in-place', source: parsed.data };
+  const issue = parsed.error.issues[0];
+  const where = issue?.path.join('.') ?? '';
+  throw new LonghaulError(
+    'invalid_argument',
+    `${argument} names no document: ${where}: ${issue?.message ?? 'invalid'}`,
+  );
+}

@@ -1,0 +1,62 @@
+import { type DocumentSource, JobId, type JobRequest, JobSpec, LonghaulError, limits } from '@longhaul/core/contracts';
+
+/** Everything that a spec is made of. */
+export interface SpecParts {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly createdAt: Date;
+  readonly model: string;
+  readonly request: JobRequest;
+  readonly document: DocumentSource;
+  readonly priority: number;
+}
+
+const allowed: Readonly<Record<string, string>> = {
+  jobId: 'a letter, then 7 to 63 of A-Z a-z 0-9 _ -',
+  tenant: '1 to 63 of a-z 0-9 -, beginning with a letter or digit',
+  model: '1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit',
+  priority: 'an integer from 0 to 1000',
+};
+
+/** @throws LonghaulError `invalid_argument` for a word of the caller's, `invalid_spec` where the whole is too large. */
+export function buildSpec(parts: SpecParts): JobSpec {
+  const parsed = JobSpec.safeParse({
+    v: 1,
+    jobId: parts.jobId,
+    tenant: parts.tenant,
+    createdAt: parts.createdAt.toISOString(),
+    model: parts.model,
+    task: parts.request.task,
+    document: parts.document,
+    compression: parts.request.compression,
+    invalidUtf8: parts.request.invalidUtf8,
+    addBos: parts.request.addBos,
+    priority: parts.priority,
+  });
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const field = String(issue?.path[0] ?? 'spec');
+    const found = (parts as unknown as Record<string, unknown>)[field];
+    const wanted = allowed[field] ?? issue?.message ?? 'another value';
+    throw new LonghaulError('invalid_argument', `${field} takes ${wanted}; found ${JSON.stringify(found)}`);
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(parsed.data), 'utf8');
+  if (bytes > limits.specBytes) {
+    throw new LonghaulError('invalid_spec', `a spec has at most ${limits.specBytes} bytes; this one has ${bytes}`);
+  }
+  return parsed.data;
+}
+
+/** @throws LonghaulError `invalid_argument` */
+export function parseJobId(text: string): JobId {
+  const parsed = JobId.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new LonghaulError('invalid_argument', `a job id is ${allowed['jobId']}; found ${JSON.stringify(text)}`);
+}
+
+/** @throws LonghaulError `invalid_argument` */
+export function parsePriority(text: string): number {
+  const parsed = JobSpec.shape.priority.safeParse(/^\d+$/.test(text) ? Number(text) : text);
+  if (parsed.success) return parsed.data;
+  throw new LonghaulError('invalid_argument', `--priority takes ${allowed['priority']}; found ${JSON.stringify(text)}`);
+}

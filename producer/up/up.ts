@@ -1,0 +1,207 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LonghaulError } from '@longhaul/core/contracts';
+import { createLedger, openStore, probeStore } from '@longhaul/core/ledger';
+import { openQueue } from '@longhaul/core/queue';
+import type { Config } from '../config.ts';
+import type { CommandContext } from '../context.ts';
+import { fileStoreUrl } from '../home.ts';
+import { within } from '../within.ts';
+import { findWorkerProgram, workerMissing } from '../worker-program.ts';
+import { startChild } from './child-run.ts';
+import { ringDoorbell } from './doorbell.ts';
+import { chooseRedisPlace, findRedisServer, redisRemedy, redisUrl, startRedis } from './redis.ts';
+import { type SuperviseEvent, supervise } from './supervise.ts';
+import { readUpFile, type UpFile, writeUpFile } from './up-file.ts';
+import { takeUpLock } from './up-lock.ts';
+import { workerEnv } from './worker-env.ts';
+
+export type UpEvent =
+  | SuperviseEvent
+  | {
+      readonly event: 'ready';
+      readonly dir: string;
+      readonly store: string;
+      readonly redis: string;
+      readonly model: string;
+    }
+  | { readonly event: 'log'; readonly name: string; readonly line: string }
+  | { readonly event: 'notice'; readonly text: string }
+  | { readonly event: 'stopping'; readonly reason: string }
+  | { readonly event: 'down' };
+
+export interface UpOptions {
+  readonly dir: string;
+  readonly workers: number;
+  readonly model: { readonly dir: string; readonly name: string };
+  /** As given on the command line: the settings of the workers. */
+  readonly given: Readonly<Record<string, unknown>>;
+  readonly onEvent: (event: UpEvent) => void;
+}
+
+/** Milliseconds that workers have to commit and hand back, and Redis to write its file. */
+const graceMs = 10_000;
+const doorbellMs = 10_000;
+
+/**
+ * One machine out of the box: Redis, a store and workers, until the signal.
+ *
+ *   lock ─▶ Redis ─▶ store proved ─▶ up.json ─▶ workers, doorbell … signal ─▶ workers end ─▶ Redis ends ─▶ unlock
+ */
+export async function runUp(options: UpOptions, config: Config, context: CommandContext): Promise<void> {
+  await mkdir(options.dir, { recursive: true, mode: 0o700 });
+  const dir = await realpath(options.dir);
+  const program = options.workers === 0 ? '' : findWorkerProgram();
+  if (program === null) throw new LonghaulError('invalid_config', `longhaul up: ${workerMissing}`);
+  const lock = await takeUpLock(dir, context.pid);
+  try {
+    await new Up({ ...options, dir }, program, lock.start, config, context).run();
+  } finally {
+    await lock.release();
+  }
+}
+
+class Up {
+  private readonly options: UpOptions;
+  private readonly program: string;
+  private readonly start: string;
+  private readonly config: Config;
+  private readonly context: CommandContext;
+  private readonly pids = new Map<string, number>();
+  private file: UpFile | null = null;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(options: UpOptions, program: string, start: string, config: Config, context: CommandContext) {
+    this.options = options;
+    this.program = program;
+    this.start = start;
+    this.config = config;
+    this.context = context;
+  }
+
+  async run(): Promise<void> {
+    const { dir, model, onEvent } = this.options;
+    const { signal } = this.context;
+    const storeUrl = this.config.storeUrl ?? fileStoreUrl(dir);
+    const redisStop = new AbortController();
+    const { url, running: redis } = await this.openRedis(redisStop.signal);
+    let store: Awaited<ReturnType<typeof openStore>> | null = null;
+    try {
+      store = await openStore(storeUrl, this.config.s3);
+      await probeStore(store);
+      const place = { redisUrl: url, storeUrl, modelDir: model.dir, model: model.name, workers: this.options.workers };
+      const environments = Array.from({ length: this.options.workers }, (_, i) => {
+        const id = `w${i + 1}`;
+        return { id, env: workerEnv(this.context.env, place, id, this.options.given) };
+      });
+      await this.write({
+        v: 1,
+        pid: this.context.pid,
+        start: this.start,
+        running: true,
+        redisUrl: url,
+        storeUrl,
+        model: model.name,
+        modelDir: model.dir,
+        workers: [],
+      });
+      onEvent({ event: 'ready', dir, store: storeUrl, redis: withoutPassword(url), model: model.name });
+      const queue = openQueue({ url, model: model.name, onNotice: () => {} });
+      const doorbell = ringDoorbell({
+        ledger: createLedger(store),
+        queue,
+        model: model.name,
+        clock: this.context.clock,
+        signal,
+        everyMs: doorbellMs,
+        onNotice: (text) => onEvent({ event: 'notice', text }),
+      });
+      await Promise.all([this.untilStopped(), ...environments.map(({ id, env }) => this.runWorker(id, env)), doorbell]);
+      await within(1000, queue.close(), 'closing').catch(() => undefined);
+    } finally {
+      redisStop.abort(new Error('stopping'));
+      await redis;
+      await store?.close();
+      if (this.file !== null) await this.write({ ...this.file, running: false, workers: [] });
+    }
+    onEvent({ event: 'down' });
+  }
+
+  /** Ours, or the one that LONGHAUL_REDIS_URL names. `running` resolves when ours has ended. */
+  private async openRedis(signal: AbortSignal): Promise<{ readonly url: string; readonly running: Promise<void> }> {
+    if (this.config.redisUrl !== null) return { url: this.config.redisUrl, running: Promise.resolve() };
+    const { dir, onEvent } = this.options;
+    const { env, clock } = this.context;
+    const program = findRedisServer(env);
+    if (program === null) throw new LonghaulError('queue_unavailable', `no redis-server is found; ${redisRemedy}`);
+    const place = await chooseRedisPlace((await readUpFile(dir))?.redisUrl ?? null);
+    const start = () =>
+      startRedis({
+        program,
+        dir: join(dir, 'redis'),
+        place,
+        env,
+        clock,
+        onLine: (line) => onEvent({ event: 'log', name: 'redis', line }),
+      });
+    // The first start is not tried again: what is wrong then is for the user to put right.
+    const first = await start();
+    let starts = 0;
+    const running = supervise({
+      name: 'redis',
+      start: () => (starts++ === 0 ? Promise.resolve(first) : start()),
+      signal,
+      clock,
+      graceMs,
+      onEvent,
+    });
+    return { url: redisUrl(place), running };
+  }
+
+  private async runWorker(id: string, env: Readonly<Record<string, string | undefined>>): Promise<void> {
+    const { signal, clock, execPath, cwd } = this.context;
+    await supervise({
+      name: id,
+      start: () =>
+        startChild({
+          command: execPath,
+          args: ['--disable-warning=ExperimentalWarning', this.program, 'serve'],
+          env,
+          cwd,
+          onLine: (line) => this.options.onEvent({ event: 'log', name: id, line }),
+        }),
+      signal,
+      clock,
+      graceMs,
+      onEvent: (event) => {
+        if (event.event === 'started') this.pids.set(id, event.pid);
+        else this.pids.delete(id);
+        const workers = [...this.pids].map(([worker, pid]) => ({ id: worker, pid }));
+        if (this.file !== null) void this.write({ ...this.file, workers });
+        this.options.onEvent(event);
+      },
+    });
+  }
+
+  private async untilStopped(): Promise<void> {
+    const { signal } = this.context;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    this.options.onEvent({ event: 'stopping', reason: String(signal.reason) });
+  }
+
+  /** One write after another, so that the last one stays. */
+  private async write(file: UpFile): Promise<void> {
+    this.file = file;
+    const { dir, onEvent } = this.options;
+    this.writing = this.writing
+      .then(() => writeUpFile(dir, file))
+      .catch((error) => onEvent({ event: 'notice', text: `up.json could not be written: ${String(error)}` }));
+    await this.writing;
+  }
+}
+
+function withoutPassword(url: string): string {
+  const shown = new URL(url);
+  if (shown.password !== '') shown.password = '***';
+  return shown.href;
+}
