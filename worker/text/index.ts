@@ -6,4 +6,5 @@ export type {
   Tokenizer,
   TokenStream,
 } from './ports.ts';
+export { type OpenDocumentOptions, openDocument } from './source/open-document.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
