@@ -20,7 +20,7 @@ Installs what is missing, and nothing else:
   redis-server    unless LONGHAUL_REDIS_URL is set: from LONGHAUL_REDIS_SERVER, PATH or .cache/redis, else from apt-get
 
   --no-redis      leaves redis-server out (building only)
-  --test          the same as without options; npm test says it
+  --test          redis-server in any case: tests start and kill servers of their own
 `;
 
 /** A failure that a person can act on: what is missing, and the line to type. */
@@ -214,17 +214,17 @@ exec "$here/root/usr/bin/redis-server" "$@"
   return runs(path.join(dir, 'redis-server'));
 }
 
-async function installRedis() {
-  if ((process.env.LONGHAUL_REDIS_URL ?? '') !== '' || findRedis() !== null) return;
+async function installRedis(forTests) {
+  if (!forTests && (process.env.LONGHAUL_REDIS_URL ?? '') !== '') return;
+  if (findRedis() !== null) return;
   const dir = path.join(cache, 'redis');
   if ((await aptInstall('installing redis-server', ['redis-tools'])) && inPath('redis-check-rdb') !== null) {
     if (runs(linkRedis(dir, inPath('redis-check-rdb')))) return;
   }
   if (await unpackRedis(dir)) return;
   fs.rmSync(dir, { recursive: true, force: true });
-  throw new Missing(`no redis-server found: not in PATH, not in .cache/redis, and LONGHAUL_REDIS_URL is not set. Type one of
+  throw new Missing(`no redis-server found: not in PATH, not in .cache/redis. Type one of
   sudo apt-get update && sudo apt-get install -y --no-install-recommends redis-server
-  export LONGHAUL_REDIS_URL=redis://127.0.0.1:6379
   export LONGHAUL_REDIS_SERVER=/path/to/redis-server`);
 }
 
@@ -276,7 +276,7 @@ if (args.includes('--help') || args.includes('-h')) {
       await installPackages();
       const node = projectNode();
       await installTools();
-      if (!args.includes('--no-redis')) await installRedis();
+      if (!args.includes('--no-redis')) await installRedis(args.includes('--test'));
       await buildNative(node);
     });
   } catch (error) {

@@ -1,0 +1,96 @@
+import { spawn } from 'node:child_process';
+import { glob, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { run } from 'node:test';
+import { parseArgs } from 'node:util';
+import { Tally } from './test/tally.ts';
+
+const usage = `usage: npm test -- [--json] [PART …]
+
+Runs biome, tsc and every test file whose path contains one of the PARTs (all files where there is none; with a PART,
+the two checks are left out). The last line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
+
+  --json   one line of JSON per test in place of text; the last line is the same
+`;
+
+const root = path.dirname(import.meta.dirname);
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  allowPositionals: true,
+});
+
+async function testFiles(parts: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of glob('test/{unit,golden,property,native,integration,fault}/**/*.test.ts', { cwd: root })) {
+    if (parts.length === 0 || parts.some((part) => file.includes(part))) files.push(path.join(root, file));
+  }
+  // Quick ones first: a slip shows in seconds.
+  const order = ['unit', 'property', 'native', 'golden', 'integration', 'fault'];
+  const rank = (file: string) => order.indexOf(path.relative(root, file).split(path.sep)[1] ?? '');
+  return files.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+/** A development tool as a counted check: its output is shown where it fails. */
+async function check(tally: Tally, name: string, command: string, args: readonly string[]): Promise<void> {
+  const began = performance.now();
+  const child = spawn(path.join(root, 'node_modules', '.bin', command), args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const code = await new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
+  tally.result({
+    file: 'checks',
+    path: [name],
+    seconds: (performance.now() - began) / 1000,
+    outcome: code === 0 ? 'passed' : 'failed',
+    detail: code === 0 ? null : `${command} exited with ${code}\n${output.trimEnd().slice(-8000)}`,
+  });
+}
+
+async function runTests(tally: Tally, files: readonly string[]): Promise<void> {
+  const stream = run({ files, isolation: 'process', concurrency: 2, timeout: 600_000, cwd: root });
+  stream.on('test:pass', (data) => tally.event(data, null));
+  stream.on('test:fail', (data) => tally.event(data, data.details.error));
+  stream.on('test:stdout', (data) => tally.output(data.file ?? '', data.message));
+  stream.on('test:stderr', (data) => tally.output(data.file ?? '', data.message));
+  stream.on('test:diagnostic', (data) => {
+    if (data.file !== undefined) tally.output(data.file, `${data.message}\n`);
+  });
+  stream.resume();
+  await new Promise<void>((resolve, reject) => stream.on('end', resolve).on('error', reject));
+}
+
+async function main(): Promise<number> {
+  const home = await mkdtemp(path.join(tmpdir(), 'longhaul-test-home-'));
+  // Tests see neither the user's settings nor the user's data; only where a redis-server is may be said from outside.
+  for (const name of Object.keys(process.env)) {
+    const kept = name === 'LONGHAUL_REDIS_SERVER' || name.startsWith('LONGHAUL_TEST_');
+    if (name.startsWith('LONGHAUL_') && !kept) delete process.env[name];
+  }
+  delete process.env['NODE_TEST_CONTEXT'];
+  process.env['LONGHAUL_HOME'] = home;
+  const tally = new Tally({ root, json: values.json, write: (text) => void process.stdout.write(text) });
+  try {
+    if (positionals.length === 0) {
+      await check(tally, 'biome check', 'biome', ['check', '--error-on-warnings', '.']);
+      await check(tally, 'tsc --noEmit', 'tsc', ['--noEmit']);
+    }
+    const files = await testFiles(positionals);
+    if (files.length === 0)
+      tally.failure('no test file', `none matches ${positionals.join(', ') || 'test/**/*.test.ts'}`);
+    else await runTests(tally, files);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+  return tally.finish();
+}
+
+if (values.help) process.stdout.write(usage);
+else process.exitCode = await main();
