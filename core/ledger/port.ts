@@ -18,10 +18,11 @@ export interface Ledger {
   /** Durable before it returns. Submitting the same spec again is `existing`; another spec under the id is `job_exists`. */
   submit(spec: JobSpec): Promise<'created' | 'existing'>;
 
-  /** Streams a document into the store, content-addressed below `inputs/`; returns where it is and its size. */
+  /** Streams a document into the store under a random key below `inputs/`; returns where it is and its size. */
   putInput(body: AsyncIterable<Uint8Array>): Promise<{ readonly source: DocumentSource; readonly bytes: number }>;
 
   readSpec(jobId: JobId): Promise<JobSpec>; // job_not_found
+  /** Made here where the submitter died before it was. Null: no such job. */
   readHead(jobId: JobId): Promise<Head | null>;
   readResult(jobId: JobId): Promise<JobResult | null>;
   /** Newest first. */
@@ -85,6 +86,7 @@ export interface Lease {
   readonly epoch: number;
   /** The head as this lease last wrote or read it. */
   readonly head: Head;
+  /** After a RetryableFailure it may have happened: the same commit may be tried again, no other one. */
   commit(commit: Commit): Promise<Head>;
   /** After the last commit: result.json, then head 'done'. Returns what is stored, also where a former self stored it. */
   complete(completion: Completion): Promise<JobResult>;

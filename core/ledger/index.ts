@@ -1,0 +1,16 @@
+export {
+  CHECKPOINT_FORMAT,
+  type CheckpointContext,
+  type DecodedCheckpoint,
+  decodeCheckpoint,
+  type EncodedCheckpoint,
+  encodeCheckpoint,
+} from './checkpoint.ts';
+export { collectGarbage } from './garbage.ts';
+export { createLedger, type LedgerOptions } from './ledger.ts';
+export * from './object-store.ts';
+export { openStore } from './open-store.ts';
+export * from './port.ts';
+export { probeStore } from './probe-store.ts';
+export { EMPTY_CHAIN, extendChain, recordLine } from './segments.ts';
+export { StoreConfig, type StoreOptions } from './store-config.ts';

@@ -1,0 +1,195 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Abandoned, LonghaulError, RejectedJob } from '../contracts/errors.ts';
+import type { Failure, Head } from '../contracts/head.ts';
+import type { JobSpec } from '../contracts/job.ts';
+import type { JobResult } from '../contracts/result.ts';
+import { type CommitPlan, planCommit } from './commit-plan.ts';
+import { type HeldHead, hasEnded, type LedgerParts, readHead, swapHead } from './head-object.ts';
+import { PreconditionFailed } from './object-store.ts';
+import type { Commit, Completion, Lease } from './port.ts';
+import { cancelled, failed, settle, succeeded } from './settle.ts';
+
+/**
+ * Ownership of a job under one epoch, and nothing but what the head says of it: no clock, no lock.
+ *
+ *   held ── commit ──▶ held (seq+1)
+ *     │ └── commit fails ──▶ uncertain ── the same commit again, release, or an end ──▶ held …
+ *     ├── complete, cancel, quarantine, release ──▶ over
+ *     └── another epoch in the head ──▶ fenced: every call throws Abandoned from now on
+ *
+ * Uncertain: the swap of a commit that failed may have happened, or may still happen. Its plan is kept, so that trying
+ * again sends the same bytes, and a head with the plan's nonce is known as our own.
+ */
+export function holdLease(parts: LedgerParts, spec: JobSpec, held: HeldHead): Lease {
+  return new HeldLease(parts, spec, held);
+}
+
+class HeldLease implements Lease {
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly #parts: LedgerParts;
+  readonly #spec: JobSpec;
+  #held: HeldHead;
+  #uncertain: CommitPlan | null = null;
+  #fenced: Abandoned | null = null;
+  #over = false;
+  #busy = false;
+  /** The checkpoint before the head's, kept beside it; those before that one are to be deleted. */
+  #previous: string | null = null;
+  #superseded: string[] = [];
+
+  constructor(parts: LedgerParts, spec: JobSpec, held: HeldHead) {
+    this.#parts = parts;
+    this.#spec = spec;
+    this.#held = held;
+    this.jobId = spec.jobId;
+    this.epoch = held.head.epoch;
+  }
+
+  get head(): Head {
+    return this.#held.head;
+  }
+
+  async commit(commit: Commit): Promise<Head> {
+    return await this.#alone('commit', async () => {
+      const again = this.#uncertain;
+      if (again !== null && !isDeepStrictEqual(again.position, commit.position)) {
+        throw new LonghaulError(
+          'internal',
+          `commit ${again.next.seq} of ${this.jobId} may have happened: it must be tried again before another`,
+        );
+      }
+      const plan = again ?? (await planCommit(this.#parts, this.head, commit));
+      const superseded = this.#superseded;
+      this.#superseded = [];
+      this.#uncertain = plan;
+      const writes = [...plan.objects.map((object) => this.#putOnce(object)), this.#deleteAll(superseded)];
+      const broken = (await Promise.allSettled(writes)).find((write) => write.status === 'rejected');
+      if (broken !== undefined) throw broken.reason;
+      const swapped = await swapHead(this.#parts, this.#held, plan.next);
+      if (swapped === null) throw await this.#lost();
+      this.#advance(swapped);
+      return this.head;
+    });
+  }
+
+  async complete(completion: Completion): Promise<JobResult> {
+    return await this.#end('complete', (head) => succeeded(this.#parts, this.#spec, head, completion));
+  }
+
+  async cancel(): Promise<JobResult> {
+    return await this.#end('cancel', (head) => cancelled(this.#parts, this.#spec, head));
+  }
+
+  async quarantine(failure: Failure): Promise<JobResult> {
+    return await this.#end('quarantine', (head) => failed(this.#parts, this.#spec, head, failure));
+  }
+
+  async release(): Promise<void> {
+    await this.#alone('release', async () => {
+      for (;;) {
+        const { head } = this;
+        const swapped = await swapHead(this.#parts, this.#held, {
+          ...head,
+          status: 'queued',
+          owner: null,
+          nonce: this.#parts.nonce(),
+          stuckAttempts: Math.max(0, head.stuckAttempts - 1),
+          updatedAt: this.#parts.clock().toISOString(),
+        });
+        if (swapped !== null) {
+          this.#held = swapped;
+          break;
+        }
+        // Either our own uncertain commit came in between, or somebody else owns the job.
+        await this.#refresh();
+        if (hasEnded(this.head)) break;
+      }
+      this.#over = true;
+    });
+  }
+
+  async #end(name: string, make: (head: Head) => JobResult): Promise<JobResult> {
+    return await this.#alone(name, async () => {
+      await this.#refresh();
+      const { result, held } = await settle(this.#parts, this.#spec, make(this.head));
+      this.#held = held;
+      await this.#deleteAll(this.#superseded);
+      this.#over = true;
+      return result;
+    });
+  }
+
+  /**
+   * Reads the head again: ours as we know it, ours after an uncertain commit that did happen, ended under our epoch
+   * (an earlier try of ours to end it, or another process that found our result), or Abandoned.
+   */
+  async #refresh(): Promise<void> {
+    const found = await readHead(this.#parts, this.jobId);
+    const plan = this.#uncertain;
+    if (found !== null && plan !== null && found.head.nonce === plan.next.nonce) this.#advance(found);
+    else if (found !== null && found.head.epoch === this.epoch && hasEnded(found.head)) this.#held = found;
+    else if (found?.head.nonce !== this.head.nonce) throw this.#fence(found?.head ?? null);
+  }
+
+  /** The swap was refused and the head is not what it would have written. */
+  async #lost(): Promise<Abandoned> {
+    const found = await readHead(this.#parts, this.jobId);
+    return this.#fence(found?.head ?? null);
+  }
+
+  #fence(found: Head | null): Abandoned {
+    const whose =
+      found === null
+        ? 'its head is gone'
+        : hasEnded(found)
+          ? `it has ended as ${found.status}`
+          : `epoch ${found.epoch} is held by ${found.owner ?? 'nobody'}`;
+    this.#fenced = new Abandoned('fenced', `${this.jobId} is no longer ours under epoch ${this.epoch}: ${whose}`);
+    return this.#fenced;
+  }
+
+  #advance(held: HeldHead): void {
+    const before = this.head.checkpoint?.key ?? null;
+    this.#held = held;
+    this.#uncertain = null;
+    if (before === null || before === held.head.checkpoint?.key) return;
+    if (this.#previous !== null) this.#superseded.push(this.#previous);
+    this.#previous = before;
+  }
+
+  /** A key that exists holds what an attempt of ours with an unclear end wrote; anything else there is refused. */
+  async #putOnce(object: { readonly key: string; readonly body: Uint8Array }): Promise<void> {
+    const { store } = this.#parts;
+    try {
+      await store.putIfAbsent(object.key, object.body);
+    } catch (error) {
+      if (!(error instanceof PreconditionFailed)) throw error;
+      const found = await store.get(object.key, { maxBytes: object.body.length }).catch((cause) => {
+        if (cause instanceof RejectedJob && cause.code === 'object_too_large') return null;
+        throw cause;
+      });
+      if (found !== null && Buffer.compare(found.body, object.body) === 0) return;
+      throw new RejectedJob('object_corrupt', `${object.key} exists and holds something else than this commit wrote`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Best effort: what is left here is found by `collectGarbage`. */
+  async #deleteAll(keys: readonly string[]): Promise<void> {
+    await Promise.all(keys.map((key) => this.#parts.store.delete(key).catch(() => {})));
+  }
+
+  async #alone<T>(name: string, work: () => Promise<T>): Promise<T> {
+    if (this.#fenced !== null) throw this.#fenced;
+    if (this.#over) throw new LonghaulError('internal', `${name} of ${this.jobId}: the lease is over`);
+    if (this.#busy) throw new LonghaulError('internal', `${name} of ${this.jobId}: another call is under way`);
+    this.#busy = true;
+    try {
+      return await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JobError, RetryableFailure } from '../contracts/errors.ts';
+import { PreconditionFailed } from './object-store.ts';
+import { AttemptTimedOut, outcomeOf, s3Failure } from './s3-errors.ts';
+
+export interface BudgetLimits {
+  readonly budgetMs: number;
+  readonly attemptTimeoutMs: number;
+}
+
+const BYTES_PER_MS = (4 * 1024 * 1024) / 1000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;
+
+/** The time that one call may take, its retries and their pauses included. Nothing in it can wait for ever. */
+export class Budget {
+  readonly doing: string;
+  readonly #attemptMs: number;
+  readonly #deadline: number;
+  readonly #signal: AbortSignal | undefined;
+  #pauses = 0;
+
+  /** `bytes`: size of the body that the call carries. */
+  constructor(limits: BudgetLimits, doing: string, bytes: number, signal: AbortSignal | undefined) {
+    this.doing = doing;
+    this.#attemptMs = limits.attemptTimeoutMs + bytes / BYTES_PER_MS;
+    this.#deadline = performance.now() + limits.budgetMs + bytes / BYTES_PER_MS;
+    this.#signal = signal;
+  }
+
+  /** One attempt, ended by the caller's signal, the attempt's time or the budget, even where `work` does not listen. */
+  async attempt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#signal?.throwIfAborted();
+    const milliseconds = Math.max(1, Math.min(this.#attemptMs, this.#deadline - performance.now()));
+    const controller = new AbortController();
+    let end: (reason: unknown) => void = () => {};
+    const ended = new Promise<never>((_, reject) => {
+      end = (reason) => {
+        reject(reason);
+        controller.abort(reason);
+      };
+    });
+    const timer = setTimeout(() => end(new AttemptTimedOut(milliseconds)), milliseconds);
+    const onAbort = () => end(this.#signal?.reason);
+    this.#signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await Promise.race([work(controller.signal), ended]);
+    } finally {
+      clearTimeout(timer);
+      this.#signal?.removeEventListener('abort', onAbort);
+      ended.catch(() => {});
+    }
+  }
+
+  /** Waits with full jitter before the next attempt, or throws `store_unavailable` where no time is left for one. */
+  async pause(cause: unknown): Promise<void> {
+    const milliseconds = Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#pauses);
+    this.#pauses += 1;
+    if (performance.now() + milliseconds >= this.#deadline) {
+      throw new RetryableFailure(
+        'store_unavailable',
+        `gave up after ${this.#pauses} attempts within the time for ${this.doing}`,
+        { cause },
+      );
+    }
+    await sleep(milliseconds, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
+  }
+
+  /** Attempts until one ends with anything but a transient error. Errors of other kinds come out as they are. */
+  async retried<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.attempt(work);
+      } catch (error) {
+        this.#signal?.throwIfAborted();
+        if (!isTransient(error)) throw error;
+        await this.pause(error);
+      }
+    }
+  }
+
+  /** Like `retried`; errors come out as ours. */
+  async named<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    try {
+      return await this.retried(work);
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw s3Failure(this.doing, error);
+    }
+  }
+}
+
+export function isTransient(error: unknown): boolean {
+  return !(error instanceof JobError) && !(error instanceof PreconditionFailed) && outcomeOf(error) === 'transient';
+}

@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { zstdCompress, zstdDecompress } from 'node:zlib';
+import { RejectedJob } from '../contracts/errors.ts';
+import type { SegmentRun } from '../contracts/head.ts';
+import { limits } from '../contracts/limits.ts';
+import { OutputRecord } from '../contracts/output.ts';
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+
+/** As many as the head's schema takes: each takeover that wrote output costs one. */
+const MAX_RUNS = 512;
+
+/** The chain over no records. */
+export const EMPTY_CHAIN = createHash('sha256').digest('hex');
+
+/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64), no newline. */
+export function recordLine(record: OutputRecord): string {
+  return 'position' in record
+    ? JSON.stringify({
+        position: record.position,
+        token: record.token,
+        logprob: record.logprob,
+        text: record.text,
+      })
+    : JSON.stringify({
+        from: record.from,
+        to: record.to,
+        scored: record.scored,
+        nats: record.nats,
+        logprobs: record.logprobs,
+      });
+}
+
+/**
+ * d₀ = sha256(''), dᵢ₊₁ = sha256(dᵢ ‖ lineᵢ): depends on the records and their order alone, so that a run that was
+ * interrupted and one that was not can be compared, however commits cut them.
+ */
+export function extendChain(chain: string, lines: readonly string[]): string {
+  let digest = Buffer.from(chain, 'hex');
+  for (const line of lines) digest = createHash('sha256').update(digest).update(line).digest();
+  return digest.toString('hex');
+}
+
+export interface EncodedSegment {
+  readonly bytes: Uint8Array;
+  readonly lines: readonly string[];
+}
+
+/** Records → JSONL → zstd. A record that the contract refuses (a NaN, say) is `object_corrupt` before it is written. */
+export async function encodeSegment(key: string, records: readonly OutputRecord[]): Promise<EncodedSegment> {
+  const lines = records.map((record, i) => {
+    const parsed = OutputRecord.safeParse(record);
+    if (!parsed.success) throw corrupt(key, `record ${i}: ${issueOf(parsed.error)}`);
+    return recordLine(parsed.data);
+  });
+  const text = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+  if (text.length > limits.segmentBytes) {
+    throw new RejectedJob('object_too_large', `${key} would hold ${text.length} bytes; at most ${limits.segmentBytes}`);
+  }
+  return { bytes: await compress(text), lines };
+}
+
+export interface DecodedSegment {
+  readonly lines: readonly string[];
+  readonly records: readonly OutputRecord[];
+}
+
+/** Memory is bounded by `limits.segmentBytes` whatever the bytes claim. Anything unexpected is `object_corrupt`. */
+export async function decodeSegment(key: string, bytes: Uint8Array): Promise<DecodedSegment> {
+  let text: string;
+  try {
+    const plain = await decompress(bytes, { maxOutputLength: limits.segmentBytes });
+    text = new TextDecoder('utf-8', { fatal: true }).decode(plain);
+  } catch (error) {
+    throw corrupt(key, `it does not decompress to UTF-8 of at most ${limits.segmentBytes} bytes`, error);
+  }
+  if (!text.endsWith('\n')) throw corrupt(key, 'its last line is cut off');
+  const lines = text.slice(0, -1).split('\n');
+  const records = lines.map((line, i) => {
+    let json: unknown;
+    try {
+      json = JSON.parse(line);
+    } catch (error) {
+      throw corrupt(key, `line ${i + 1} is not JSON`, error);
+    }
+    const parsed = OutputRecord.safeParse(json);
+    if (!parsed.success) throw corrupt(key, `line ${i + 1}: ${issueOf(parsed.error)}`);
+    return parsed.data;
+  });
+  return { lines, records };
+}
+
+/** The runs with the segment of commit `seq` under `epoch` at their end. */
+export function appendSegment(key: string, runs: readonly SegmentRun[], seq: number, epoch: number): SegmentRun[] {
+  const last = runs.at(-1);
+  if (last !== undefined && last.epoch === epoch && last.toSeq === seq - 1) {
+    return [...runs.slice(0, -1), { ...last, toSeq: seq }];
+  }
+  if (runs.length >= MAX_RUNS) {
+    throw new RejectedJob(
+      'object_too_large',
+      `${key} lists ${runs.length} runs of segments, the limit: output was interrupted too often`,
+    );
+  }
+  return [...runs, { fromSeq: seq, toSeq: seq, epoch }];
+}
+
+function corrupt(key: string, what: string, cause?: unknown): RejectedJob {
+  return new RejectedJob('object_corrupt', `${key}: ${what}`, cause === undefined ? {} : { cause });
+}
+
+function issueOf(error: { readonly issues: readonly { path: PropertyKey[]; message: string }[] }): string {
+  const issue = error.issues[0]!;
+  return `${issue.path.join('.') || 'it'}: ${issue.message}`;
+}

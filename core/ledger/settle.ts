@@ -1,0 +1,106 @@
+import type { Failure, Head, JobStatus } from '../contracts/head.ts';
+import type { JobId, JobSpec } from '../contracts/job.ts';
+import { JobResult } from '../contracts/result.ts';
+import { changeHead, type HeldHead, hasEnded, type LedgerParts } from './head-object.ts';
+import { jsonBytes, readJson } from './json-object.ts';
+import { keys } from './keys.ts';
+import { PreconditionFailed } from './object-store.ts';
+import type { Completion } from './port.ts';
+
+/** Bytes of `result.json`: its text may hold 64 KiB, six times that as JSON escapes. */
+const RESULT_BYTES = 1024 * 1024;
+
+const statusOf: Readonly<Record<JobResult['status'], JobStatus>> = {
+  succeeded: 'done',
+  cancelled: 'cancelled',
+  failed: 'quarantined',
+};
+
+export async function readResult(parts: LedgerParts, jobId: JobId): Promise<JobResult | null> {
+  const found = await readJson(parts.store, keys.result(jobId), JobResult, RESULT_BYTES);
+  return found?.value ?? null;
+}
+
+/**
+ * Ends a job: `result.json` first, which only one write ever wins, then the head. Whoever finds the first without the
+ * second does the second. Returns the result that stands, which may be one written before.
+ */
+export async function settle(
+  parts: LedgerParts,
+  spec: JobSpec,
+  result: JobResult,
+): Promise<{ readonly result: JobResult; readonly held: HeldHead }> {
+  const standing = await writeOnce(parts, result);
+  return { result: standing, held: await finishHead(parts, spec, standing) };
+}
+
+/** Brings the head to the end that the result says. Idempotent. */
+export async function finishHead(parts: LedgerParts, spec: JobSpec, result: JobResult): Promise<HeldHead> {
+  return await changeHead(parts, spec, (head) =>
+    hasEnded(head)
+      ? null
+      : {
+          ...head,
+          status: statusOf[result.status],
+          owner: null,
+          nonce: parts.nonce(),
+          failure: result.failure,
+          updatedAt: parts.clock().toISOString(),
+        },
+  );
+}
+
+export function succeeded(parts: LedgerParts, spec: JobSpec, head: Head, completion: Completion): JobResult {
+  return {
+    ...common(parts, spec, head),
+    status: 'succeeded',
+    finishReason: completion.finishReason,
+    usage: completion.usage,
+    text: completion.text,
+    score: completion.score,
+    failure: null,
+  };
+}
+
+export function cancelled(parts: LedgerParts, spec: JobSpec, head: Head): JobResult {
+  return { ...common(parts, spec, head), status: 'cancelled', finishReason: 'cancelled', failure: null };
+}
+
+export function failed(parts: LedgerParts, spec: JobSpec, head: Head, failure: Failure): JobResult {
+  return { ...common(parts, spec, head), status: 'failed', finishReason: 'failed', failure };
+}
+
+/** What a result says of the committed work, whatever the end. */
+function common(parts: LedgerParts, spec: JobSpec, head: Head): Omit<JobResult, 'status' | 'finishReason' | 'failure'> {
+  return {
+    v: 1,
+    jobId: spec.jobId,
+    model: spec.model,
+    task: spec.task.kind,
+    usage: {
+      inputTokens: head.position.inputTokens ?? head.position.tokenOffset,
+      outputTokens: spec.task.kind === 'generate' ? head.position.outputCount : 0,
+      inputBytes: head.position.inputByteOffset,
+    },
+    text: null,
+    score: null,
+    digests: { state: head.checkpoint?.stateSha256 ?? null, output: head.outputSha256 },
+    checkpoint: head.checkpoint,
+    segments: head.segments,
+    stats: head.stats,
+    finishedAt: parts.clock().toISOString(),
+  };
+}
+
+async function writeOnce(parts: LedgerParts, result: JobResult): Promise<JobResult> {
+  const key = keys.result(result.jobId);
+  const body = jsonBytes(key, JobResult.parse(result), RESULT_BYTES);
+  try {
+    await parts.store.putIfAbsent(key, body);
+    return result;
+  } catch (error) {
+    if (!(error instanceof PreconditionFailed)) throw error;
+  }
+  const standing = await readResult(parts, result.jobId);
+  return standing ?? (await writeOnce(parts, result));
+}
