@@ -39,11 +39,14 @@ ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : ObjectWrap(info), env
 
 ModelHandle::~ModelHandle() { stop(); }
 
-/** The environment ends: a running step stops at its next block, so that exit is not held up. */
+/**
+ * The environment ends: a running step stops at its next block, so that exit is not held up. The environment then
+ * destroys settle_ itself, before it finalizes this object: without a queue, stop() leaves it alone.
+ */
 void ModelHandle::at_exit(void* self) {
   ModelHandle& handle = *static_cast<ModelHandle*>(self);
-  if (handle.model_) handle.model_->abort();
-  if (handle.queue_) handle.queue_->join();
+  handle.model_->abort();
+  handle.queue_.reset();
 }
 
 void ModelHandle::stop() {

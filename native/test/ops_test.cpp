@@ -1,0 +1,366 @@
+// Every op on every instruction set: portable against plain double arithmetic, the others against portable, bit for bit,
+// with one thread and with three. Prints one line a case: `ok|not ok NAME` or `skip NAME: reason`; exits 1 on failure.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu_features.h"
+#include "backend/cpu/kernels.h"
+#include "backend/math/convert.h"
+#include "engine/philox.h"
+
+namespace longhaul {
+namespace {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+int failures = 0;
+
+void report(bool ok, const std::string& name, const std::string& detail = "") {
+  std::printf("%s %s%s%s\n", ok ? "ok" : "not ok", name.c_str(), detail.empty() ? "" : " # ", detail.c_str());
+  failures += !ok;
+}
+
+Floats random_floats(size_t n, uint32_t seed, float scale = 1.0f) {
+  std::mt19937 generator(seed);
+  Floats out(n);
+  for (float& x : out) x = (float(generator()) * 0x1p-31f - 1.0f) * scale;
+  return out;
+}
+
+/** Backend memory that frees itself. */
+struct Device {
+  Backend& backend;
+  float* data;
+  size_t size;
+  Device(Backend& b, size_t n) : backend(b), data(b.allocate(n)), size(n) {}
+  Device(Backend& b, const Floats& v) : Device(b, v.size()) { b.upload(data, v.data(), size); }
+  Device(const Device&) = delete;
+  ~Device() { backend.release(data); }
+  Floats host() const {
+    Floats out(size);
+    backend.download(out.data(), data, size);
+    return out;
+  }
+};
+
+/** (rows, width) into rows padded with zeros. */
+Floats padded_rows(const Floats& x, int rows, int width) {
+  Floats out(size_t(rows) * padded(width));
+  for (int r = 0; r < rows; ++r) std::copy_n(&x[size_t(r) * width], width, &out[size_t(r) * padded(width)]);
+  return out;
+}
+
+struct Case {
+  std::string name;
+  std::function<Floats(Backend&)> run;
+  std::function<Doubles()> reference;  // same length as run's result
+  double tolerance;                    // absolute
+};
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double softplus(double x) { return x > 20 ? x : std::log1p(std::exp(x)); }
+
+Case linear_case(int rows, int n_in, int n_out, Dtype dtype, bool bias, bool accumulate) {
+  const Floats x = random_floats(size_t(rows) * n_in, 1), b = random_floats(padded(n_out), 3);
+  Floats w = random_floats(size_t(n_out) * n_in, 2), y0 = random_floats(size_t(rows) * padded(n_out), 4);
+  std::vector<uint16_t> half(w.size());
+  if (dtype == Dtype::bf16)
+    for (size_t i = 0; i < w.size(); ++i) {
+      half[i] = uint16_t(uint32_t(math::float_bits(w[i])) >> 16);
+      w[i] = math::from_bf16(half[i]);
+    }
+  const std::string name = "linear " + std::to_string(rows) + "x" + std::to_string(n_in) + "x" + std::to_string(n_out) +
+                           (dtype == Dtype::bf16 ? " bf16" : " f32") + (bias ? " bias" : "") + (accumulate ? " accumulate" : "");
+  return {name,
+          [=](Backend& backend) {
+            const void* stored = dtype == Dtype::bf16 ? static_cast<const void*>(half.data()) : w.data();
+            const auto matrix = backend.pack({stored, dtype, n_out, n_in}, {n_out});
+            const Device dx(backend, padded_rows(x, rows, n_in)), db(backend, b), dy(backend, y0);
+            backend.linear(*matrix, bias ? db.data : nullptr, {dx.data, padded(n_in)}, rows, {dy.data, padded(n_out)}, accumulate);
+            return dy.host();
+          },
+          [=] {
+            Doubles out;
+            for (int r = 0; r < rows; ++r)
+              for (int n = 0; n < padded(n_out); ++n) {
+                double sum = (bias ? b[n] : 0) + (accumulate ? y0[size_t(r) * padded(n_out) + n] : 0);
+                for (int k = 0; n < n_out && k < n_in; ++k) sum += double(x[size_t(r) * n_in + k]) * w[size_t(n) * n_in + k];
+                out.push_back(sum);
+              }
+            return out;
+          },
+          1e-6 * (n_in + 4)};
+}
+
+Case norm_case(int rows, int width, bool weighted, float eps) {
+  const Floats x = random_floats(size_t(rows) * width, 5, 3.0f);
+  Floats w = random_floats(padded(width), 6);
+  std::fill(w.begin() + width, w.end(), 0.0f);
+  return {"rms_norm " + std::to_string(rows) + "x" + std::to_string(width) + (weighted ? " weighted" : ""),
+          [=](Backend& backend) {
+            const Device dx(backend, padded_rows(x, rows, width)), dw(backend, w);
+            backend.rms_norm({dx.data, padded(width)}, weighted ? dw.data : nullptr, width, eps, rows, {dx.data, padded(width)});
+            return dx.host();
+          },
+          [=] {
+            Doubles out;
+            for (int r = 0; r < rows; ++r) {
+              double squares = 0;
+              for (int i = 0; i < width; ++i) squares += double(x[size_t(r) * width + i]) * x[size_t(r) * width + i];
+              for (int i = 0; i < padded(width); ++i)
+                out.push_back(i < width ? (weighted ? w[i] : 1.0) * x[size_t(r) * width + i] / std::sqrt(squares / width + eps) : 0);
+            }
+            return out;
+          },
+          4e-6};
+}
+
+/** Two sequences of different length in one block, with states that are not zero. */
+struct Sequences {
+  int rows[2], width;
+  int total() const { return rows[0] + rows[1]; }
+  std::vector<Span> spans(float* states, size_t floats) const {
+    return {{0, rows[0], states}, {rows[0], rows[1], states + floats}};
+  }
+};
+
+Case conv_case(int first, int second, int d_inner, int d_conv) {
+  const Sequences s{{first, second}, padded(d_inner)};
+  const int history = d_conv - 1;
+  const size_t state_floats = size_t(history) * s.width + 16;
+  const Floats x = padded_rows(random_floats(size_t(s.total()) * d_inner, 7, 2.0f), s.total(), d_inner);
+  const Floats w = padded_rows(random_floats(size_t(d_conv) * d_inner, 8), d_conv, d_inner);
+  const Floats b = padded_rows(random_floats(d_inner, 9), 1, d_inner), state = random_floats(state_floats * 2, 10);
+  return {"causal_conv1d " + std::to_string(first) + "+" + std::to_string(second) + "x" + std::to_string(d_inner) + " taps " +
+              std::to_string(d_conv),
+          [=](Backend& backend) {
+            const Device dx(backend, x), dw(backend, w), db(backend, b), ds(backend, state), du(backend, x.size());
+            backend.causal_conv1d({dw.data, db.data, d_conv}, d_inner, {dx.data, s.width}, s.spans(ds.data, state_floats), 0,
+                                  {du.data, s.width});
+            Floats out = du.host();
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          [=] {
+            Doubles out(x.size()), after(state.begin(), state.end());
+            for (int q = 0, row = 0; q < 2; row += s.rows[q++]) {
+              const auto column = [&](int t, int i) -> double {
+                return t < 0 ? state[q * state_floats + size_t(history + t) * s.width + i] : x[size_t(row + t) * s.width + i];
+              };
+              for (int t = 0; t < s.rows[q]; ++t)
+                for (int i = 0; i < s.width; ++i) {
+                  double sum = b[i];
+                  for (int k = 0; k < d_conv; ++k) sum += w[size_t(k) * s.width + i] * column(t - history + k, i);
+                  out[size_t(row + t) * s.width + i] = sum * sigmoid(sum);
+                }
+              for (int j = 0; j < history; ++j)
+                for (int i = 0; i < s.width; ++i)
+                  after[q * state_floats + size_t(j) * s.width + i] = column(s.rows[q] - history + j, i);
+            }
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          4e-6};
+}
+
+Case scan_case(int first, int second, int d_inner, int d_state) {
+  const Sequences s{{first, second}, padded(d_inner)};
+  const int n_pad = padded(d_state);
+  const size_t state_floats = size_t(d_state) * s.width;
+  const auto rows = [&](int width, uint32_t seed) {
+    return padded_rows(random_floats(size_t(s.total()) * width, seed, 2.0f), s.total(), width);
+  };
+  const Floats u = rows(d_inner, 11), dt = rows(d_inner, 12), z = rows(d_inner, 13), b = rows(d_state, 14), c = rows(d_state, 15);
+  const Floats d = random_floats(s.width, 16), dt_bias = random_floats(s.width, 17), state = random_floats(state_floats * 2, 18);
+  Floats a = random_floats(state_floats, 19);
+  for (float& value : a) value = -8.0f * std::fabs(value);
+  return {"selective_scan " + std::to_string(first) + "+" + std::to_string(second) + "x" + std::to_string(d_inner) + " states " +
+              std::to_string(d_state),
+          [=](Backend& backend) {
+            const Device du(backend, u), ddt(backend, dt), dz(backend, z), db(backend, b), dc(backend, c), dd(backend, d),
+                dbias(backend, dt_bias), ds(backend, state), da(backend, a);
+            const Rows ru{du.data, s.width};
+            backend.selective_scan({da.data, dd.data, dbias.data, d_state}, d_inner, ru, {ddt.data, s.width}, {db.data, n_pad},
+                                   {dc.data, n_pad}, {dz.data, s.width}, s.spans(ds.data, state_floats), 0, ru);
+            Floats out = du.host();
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          [=] {
+            Doubles out(u.size()), h(state.begin(), state.end());
+            for (int q = 0, t = 0; q < 2; ++q)
+              for (const int end = t + s.rows[q]; t < end; ++t)
+                for (int i = 0; i < s.width; ++i) {
+                  const size_t at = size_t(t) * s.width + i;
+                  const double delta = softplus(double(dt[at]) + dt_bias[i]);
+                  double y = 0;
+                  for (int n = 0; n < d_state; ++n) {
+                    double& cell = h[q * state_floats + size_t(n) * s.width + i];
+                    cell = std::exp2(delta * a[size_t(n) * s.width + i]) * cell + delta * u[at] * b[size_t(t) * n_pad + n];
+                    y += cell * c[size_t(t) * n_pad + n];
+                  }
+                  out[at] = (y + double(d[i]) * u[at]) * z[at] * sigmoid(z[at]);
+                }
+            out.insert(out.end(), h.begin(), h.end());
+            return out;
+          },
+          2e-5 * d_state};
+}
+
+Case log_probs_case(int rows, int vocab) {
+  const Floats z = padded_rows(random_floats(size_t(rows) * vocab, 20, 12.0f), rows, vocab);
+  std::vector<int32_t> targets;
+  for (int r = 0; r < rows; ++r) targets.push_back(r % 5 == 4 ? -1 : (r * 7919) % vocab);
+  return {"log_probs " + std::to_string(rows) + "x" + std::to_string(vocab),
+          [=](Backend& backend) {
+            const Device dz(backend, z);
+            Floats out(rows, 1.0f);
+            backend.log_probs({dz.data, padded(vocab)}, vocab, targets.data(), rows, out.data());
+            return out;
+          },
+          [=] {
+            Doubles out;
+            for (int r = 0; r < rows; ++r) {
+              double sum = 0;
+              for (int v = 0; v < vocab; ++v) sum += std::exp(double(z[size_t(r) * padded(vocab) + v]));
+              out.push_back(targets[r] < 0 ? 1.0 : z[size_t(r) * padded(vocab) + targets[r]] - std::log(sum));
+            }
+            return out;
+          },
+          6e-6};
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (int rows = 1; rows <= 13; ++rows) all.push_back(linear_case(rows, 37, 150, Dtype::f32, rows % 2, rows % 3 == 0));
+  for (const int rows : {1, 2, 12, 100, 200})
+    for (const int n_out : {5, 16, 48, 130, 512})
+      for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) all.push_back(linear_case(rows, 64, n_out, dtype, true, n_out > 100));
+  for (const int width : {1, 5, 16, 17, 64, 80, 300}) all.push_back(norm_case(33, width, width % 2, 1e-5f));
+  for (const int taps : {1, 2, 3, 4, 7})
+    for (const int rows : {1, 2, 5, 40}) all.push_back(conv_case(rows, 3, rows + 70, taps));
+  for (const int states : {1, 5, 8, 16, 20})
+    for (const int rows : {1, 3, 50}) all.push_back(scan_case(rows, 2, rows + 70, states));
+  for (const int vocab : {1, 16, 17, 97, 1500}) all.push_back(log_probs_case(23, vocab));
+  return all;
+}
+
+void test_ops() {
+  const auto portable = create_cpu_backend(1, Isa::portable);
+  for (const Case& c : cases()) {
+    const Floats expected = c.run(*portable);
+    const Doubles reference = c.reference();
+    double worst = reference.size() == expected.size() ? 0 : INFINITY;
+    for (size_t i = 0; i < expected.size() && worst < INFINITY; ++i) {
+      const double error = std::fabs(expected[i] - reference[i]);
+      worst = error <= worst ? worst : error;  // NaN sticks
+    }
+    char detail[64];
+    std::snprintf(detail, sizeof detail, "error %.1e, allowed %.1e", worst, c.tolerance);
+    report(worst <= c.tolerance, "portable = double: " + c.name, detail);
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+      for (const int threads : {1, 3}) {
+        if (!cpu::has_isa(isa)) continue;
+        const Floats found = c.run(*create_cpu_backend(threads, isa));
+        const bool same = found.size() == expected.size() && !std::memcmp(found.data(), expected.data(), 4 * found.size());
+        report(same, std::string(cpu::isa_name(isa)) + " = portable, " + std::to_string(threads) + " threads: " + c.name);
+      }
+  }
+}
+
+struct Function {
+  const char* name;
+  float low, high;
+  double (*exact)(double);
+  double ulps;
+};
+
+const Function functions[] = {
+    {"exp2", -126.0f, 0.0f, [](double x) { return std::exp2(x); }, 1.0},
+    {"exp", -87.0f, 88.0f, [](double x) { return std::exp(x); }, 1.0},
+    {"log", 1e-6f, 1e6f, [](double x) { return std::log(x); }, 1.0},
+    {"log1p", 0.0f, 1.0f, [](double x) { return std::log1p(x); }, 2.0},
+    {"silu", -40.0f, 40.0f, [](double x) { return x * sigmoid(x); }, 3.0},
+    {"softplus", -80.0f, 40.0f, [](double x) { return softplus(x); }, 2.0},
+};
+
+const cpu::Kernels* kernels(Isa isa) {
+#if defined(LONGHAUL_X86)
+  if (isa == Isa::avx512) return &cpu::kAvx512Kernels;
+  if (isa == Isa::avx2) return &cpu::kAvx2Kernels;
+#endif
+  return &cpu::kPortableKernels;
+}
+
+void test_math() {
+  constexpr int kCount = 1 << 18;
+  for (int f = 0; f < 6; ++f) {
+    const Function& function = functions[f];
+    Floats x(kCount), expected(kCount);
+    for (int i = 0; i < kCount; ++i) x[i] = float(function.low + (double(function.high) - function.low) * i / (kCount - 1));
+    // Small magnitudes too, where relative error matters most.
+    if (function.low <= 0)
+      for (int i = 0; i < kCount / 4; ++i) x[i * 4] = (function.high > 0 ? 1.0f : -1.0f) * std::ldexp(1.0f + float(i & 255) / 256, -(i >> 8) % 60);
+    cpu::kPortableKernels.elementwise(f, x.data(), expected.data(), kCount);
+    double worst = 0;
+    for (int i = 0; i < kCount; ++i) {
+      const double exact = function.exact(x[i]);
+      const double ulp = std::ldexp(1.0, std::max(-126, std::ilogb(float(exact))) - 23);
+      if (exact != 0) worst = std::max(worst, std::fabs(expected[i] - exact) / ulp);
+    }
+    char detail[64];
+    std::snprintf(detail, sizeof detail, "%.2f ulp, allowed %.1f", worst, function.ulps);
+    report(worst <= function.ulps, std::string("accuracy of ") + function.name, detail);
+    for (const Isa isa : {Isa::avx2, Isa::avx512}) {
+      if (!cpu::has_isa(isa)) continue;
+      Floats found(kCount);
+      kernels(isa)->elementwise(f, x.data(), found.data(), kCount);
+      report(!std::memcmp(found.data(), expected.data(), 4 * kCount), std::string(cpu::isa_name(isa)) + " = portable: " + function.name);
+    }
+  }
+}
+
+/** Known answers of the Random123 distribution. */
+void test_philox() {
+  using Words = std::array<uint32_t, 4>;
+  const uint32_t ones = 0xffffffffu;
+  report(philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}, "philox4x32-10 of zeros");
+  report(philox4x32({ones, ones, ones, ones}, {ones, ones}) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+         "philox4x32-10 of ones");
+  report(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+             Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
+         "philox4x32-10 of pi");
+}
+
+/** Every f16 and bf16 value against arithmetic on its fields. */
+void test_conversions() {
+  bool same = true;
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    if (exponent == 31) continue;
+    const double magnitude = exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24);
+    same &= math::from_f16(uint16_t(bits)) == float(bits >> 15 ? -magnitude : magnitude);
+  }
+  report(same, "every finite f16 is upcast exactly");
+}
+
+}  // namespace
+}  // namespace longhaul
+
+int main() {
+  using namespace longhaul;
+  for (const Isa isa : {Isa::avx2, Isa::avx512})
+    if (!cpu::has_isa(isa)) std::printf("skip %s: this processor or build has no %s\n", cpu::isa_name(isa), cpu::isa_name(isa));
+  test_math();
+  test_philox();
+  test_conversions();
+  test_ops();
+  return failures ? 1 : 0;
+}
