@@ -48,8 +48,9 @@ function line(event: UpEvent): string {
     case 'started':
       return `[${event.name}] started, process ${event.pid}`;
     case 'exited': {
-      const how = event.exit.signal ?? `code ${event.exit.code}`;
-      return `[${event.name}] ended (${how}); starts again in ${event.restartMs / 1000} s`;
+      const { code, signal } = event.exit;
+      const how = signal === null ? (code === null ? '' : ` (code ${code})`) : ` (${signal})`;
+      return `[${event.name}] ended${how}; starts again in ${event.restartMs / 1000} s`;
     }
     case 'failed':
       return `[${event.name}] cannot start: ${event.reason}; tried again in ${event.restartMs / 1000} s`;

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { describeError, errorCode } from '@longhaul/core/contracts';
 import { openStore, probeStore } from '@longhaul/core/ledger';
+import { findRedisServer } from '@longhaul/core/redis';
 import { type Config, parseConfig } from '../config.ts';
 import type { CommandContext } from '../context.ts';
 import { dataDir, fileStoreUrl } from '../home.ts';
 import { findModel } from '../model-dir.ts';
 import { isRunning } from '../up/process-identity.ts';
-import { findRedisServer, redisRemedy } from '../up/redis.ts';
-import { readRedisFacts } from '../up/redis-ping.ts';
 import { readUpFile } from '../up/up-file.ts';
 import { findWorkerProgram, workerMissing } from '../worker-program.ts';
 import { askEngine } from './ask-engine.ts';
+import { readRedisFacts } from './redis-facts.ts';
 
 /** One row of `longhaul doctor`. `missing` is required and absent or broken; `remedy` is null where all is well. */
 export interface Finding {
@@ -24,6 +24,9 @@ export interface DoctorOptions {
   readonly data?: string;
   readonly model?: string;
 }
+
+const redisRemedy =
+  'sudo apt-get update && sudo apt-get install -y --no-install-recommends redis-server (or set LONGHAUL_REDIS_URL)';
 
 export async function examine(options: DoctorOptions, context: CommandContext): Promise<readonly Finding[]> {
   const config = parseConfig(context.env);
@@ -53,9 +56,11 @@ async function examineRedis(config: Config, dir: string, { env }: CommandContext
   const runs = up?.running === true && (await isRunning(up.pid, up.start));
   const url = config.redisUrl ?? (runs ? up.redisUrl : null);
   if (url === null) {
-    const program = findRedisServer(env);
-    if (program === null) return finding('redis', 'missing', 'no redis-server is found', redisRemedy);
-    return finding('redis', 'ok', `${program}, started by \`longhaul up\``, null);
+    try {
+      return finding('redis', 'ok', `${await findRedisServer(env)}, started by \`longhaul up\``, null);
+    } catch (error) {
+      return finding('redis', 'missing', describeError(error), redisRemedy);
+    }
   }
   const { host } = new URL(url);
   try {

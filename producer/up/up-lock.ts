@@ -1,73 +1,45 @@
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
 import { LonghaulError } from '@longhaul/core/contracts';
-import { isRunning, processStart } from './process-identity.ts';
+import { isRunning } from './process-identity.ts';
+import { readUpFile } from './up-file.ts';
 
 /** The one `longhaul up` of a directory. */
 export interface UpLock {
-  readonly start: string;
   release(): Promise<void>;
 }
 
 /**
- * `DIR/up.lock` names the process that runs here. A file of a process that is gone is put aside and replaced; a link
- * makes the file whole at once, and fails where there is one.
- * @throws LonghaulError `invalid_config` where an `up` runs here
+ * Held as a socket name that Linux keeps in memory: one process has it at a time, and it is free again the moment that
+ * process ends, however it ends. `up.json` is asked as well, for an `up` in another network namespace.
+ * `dir` is a real path. @throws LonghaulError `invalid_config` where an `up` runs on the directory
  */
-export async function takeUpLock(dir: string, pid: number): Promise<UpLock> {
-  const path = join(dir, 'up.lock');
-  const start = (await processStart(pid)) ?? '';
-  const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  await writeFile(draft, JSON.stringify({ pid, start }), { mode: 0o600, flag: 'wx' });
-  try {
-    for (let attempt = 0; attempt < 5; attempt++) {
-      try {
-        await link(draft, path);
-        return { start, release: () => rm(path, { force: true }) };
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      await putAsideIfStale(path, dir);
-    }
-    throw new LonghaulError('invalid_config', `${path} keeps changing: is another longhaul up starting there?`);
-  } finally {
-    await rm(draft, { force: true });
+export async function takeUpLock(dir: string): Promise<UpLock> {
+  const name = `\0longhaul-up-${createHash('sha256').update(dir).digest('hex')}`;
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve);
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EADDRINUSE') return reject(cause);
+      readUpFile(dir).then(
+        (file) => reject(occupied(dir, file?.running === true ? file.pid : null)),
+        () => reject(occupied(dir, null)),
+      );
+    });
+    server.listen(name);
+  });
+  server.unref();
+  const release = () => new Promise<void>((resolve) => server.close(() => resolve()));
+  const last = await readUpFile(dir);
+  if (last?.running === true && (await isRunning(last.pid, last.start))) {
+    await release();
+    throw occupied(dir, last.pid);
   }
+  return { release };
 }
 
-async function putAsideIfStale(path: string, dir: string): Promise<void> {
-  const holder = await readHolder(path);
-  if (holder !== null && (await isRunning(holder.pid, holder.start))) throw occupied(dir, holder.pid);
-  const aside = `${path}.${randomBytes(6).toString('hex')}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  // Another starter may have replaced the stale file between our look and our rename: it keeps its place.
-  const moved = await readHolder(aside);
-  if (moved !== null && (await isRunning(moved.pid, moved.start))) {
-    await link(aside, path).catch(() => undefined);
-    await rm(aside, { force: true });
-    throw occupied(dir, moved.pid);
-  }
-  await rm(aside, { force: true });
-}
-
-async function readHolder(path: string): Promise<{ pid: number; start: string } | null> {
-  try {
-    const { pid, start } = JSON.parse(await readFile(path, 'utf8')) as { pid: unknown; start: unknown };
-    return typeof pid === 'number' && typeof start === 'string' ? { pid, start } : null;
-  } catch {
-    return null;
-  }
-}
-
-function occupied(dir: string, pid: number): LonghaulError {
-  return new LonghaulError(
-    'invalid_config',
-    `longhaul up runs on ${dir} already (process ${pid}); stop it first, or take another --data DIR`,
-  );
+function occupied(dir: string, pid: number | null): LonghaulError {
+  const process = pid === null ? 'another process' : `process ${pid}`;
+  const text = `longhaul up runs on ${dir} already (${process}); stop it first, or take another --data DIR`;
+  return new LonghaulError('invalid_config', text);
 }

@@ -1,8 +1,8 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { createLedger, openStore, probeStore } from '@longhaul/core/ledger';
 import { openQueue } from '@longhaul/core/queue';
+import { redactUrl } from '@longhaul/core/redis';
 import type { Config } from '../config.ts';
 import type { CommandContext } from '../context.ts';
 import { fileStoreUrl } from '../home.ts';
@@ -10,7 +10,8 @@ import { within } from '../within.ts';
 import { findWorkerProgram, workerMissing } from '../worker-program.ts';
 import { startChild } from './child-run.ts';
 import { ringDoorbell } from './doorbell.ts';
-import { chooseRedisPlace, findRedisServer, redisRemedy, redisUrl, startRedis } from './redis.ts';
+import { type OwnRedis, openOwnRedis } from './own-redis.ts';
+import { processStart } from './process-identity.ts';
 import { type SuperviseEvent, supervise } from './supervise.ts';
 import { readUpFile, type UpFile, writeUpFile } from './up-file.ts';
 import { takeUpLock } from './up-lock.ts';
@@ -53,9 +54,10 @@ export async function runUp(options: UpOptions, config: Config, context: Command
   const dir = await realpath(options.dir);
   const program = options.workers === 0 ? '' : findWorkerProgram();
   if (program === null) throw new LonghaulError('invalid_config', `longhaul up: ${workerMissing}`);
-  const lock = await takeUpLock(dir, context.pid);
+  const lock = await takeUpLock(dir);
+  const start = (await processStart(context.pid)) ?? '';
   try {
-    await new Up({ ...options, dir }, program, lock.start, config, context).run();
+    await new Up({ ...options, dir }, program, start, config, context).run();
   } finally {
     await lock.release();
   }
@@ -105,7 +107,7 @@ class Up {
         modelDir: model.dir,
         workers: [],
       });
-      onEvent({ event: 'ready', dir, store: storeUrl, redis: withoutPassword(url), model: model.name });
+      onEvent({ event: 'ready', dir, store: storeUrl, redis: redactUrl(url), model: model.name });
       const queue = openQueue({ url, model: model.name, onNotice: () => {} });
       const doorbell = ringDoorbell({
         ledger: createLedger(store),
@@ -127,35 +129,13 @@ class Up {
     onEvent({ event: 'down' });
   }
 
-  /** Ours, or the one that LONGHAUL_REDIS_URL names. `running` resolves when ours has ended. */
-  private async openRedis(signal: AbortSignal): Promise<{ readonly url: string; readonly running: Promise<void> }> {
+  /** Ours, or the one that LONGHAUL_REDIS_URL names. The first start is not tried again: it is for the user to put right. */
+  private async openRedis(signal: AbortSignal): Promise<OwnRedis> {
     if (this.config.redisUrl !== null) return { url: this.config.redisUrl, running: Promise.resolve() };
     const { dir, onEvent } = this.options;
     const { env, clock } = this.context;
-    const program = findRedisServer(env);
-    if (program === null) throw new LonghaulError('queue_unavailable', `no redis-server is found; ${redisRemedy}`);
-    const place = await chooseRedisPlace((await readUpFile(dir))?.redisUrl ?? null);
-    const start = () =>
-      startRedis({
-        program,
-        dir: join(dir, 'redis'),
-        place,
-        env,
-        clock,
-        onLine: (line) => onEvent({ event: 'log', name: 'redis', line }),
-      });
-    // The first start is not tried again: what is wrong then is for the user to put right.
-    const first = await start();
-    let starts = 0;
-    const running = supervise({
-      name: 'redis',
-      start: () => (starts++ === 0 ? Promise.resolve(first) : start()),
-      signal,
-      clock,
-      graceMs,
-      onEvent,
-    });
-    return { url: redisUrl(place), running };
+    const lastUrl = (await readUpFile(dir))?.redisUrl ?? null;
+    return openOwnRedis({ dir, env, clock, signal, graceMs, lastUrl, onEvent });
   }
 
   private async runWorker(id: string, env: Readonly<Record<string, string | undefined>>): Promise<void> {
@@ -198,10 +178,4 @@ class Up {
       .catch((error) => onEvent({ event: 'notice', text: `up.json could not be written: ${String(error)}` }));
     await this.writing;
   }
-}
-
-function withoutPassword(url: string): string {
-  const shown = new URL(url);
-  if (shown.password !== '') shown.password = '***';
-  return shown.href;
 }

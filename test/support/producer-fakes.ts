@@ -1,0 +1,316 @@
+import {
+  type Head,
+  type JobResult,
+  type JobSpec,
+  type LiveEvent,
+  LonghaulError,
+  type OutputRecord,
+  type Progress,
+  type TokenRecord,
+} from '@longhaul/core/contracts';
+import type { Ledger } from '@longhaul/core/ledger';
+import type { JobQueue } from '@longhaul/core/queue';
+import { LiveGap, type LiveStream } from '@longhaul/core/stream';
+import { buildSpec } from '@longhaul/producer';
+
+export const jobId = 'jtest0001';
+const zero = '0'.repeat(64);
+
+export function specOf(kind: 'generate' | 'score' = 'generate', id = jobId): JobSpec {
+  return buildSpec({
+    jobId: id,
+    tenant: 'default',
+    createdAt: new Date('2026-01-01T00:00:00Z'),
+    model: 'tiny-english',
+    request: {
+      task:
+        kind === 'score'
+          ? { kind: 'score', segmentTokens: 2048, detail: 'segment' }
+          : {
+              kind: 'generate',
+              prompt: null,
+              maxNewTokens: 100,
+              sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+              stop: [],
+            },
+      compression: 'auto',
+      invalidUtf8: 'error',
+      addBos: false,
+    },
+    document: { kind: 'inline', text: 'once upon a time' },
+    priority: 0,
+  });
+}
+
+export function headOf(patch: Partial<Head> = {}, position: Partial<Head['position']> = {}): Head {
+  return {
+    v: 1,
+    jobId,
+    status: 'running',
+    epoch: 1,
+    seq: 0,
+    owner: 'w1',
+    nonce: 'n',
+    stuckAttempts: 0,
+    pins: null,
+    position: {
+      tokenOffset: 0,
+      inputByteOffset: 0,
+      textCursor: null,
+      inputTokens: null,
+      outputCount: 0,
+      nextToken: null,
+      ...position,
+    },
+    checkpoint: null,
+    segments: [],
+    outputSha256: zero,
+    score: null,
+    stats: { commits: 0, attempts: 1, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
+    failure: null,
+    updatedAt: '2026-01-01T00:00:10.000Z',
+    ...patch,
+  };
+}
+
+export function resultOf(status: JobResult['status'], outputTokens: number): JobResult {
+  return {
+    v: 1,
+    jobId,
+    status,
+    model: 'tiny-english',
+    task: 'generate',
+    finishReason: status === 'cancelled' ? 'cancelled' : status === 'failed' ? 'failed' : 'length',
+    usage: { inputTokens: 4, outputTokens, inputBytes: 16 },
+    text: null,
+    score: null,
+    digests: { state: null, output: zero },
+    checkpoint: null,
+    segments: [],
+    stats: { commits: 1, attempts: 1, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 1 },
+    failure: null,
+    finishedAt: '2026-01-01T00:01:00.000Z',
+  };
+}
+
+export function progressOf(patch: Partial<Progress> = {}): Progress {
+  return {
+    epoch: 1,
+    worker: 'w1',
+    phase: 'read',
+    tokens: 0,
+    bytes: 0,
+    totalBytes: null,
+    outputTokens: 0,
+    tokensPerSecond: 0,
+    committedTokens: 0,
+    commits: 0,
+    updatedAt: '2026-01-01T00:00:10.000Z',
+    ...patch,
+  };
+}
+
+export const tokenAt = (position: number): TokenRecord => ({
+  position,
+  token: position,
+  logprob: -1,
+  text: `${position} `,
+});
+
+/** What a worker's ledger would hold, in memory. `calls` is the order of what was asked of it. */
+export class FakeLedger implements Ledger {
+  readonly url = 'fake://';
+  readonly calls: string[] = [];
+  readonly specs = new Map<string, JobSpec>();
+  head: Head | null = null;
+  result: JobResult | null = null;
+  records: OutputRecord[] = [];
+  cancelMark = false;
+  /** Thrown by the next reads, one each. */
+  readonly failures: Error[] = [];
+  /** Called before each read of the head. */
+  onReadHead: () => void = () => {};
+
+  commit(records: readonly OutputRecord[]): void {
+    this.records.push(...records);
+    const head = this.head ?? headOf();
+    this.head = { ...head, seq: head.seq + 1, position: { ...head.position, outputCount: this.records.length } };
+  }
+
+  finish(status: JobResult['status'] = 'succeeded'): void {
+    this.result = resultOf(status, this.records.length);
+    const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined' } as const;
+    this.head = { ...(this.head ?? headOf()), status: ended[status] };
+  }
+
+  async submit(spec: JobSpec): Promise<'created' | 'existing'> {
+    this.calls.push('submit');
+    const first = this.specs.get(spec.jobId);
+    if (first === undefined) {
+      this.specs.set(spec.jobId, spec);
+      return 'created';
+    }
+    if (JSON.stringify(first) === JSON.stringify(spec)) return 'existing';
+    throw new LonghaulError('job_exists', `${spec.jobId} is another job`);
+  }
+
+  async putInput(body: AsyncIterable<Uint8Array>) {
+    this.calls.push('putInput');
+    let bytes = 0;
+    for await (const chunk of body) bytes += chunk.length;
+    return { source: { kind: 'stored', key: 'inputs/abc' } as const, bytes };
+  }
+
+  async readSpec(id: string): Promise<JobSpec> {
+    const spec = this.specs.get(id);
+    if (spec === undefined) throw new LonghaulError('job_not_found', `no job ${id}`);
+    return spec;
+  }
+
+  async readHead(): Promise<Head | null> {
+    this.fail();
+    this.onReadHead();
+    return this.head;
+  }
+
+  async readResult(): Promise<JobResult | null> {
+    this.fail();
+    return this.result;
+  }
+
+  async listJobs() {
+    return [...this.specs.keys()].reverse();
+  }
+
+  async acquire() {
+    this.calls.push('acquire');
+    if (!this.cancelMark) throw new Error('the fake settles cancelled jobs only');
+    this.finish('cancelled');
+    return { kind: 'settled', head: this.head ?? headOf() } as const;
+  }
+
+  async loadCheckpoint(): Promise<never> {
+    throw new Error('not asked of a producer');
+  }
+
+  async *readOutput(_id: string, { skip }: { readonly skip: number }) {
+    const end = this.head?.position.outputCount ?? 0;
+    for (const record of this.records.slice(skip, end)) {
+      this.fail();
+      yield record;
+    }
+  }
+
+  async requestCancel(): Promise<void> {
+    this.calls.push('requestCancel');
+    this.cancelMark = true;
+  }
+
+  async cancelRequested(): Promise<boolean> {
+    return this.cancelMark;
+  }
+
+  async close(): Promise<void> {}
+
+  private fail(): void {
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+  }
+}
+
+/** A live stream that can lose what it holds, be trimmed, or be away. */
+export class FakeLive implements LiveStream {
+  events: LiveEvent[] = [];
+  progress: Progress | null = null;
+  down = false;
+  /** While true, reads wait for ever, as a connection without an answer does. */
+  hangs = false;
+  /** Gives everything again at every read, whatever the reader has. */
+  repeats = false;
+  /** Positions below this were trimmed away. */
+  first = 1;
+  reads = 0;
+  private wake: (() => void)[] = [];
+
+  emit(...events: readonly LiveEvent[]): void {
+    this.events.push(...events);
+    this.changed();
+  }
+
+  changed(): void {
+    for (const wake of this.wake.splice(0)) wake();
+  }
+
+  async append(): Promise<number> {
+    return 0;
+  }
+
+  async postProgress(): Promise<boolean> {
+    return true;
+  }
+
+  async readProgress(): Promise<Progress | null> {
+    if (this.hangs) await new Promise(() => {});
+    if (this.down) throw new Error('connection refused');
+    return this.progress;
+  }
+
+  async *read(_id: string, { after, signal }: { readonly after: number; readonly signal: AbortSignal }) {
+    this.reads += 1;
+    let next = this.repeats ? this.first : after + 1;
+    for (;;) {
+      if (this.hangs) await new Promise(() => {});
+      if (this.down) throw new Error('connection refused');
+      if (next < this.first) throw new LiveGap(this.first);
+      const event = this.events.find((e) => e.kind === 'end' || e.position >= Math.max(next, this.first));
+      if (event !== undefined) {
+        yield event;
+        if (event.kind === 'end') return;
+        next = event.position + 1;
+        continue;
+      }
+      if (signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        this.wake.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      if (signal.aborted) return;
+    }
+  }
+
+  async signalCancel(): Promise<void> {}
+
+  async cancelSignalled(): Promise<boolean> {
+    return false;
+  }
+
+  async close(): Promise<void> {}
+}
+
+export class FakeQueue implements JobQueue {
+  readonly calls: string[];
+  readonly waiting = new Set<string>();
+  /** How many of the next calls fail. */
+  failures = 0;
+
+  constructor(calls: string[] = []) {
+    this.calls = calls;
+  }
+
+  async enqueue(id: string): Promise<void> {
+    this.calls.push('enqueue');
+    if (this.failures-- > 0) throw new LonghaulError('queue_unavailable', 'connection refused');
+    this.waiting.add(id);
+  }
+
+  async counts() {
+    return { waiting: this.waiting.size, active: 0, delayed: 0, failed: 0 };
+  }
+
+  async remove(id: string): Promise<boolean> {
+    this.calls.push('remove');
+    return this.waiting.delete(id);
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { jobOptions, limits, parseJobOptions } from '@longhaul/core/contracts';
+import {
+  buildSpec,
+  createProducer,
+  inlineSource,
+  keyedJobId,
+  parseSubmitInput,
+  type Submission,
+  timeJobId,
+} from '@longhaul/producer';
+import { FakeLedger, FakeLive, FakeQueue, headOf, jobId, specOf } from '../support/producer-fakes.ts';
+
+function submission(patch: Partial<Submission> = {}): Submission {
+  return {
+    document: { kind: 'source', source: inlineSource('once upon a time') },
+    request: parseJobOptions({}),
+    model: 'tiny-english',
+    tenant: 'default',
+    priority: 0,
+    jobId: null,
+    idempotencyKey: null,
+    enqueueMs: 0,
+    signal: AbortSignal.timeout(10_000),
+    ...patch,
+  };
+}
+
+function setUp() {
+  const ledger = new FakeLedger();
+  const queue = new FakeQueue(ledger.calls);
+  return { ledger, queue, producer: createProducer({ ledger, openQueueFor: () => queue, live: new FakeLive() }) };
+}
+
+test('options that are not given take the documented defaults', () => {
+  assert.deepEqual(parseJobOptions({}), {
+    task: {
+      kind: 'generate',
+      prompt: null,
+      maxNewTokens: 256,
+      sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+      stop: [],
+    },
+    compression: 'auto',
+    invalidUtf8: 'error',
+    addBos: false,
+  });
+  assert.deepEqual(parseJobOptions({ task: 'score' }).task, { kind: 'score', segmentTokens: 2048, detail: 'segment' });
+});
+
+test('options come as a command line gives them, or as a program writes them', () => {
+  const typed = parseJobOptions({
+    maxNewTokens: '12',
+    temperature: '0.7',
+    topK: '40',
+    topP: '0.9',
+    seed: '18446744073709551615',
+    stop: ['a', 'b'],
+  });
+  const written = parseJobOptions({
+    maxNewTokens: 12,
+    temperature: 0.7,
+    topK: 40,
+    topP: 0.9,
+    seed: '18446744073709551615',
+    stop: ['a', 'b'],
+  });
+  assert.deepEqual(typed, written);
+});
+
+test('a wrong option is refused with its name, what was found and what is allowed', () => {
+  const wrong: [Record<string, unknown>, RegExp][] = [
+    [{ task: 'ask' }, /^--task takes one of generate, score; found "ask"$/],
+    [{ maxNewTokens: '0' }, /^--max-new-tokens takes an integer from 1 to 1000000; found 0$/],
+    [{ maxNewTokens: '1.5' }, /--max-new-tokens .* found 1.5/],
+    [{ temperature: 'hot' }, /^--temperature takes a number from 0 to 100; found "hot"$/],
+    [{ temperature: '' }, /--temperature .* found ""/],
+    [{ topP: '0' }, /^--top-p takes a number above 0, at most 1; found 0$/],
+    [{ seed: '18446744073709551616' }, /^--seed takes an integer from 0 to 18446744073709551615/],
+    [{ seed: '007' }, /--seed .* found "007"/],
+    [{ stop: [''] }, /^--stop takes at most 16 texts of 1 to 256 characters; found \[""\]$/],
+    [{ stop: Array.from({ length: 17 }, () => 'x') }, /--stop takes at most 16/],
+    [{ task: 'score', segmentTokens: '100' }, /^--segment-tokens takes a power of two from 64 to 65536; found 100$/],
+    [{ compression: 'rar' }, /--compression takes one of auto, none, gzip, zstd; found "rar"/],
+    [{ task: 'score', prompt: 'why?' }, /^--prompt belongs to --task generate; this is --task score$/],
+    [{ segmentTokens: '64' }, /^--segment-tokens belongs to --task score; this is --task generate$/],
+    [
+      { prompt: 'é'.repeat(limits.inlineBytes / 2 + 1) },
+      /--prompt takes text of at most 64 KiB as UTF-8; found "a text of 65538 bytes"/,
+    ],
+  ];
+  for (const [values, message] of wrong) {
+    assert.throws(() => parseJobOptions(values), { code: 'invalid_argument', message }, JSON.stringify(values));
+  }
+});
+
+test('every option says what it allows', () => {
+  for (const option of jobOptions) assert.ok(option.kind === 'switch' || option.allowed !== '', option.key);
+});
+
+test('a document is a file, standard input, or a place that workers read', () => {
+  const source = (argument: string) => {
+    const input = parseSubmitInput(argument);
+    return input.kind === 'in-place' ? input.source : input;
+  };
+  assert.deepEqual(source('-'), { kind: 'stdin' });
+  assert.deepEqual(source('docs/a b.txt'), { kind: 'file', path: 'docs/a b.txt' });
+  assert.deepEqual(source('s3://books/a/b c.txt'), { kind: 's3', bucket: 'books', key: 'a/b c.txt', versionId: null });
+  assert.deepEqual(source('s3://books/a?versionId=x%2Fy'), { kind: 's3', bucket: 'books', key: 'a', versionId: 'x/y' });
+  assert.deepEqual(source('https://example.org/a.txt'), { kind: 'https', url: 'https://example.org/a.txt' });
+  assert.deepEqual(source('file:///srv/a%20b.txt'), { kind: 'file', path: '/srv/a b.txt' });
+  for (const bad of ['', 'http://example.org/a', 'ftp://x/y', 's3://books', 's3:///key', 'file://host/a', 'https://']) {
+    assert.throws(() => parseSubmitInput(bad), { code: 'invalid_argument' }, bad);
+  }
+  assert.throws(() => inlineSource('é'.repeat(40_000)), {
+    code: 'invalid_argument',
+    message: /65536 bytes; found 80000/,
+  });
+  assert.throws(() => inlineSource(''), { code: 'source_empty' });
+});
+
+test('ids sort by time, and a key always gives the same id', () => {
+  const random = (byte: number) => new Uint8Array(16).fill(byte);
+  assert.ok(timeJobId(1_000, random(255)) < timeJobId(1_001, random(0)));
+  assert.match(timeJobId(Date.now(), random(7)), /^j[0-9a-hjkmnp-tv-z]{26}$/);
+  assert.equal(keyedJobId('default', 'k'), keyedJobId('default', 'k'));
+  assert.notEqual(keyedJobId('default', 'k'), keyedJobId('other', 'k'));
+  assert.notEqual(keyedJobId('a', 'b\nc'), keyedJobId('a\nb', 'd'));
+});
+
+test('a word of the spec that is wrong is named', () => {
+  const parts = { ...specOf(), createdAt: new Date(), request: parseJobOptions({}), document: inlineSource('x') };
+  assert.throws(() => buildSpec({ ...parts, model: 'a b' }), {
+    code: 'invalid_argument',
+    message: /^model takes .*; found "a b"$/,
+  });
+  assert.throws(() => buildSpec({ ...parts, jobId: '1' }), { code: 'invalid_argument', message: /^jobId takes/ });
+  assert.throws(() => buildSpec({ ...parts, priority: 1001 }), {
+    code: 'invalid_argument',
+    message: /^priority takes/,
+  });
+});
+
+test('a job is durable before the queue hears of it', async () => {
+  const { ledger, producer } = setUp();
+  const body = (async function* () {
+    yield new Uint8Array(5);
+  })();
+  const submitted = await producer.submit(submission({ document: { kind: 'upload', body } }));
+  assert.deepEqual(ledger.calls, ['putInput', 'submit', 'enqueue']);
+  assert.deepEqual({ outcome: submitted.outcome, queue: submitted.queue }, { outcome: 'created', queue: 'told' });
+  assert.deepEqual((await ledger.readSpec(submitted.jobId)).document, { kind: 'stored', key: 'inputs/abc' });
+});
+
+test('nothing is sent for a job whose words are wrong, and an empty document makes no job', async () => {
+  const { ledger, producer } = setUp();
+  const body = async function* () {};
+  await assert.rejects(producer.submit(submission({ model: '?', document: { kind: 'upload', body: body() } })), {
+    code: 'invalid_argument',
+  });
+  assert.deepEqual(ledger.calls, []);
+  await assert.rejects(producer.submit(submission({ document: { kind: 'upload', body: body() } })), {
+    code: 'source_empty',
+  });
+  assert.deepEqual(ledger.calls, ['putInput']);
+});
+
+test('the same key is the same job, told to the queue again; another question under it is refused', async () => {
+  const { ledger, queue, producer } = setUp();
+  const first = await producer.submit(submission({ idempotencyKey: 'k' }));
+  queue.waiting.clear();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const second = await producer.submit(submission({ idempotencyKey: 'k' }));
+  assert.deepEqual([second.jobId, second.outcome, second.queue], [first.jobId, 'existing', 'told']);
+  assert.ok(queue.waiting.has(first.jobId));
+  const other = submission({ idempotencyKey: 'k', request: parseJobOptions({ task: 'score' }) });
+  await assert.rejects(producer.submit(other), { code: 'job_exists' });
+  ledger.head = headOf({ status: 'done' });
+  assert.equal((await producer.submit(submission({ idempotencyKey: 'k' }))).queue, 'ended');
+  await assert.rejects(producer.submit(submission({ idempotencyKey: 'k', jobId: 'jother0001' })), {
+    code: 'invalid_argument',
+  });
+});
+
+test('while the queue is away the job is stored; it is told again for as long as was asked', async () => {
+  const { ledger, queue, producer } = setUp();
+  queue.failures = 1;
+  const gone = await producer.submit(submission());
+  assert.deepEqual([gone.queue, gone.queueError], ['unreachable', 'connection refused']);
+  assert.ok(ledger.specs.has(gone.jobId));
+  queue.failures = 2;
+  assert.equal((await producer.submit(submission({ enqueueMs: 5000 }))).queue, 'told');
+});
+
+test('a job that no worker took is ended by the cancel itself', async () => {
+  const { ledger, queue, producer } = setUp();
+  ledger.specs.set(jobId, specOf());
+  queue.waiting.add(jobId);
+  assert.deepEqual(await producer.cancel(jobId), { jobId, outcome: 'cancelled', status: 'cancelled' });
+  assert.deepEqual(ledger.calls, ['requestCancel', 'remove', 'acquire']);
+  assert.equal((await producer.cancel(jobId)).outcome, 'ended');
+});
+
+test('a job that a worker holds is only asked to stop, and its result says that it is not finished', async () => {
+  const { ledger, producer } = setUp();
+  ledger.specs.set(jobId, specOf());
+  ledger.head = headOf({}, { tokenOffset: 4096 });
+  assert.deepEqual(await producer.cancel(jobId), { jobId, outcome: 'requested', status: 'running' });
+  assert.ok(!ledger.calls.includes('acquire'));
+  assert.equal((await producer.status(jobId)).cancelRequested, true);
+  await assert.rejects(producer.result(jobId), {
+    code: 'job_not_finished',
+    message: /running, with 4096 tokens committed/,
+  });
+  await assert.rejects(producer.result('jnowhere01'), { code: 'job_not_found' });
+});
