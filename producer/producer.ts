@@ -89,15 +89,29 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     return queue;
   };
 
-  /** The one who submits again under the same id carries another time; the job keeps its first one. */
+  /** A document that was stored again under the same id is another object; the job keeps the first one. */
   async function store(spec: JobSpec): Promise<'created' | 'existing'> {
     try {
       return await ledger.submit(spec);
     } catch (error) {
       if (errorCode(error) !== 'job_exists') throw error;
       const first = await ledger.readSpec(spec.jobId);
-      if (first.createdAt === spec.createdAt) throw error;
-      return await ledger.submit({ ...spec, createdAt: first.createdAt });
+      const bothStored = first.document.kind === 'stored' && spec.document.kind === 'stored';
+      if (!bothStored) throw error;
+      return await ledger.submit({ ...spec, createdAt: first.createdAt, document: first.document });
+    }
+  }
+
+  /** The document of the job where it was stored already: a document is not sent twice under one id. */
+  async function storedBefore(jobId: JobId, submission: Submission): Promise<DocumentSource | null> {
+    if (submission.document.kind !== 'upload') return null;
+    if (submission.jobId === null && submission.idempotencyKey === null) return null;
+    try {
+      const { document } = await ledger.readSpec(jobId);
+      return document.kind === 'stored' ? document : null;
+    } catch (error) {
+      if (errorCode(error) === 'job_not_found') return null;
+      throw error;
     }
   }
 
@@ -148,7 +162,8 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const parts = { jobId: id, tenant, createdAt: now, model, request, priority };
       // Every word is checked before the first byte of a document is sent.
       buildSpec({ ...parts, document: { kind: 'inline', text: '' } });
-      const spec = buildSpec({ ...parts, document: await place(ledger, submission) });
+      const before = await storedBefore(id, submission);
+      const spec = buildSpec({ ...parts, document: before ?? (await place(ledger, submission)) });
       const outcome = await store(spec);
       if (outcome === 'existing') {
         const head = await ledger.readHead(id);
@@ -189,7 +204,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
         openQueueFor !== null &&
         (await within(ringMs, queueOf(spec.model).remove(jobId), 'leaving the queue').catch(() => false));
       // A job that no worker holds, and none will take, is ended here: taking it writes its end.
-      if (removed || (await ledger.readHead(jobId)) === null) {
+      if (removed || (await ledger.readHead(jobId))?.status !== 'running') {
         const acquired = await ledger.acquire(jobId, 'cancel');
         if (acquired.kind === 'lease') await acquired.lease.cancel();
       }

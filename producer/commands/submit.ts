@@ -81,7 +81,8 @@ async function submit(document: string | undefined, options: SubmitOptions, cont
     const { jobId, outcome, queue, queueError } = submitted;
     if (options.json === true) await writeJson(context.stdout, { kind: 'submitted', ...submitted });
     else await write(context.stdout, `${jobId}\n`);
-    if (outcome === 'existing' && options.json !== true) await write(context.stderr, `${jobId} was there already\n`);
+    if (outcome === 'existing' && options.json !== true)
+      await write(context.stderr, `${jobId} was there already, with the document of its first submit\n`);
     await warnOfModel(model, session, context, options);
     if (queue === 'unreachable') await tellUnreachable(jobId, queueError, context, options);
     if (options.follow === true) return followTo(session.producer, jobId, context, options.json === true);

@@ -126,6 +126,7 @@ export class FakeLedger implements Ledger {
   result: JobResult | null = null;
   records: OutputRecord[] = [];
   cancelMark = false;
+  private inputs = 0;
   /** Thrown by the next reads, one each. */
   readonly failures: Error[] = [];
   /** Called before each read of the head. */
@@ -150,7 +151,8 @@ export class FakeLedger implements Ledger {
       this.specs.set(spec.jobId, spec);
       return 'created';
     }
-    if (JSON.stringify(first) === JSON.stringify(spec)) return 'existing';
+    // As the real one: the moment of a submit does not make it another job.
+    if (JSON.stringify({ ...first, createdAt: spec.createdAt }) === JSON.stringify(spec)) return 'existing';
     throw new LonghaulError('job_exists', `${spec.jobId} is another job`);
   }
 
@@ -158,7 +160,8 @@ export class FakeLedger implements Ledger {
     this.calls.push('putInput');
     let bytes = 0;
     for await (const chunk of body) bytes += chunk.length;
-    return { source: { kind: 'stored', key: 'inputs/abc' } as const, bytes };
+    this.inputs += 1;
+    return { source: { kind: 'stored', key: `inputs/${this.inputs}` } as const, bytes };
   }
 
   async readSpec(id: string): Promise<JobSpec> {

@@ -150,7 +150,7 @@ test('a job is durable before the queue hears of it', async () => {
   const submitted = await producer.submit(submission({ document: { kind: 'upload', body } }));
   assert.deepEqual(ledger.calls, ['putInput', 'submit', 'enqueue']);
   assert.deepEqual({ outcome: submitted.outcome, queue: submitted.queue }, { outcome: 'created', queue: 'told' });
-  assert.deepEqual((await ledger.readSpec(submitted.jobId)).document, { kind: 'stored', key: 'inputs/abc' });
+  assert.deepEqual((await ledger.readSpec(submitted.jobId)).document, { kind: 'stored', key: 'inputs/1' });
 });
 
 test('nothing is sent for a job whose words are wrong, and an empty document makes no job', async () => {
@@ -181,6 +181,22 @@ test('the same key is the same job, told to the queue again; another question un
   await assert.rejects(producer.submit(submission({ idempotencyKey: 'k', jobId: 'jother0001' })), {
     code: 'invalid_argument',
   });
+});
+
+test('a document is not sent twice under one key, and two that are sent at once make one job', async () => {
+  const { ledger, producer } = setUp();
+  const upload = (idempotencyKey: string) => {
+    const body = (async function* () {
+      yield new Uint8Array(5);
+    })();
+    return producer.submit(submission({ idempotencyKey, document: { kind: 'upload', body } }));
+  };
+  await upload('one');
+  assert.equal((await upload('one')).outcome, 'existing');
+  assert.equal(ledger.calls.filter((call) => call === 'putInput').length, 1);
+  const both = await Promise.all([upload('two'), upload('two')]);
+  assert.deepEqual(both.map((s) => s.outcome).sort(), ['created', 'existing']);
+  assert.equal(both[0]?.jobId, both[1]?.jobId);
 });
 
 test('while the queue is away the job is stored; it is told again for as long as was asked', async () => {
