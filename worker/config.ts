@@ -73,6 +73,8 @@ function parseEnv<T>(schema: z.ZodType<T>, env: Env): T {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const name = String(issue.path[0]);
-  const found = set[name] === undefined ? 'it is not set' : `found ${JSON.stringify(set[name])}`;
+  // A Redis URL may hold a password: its value is not repeated.
+  const shown = name === 'LONGHAUL_REDIS_URL' ? 'something else' : JSON.stringify(set[name]);
+  const found = set[name] === undefined ? 'it is not set' : `found ${shown}`;
   throw new LonghaulError('invalid_config', `${name}: ${issue.message}; ${found}`);
 }

@@ -98,6 +98,11 @@ function report(error: unknown, json: boolean): void {
   else io.stderr.write(`longhaul: ${code}: ${message}\n`);
 }
 
+// A reader that has seen enough (`… | head`) ends the command quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
 const code = await main(process.argv.slice(2));
 // Everything of ours is closed by now; a library's idle handle must not keep the process.
 process.exitCode = code;

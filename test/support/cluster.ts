@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Head, type JobId, type JobResult, JobSpec, type Progress, type Task } from '@longhaul/core/contracts';
-import { createLedger, type Ledger, type ObjectStore, openStore, type StoreConfig } from '@longhaul/core/ledger';
+import { createLedger, type Ledger, type ObjectStore, openStore, type StoreOptions } from '@longhaul/core/ledger';
 import { type JobQueue, openQueue } from '@longhaul/core/queue';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { startTestRedis, type TestRedis } from './redis.ts';
@@ -30,7 +30,7 @@ export const quick = {
 
 export interface ClusterOptions {
   readonly model: string;
-  readonly store?: { readonly url: string; readonly options: StoreConfig; readonly env: Record<string, string> };
+  readonly store?: { readonly url: string; readonly options: StoreOptions; readonly env: Record<string, string> };
   /** Where workers find Redis, if not at the server itself (a fault proxy). */
   readonly workerRedisUrl?: (redis: TestRedis) => Promise<string>;
   readonly env?: Record<string, string>;
@@ -129,10 +129,17 @@ export class Cluster {
     return new Cluster({ redis, store, dir, model: 'test', env });
   }
 
+  /** A worker that takes jobs. */
   async startWorker(id: string, env: Record<string, string> = {}): Promise<WorkerProcess> {
+    const worker = this.launchWorker(id, env);
+    await worker.says('"ready"');
+    return worker;
+  }
+
+  /** A worker that is only on its way up. */
+  launchWorker(id: string, env: Record<string, string> = {}): WorkerProcess {
     const worker = new WorkerProcess(id, { ...this.env, ...env });
     this.workers.push(worker);
-    await worker.says('"ready"');
     return worker;
   }
 

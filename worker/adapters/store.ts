@@ -1,4 +1,4 @@
-import { type ObjectStore, openStore, type StoreConfig } from '@longhaul/core/ledger';
+import { type ObjectStore, openStore, type StoreOptions } from '@longhaul/core/ledger';
 import type { Config } from '../config.ts';
 
 export type S3Settings = Pick<
@@ -8,7 +8,7 @@ export type S3Settings = Pick<
 
 /** Opens the store at `url` with the process's S3 settings; credentials come from the AWS chain. */
 export function openConfiguredStore(url: string, settings: S3Settings): Promise<ObjectStore> {
-  const options: StoreConfig = {
+  const options: StoreOptions = {
     endpoint: settings.LONGHAUL_S3_ENDPOINT ?? null,
     region: settings.LONGHAUL_S3_REGION ?? null,
     credentials: null,

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobId, JobResult, LiveEvent, Task } from '@longhaul/core/contracts';
+import { mobyDick } from '../../scripts/demo/book.ts';
+import type { Cluster } from '../support/cluster.ts';
+import { runUninterrupted } from '../support/cluster.ts';
+
+/** The first `bytes` of a real book. */
+export async function bookBytes(bytes: number): Promise<Buffer> {
+  return (await mobyDick()).subarray(0, bytes);
+}
+
+export const scoreTask: Task = { kind: 'score', segmentTokens: 2048, detail: 'segment' };
+
+export function generateTask(maxNewTokens: number, temperature: number): Task {
+  return {
+    kind: 'generate',
+    prompt: null,
+    maxNewTokens,
+    sampling: { temperature, topK: null, topP: null, repetitionPenalty: 1, seed: '7' },
+    stop: [],
+  };
+}
+
+/** The uninterrupted run of the same task over the same bytes, on one thread as the workers. */
+export async function truth(cluster: Cluster, model: string, text: Uint8Array, task: Task): Promise<JobResult> {
+  const file = join(cluster.dir, `truth-${text.length}-${task.kind}.txt`);
+  await writeFile(file, text);
+  const args =
+    task.kind === 'score'
+      ? ['--task', 'score', '--segment-tokens', String(task.segmentTokens), '--detail', task.detail]
+      : [
+          ...['--task', 'generate', '--max-new-tokens', String(task.maxNewTokens)],
+          ...['--temperature', String(task.sampling.temperature), '--seed', task.sampling.seed],
+        ];
+  return runUninterrupted(model, file, [...args, '--threads', '1']);
+}
+
+/** P3 and P4: the same state, the same output, and an output that is whole. */
+export async function assertSame(cluster: Cluster, jobId: JobId, found: JobResult, expected: JobResult): Promise<void> {
+  assert.equal(found.status, 'succeeded', JSON.stringify(found.failure));
+  assert.deepEqual(found.digests, expected.digests);
+  assert.deepEqual(found.usage, expected.usage);
+  assert.deepEqual(found.score, expected.score);
+  assert.equal(found.text, expected.text);
+  let records = 0;
+  for await (const record of cluster.ledger.readOutput(jobId, { skip: 0 })) {
+    records++;
+    if ('position' in record) assert.equal(record.position, records);
+  }
+  if (expected.usage.outputTokens > 0) assert.equal(records, expected.usage.outputTokens);
+}
+
+/** Follows the live stream alone, as a user's screen would, until the end of the job. */
+export async function collectLive(cluster: Cluster, jobId: JobId, signal: AbortSignal): Promise<LiveEvent[]> {
+  const events: LiveEvent[] = [];
+  for await (const event of cluster.live.read(jobId, { after: 0, signal })) events.push(event);
+  return events;
+}
