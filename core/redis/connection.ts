@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { Redis } from 'ioredis';
 import { z } from 'zod';
 import { describeError, LonghaulError, RetryableFailure } from '../contracts/errors.ts';
 
@@ -30,14 +30,14 @@ export interface RedisConnectionOptions {
  */
 export function connectRedis(options: RedisConnectionOptions): Redis {
   const url = parseRedisUrl(options.url);
-  const shared: RedisOptions = {
+  const shared = {
     connectionName: options.name,
     connectTimeout: commandTimeoutMs,
     // A peer that vanished without a word (a partition) would hold a command for a quarter of an hour; blocking reads
     // of ours answer every few seconds.
     socketTimeout: 20_000,
     keepAlive: 10_000,
-    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 2000),
+    retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), 2000),
   };
   const redis =
     options.whileAway === 'wait'

@@ -1,0 +1,2 @@
+export { type ConsumerOptions, openConsumer, openQueue, type QueueOptions } from './bullmq.ts';
+export type * from './port.ts';

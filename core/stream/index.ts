@@ -1,0 +1,2 @@
+export * from './port.ts';
+export { type LiveStreamOptions, openLiveStream } from './redis-stream.ts';
