@@ -17,6 +17,14 @@ namespace longhaul {
 constexpr int kAlign = 16;
 constexpr int padded(int n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
+/**
+ * Where (channel i, state n) lies in A and in ssm_state: (d_inner / kAlign, d_state, kAlign). The states of sixteen
+ * neighbouring channels are one dense run, so that a decode step streams through memory.
+ */
+constexpr size_t state_index(int i, int n, int d_state) {
+  return (size_t(i / kAlign) * d_state + n) * kAlign + i % kAlign;
+}
+
 enum class Dtype { f32, f16, bf16 };
 
 /** A weight in host memory as stored: (rows, cols), row-major. */
@@ -54,7 +62,7 @@ struct ConvWeights {
 };
 
 struct ScanWeights {
-  const float* a_log2e;  // (d_state, d_inner): -exp(A_log) log2(e)
+  const float* a_log2e;  // by state_index: -exp(A_log) log2(e)
   const float* d;        // (d_inner)
   const float* dt_bias;  // (d_inner)
   int d_state;

@@ -50,7 +50,7 @@ void StatePool::each_element(float* staged, const Each& each) const {
       const size_t row = size_t(layer) * config_.d_inner + i;
       for (int k = 0; k < history; ++k) each(staged[conv_offset(layer) + k * d_inner_ + i], true, row * history + k);
       for (int n = 0; n < config_.d_state; ++n)
-        each(staged[ssm_offset(layer) + n * d_inner_ + i], false, row * config_.d_state + n);
+        each(staged[ssm_offset(layer) + state_index(i, n, config_.d_state)], false, row * config_.d_state + n);
     }
 }
 

@@ -1,6 +1,6 @@
 // The states of all open sessions: constant-size slots in slabs, so a pointer stays valid while its slot is in use.
 //
-// A slot holds, per layer: conv_state (d_conv - 1, d_inner), oldest column first; ssm_state (d_state, d_inner). All fp32.
+// A slot holds, per layer: conv_state (d_conv - 1, d_inner), oldest column first; ssm_state by state_index. All fp32.
 #pragma once
 
 #include <mutex>

@@ -76,12 +76,14 @@ class Loader {
     w.norm = vector("norm", i, {c_.d_model});
     w.in_proj = backend_.pack(host("in_proj", i), {c_.d_inner, c_.d_inner});
     if (has("in_proj_bias", i)) w.in_proj_bias = vector("in_proj_bias", i, {c_.d_inner, c_.d_inner});
-    w.conv_weight = transposed("conv1d", i, [](float x) { return x; });
+    w.conv_weight = by_channel("conv1d", i, [&](int channel, int k) { return size_t(k) * padded(c_.d_inner) + channel; });
     w.conv_bias = has("conv1d_bias", i) ? vector("conv1d_bias", i, {c_.d_inner}) : Buffer(backend_, padded(c_.d_inner));
     w.x_proj = backend_.pack(host("x_proj", i), {c_.dt_rank, c_.d_state, c_.d_state});
     w.dt_proj = backend_.pack(host("dt_proj", i), {c_.d_inner});
     w.dt_bias = vector("dt_proj_bias", i, {c_.d_inner});
-    w.a_log2e = transposed("A_log", i, [](float x) { return float(-exp_fixed(x) * math::kLog2E); });
+    w.a_log2e = by_channel(
+        "A_log", i, [&](int channel, int n) { return state_index(channel, n, c_.d_state); },
+        [](float x) { return float(-exp_fixed(x) * math::kLog2E); });
     w.d = vector("D", i, {c_.d_inner});
     w.out_proj = backend_.pack(host("out_proj", i), {c_.d_model});
     if (has("out_proj_bias", i)) w.out_proj_bias = vector("out_proj_bias", i, {c_.d_model});
@@ -115,13 +117,13 @@ class Loader {
     return uploaded(values);
   }
 
-  /** (d_inner, n) as fp32 (n, d_inner), so that neighbouring channels are neighbours in memory. */
-  Buffer transposed(const char* role, int layer, const std::function<float(float)>& map) {
+  /** (d_inner, n) as fp32, element (channel, k) at index(channel, k): neighbouring channels become neighbours in memory. */
+  template <class Index>
+  Buffer by_channel(const char* role, int layer, const Index& index, float (*map)(float) = [](float x) { return x; }) {
     const HostMatrix m = host(role, layer);
-    const size_t stride = padded(m.rows);
-    std::vector<float> values(stride * m.cols);
+    std::vector<float> values(size_t(padded(m.rows)) * m.cols);
     for (int r = 0; r < m.rows; ++r)
-      for (int k = 0; k < m.cols; ++k) values[k * stride + r] = map(math::element(m.data, m.dtype, size_t(r) * m.cols + k));
+      for (int k = 0; k < m.cols; ++k) values[index(r, k)] = map(math::element(m.data, m.dtype, size_t(r) * m.cols + k));
     return uploaded(values);
   }
 

@@ -1,7 +1,6 @@
 // Weights as the loader reads them: a table of tensors in files, checked in native/checkpoint.ts, packed for a backend.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,7 +51,7 @@ struct LayerWeights {
   std::unique_ptr<Matrix> x_proj;                  // dt | B | C
   std::unique_ptr<Matrix> dt_proj;
   Buffer dt_bias;                                  // (d_inner)
-  Buffer a_log2e;                                  // (d_state, d_inner): -exp(A_log) log2(e)
+  Buffer a_log2e;                                  // by state_index: -exp(A_log) log2(e)
   Buffer d;                                        // (d_inner)
   std::unique_ptr<Matrix> out_proj;
   Buffer out_proj_bias;                            // or null

@@ -202,8 +202,9 @@ Case scan_case(int first, int second, int d_inner, int d_state) {
                   const double delta = softplus(double(dt[at]) + dt_bias[i]);
                   double y = 0;
                   for (int n = 0; n < d_state; ++n) {
-                    double& cell = h[q * state_floats + size_t(n) * s.width + i];
-                    cell = std::exp2(delta * a[size_t(n) * s.width + i]) * cell + delta * u[at] * b[size_t(t) * n_pad + n];
+                    const size_t in_state = state_index(i, n, d_state);
+                    double& cell = h[q * state_floats + in_state];
+                    cell = std::exp2(delta * a[in_state]) * cell + delta * u[at] * b[size_t(t) * n_pad + n];
                     y += cell * c[size_t(t) * n_pad + n];
                   }
                   out[at] = (y + double(d[i]) * u[at]) * z[at] * sigmoid(z[at]);

@@ -86,8 +86,8 @@ class CpuBackend : public Backend {
 
   void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z,
                       const std::vector<Span>& spans, size_t state_offset, Rows y) override {
-    const ScanArgs args{w,    padded(d_inner), u.data, dt.data, b.data, c.data, z.data,      u.ld,
-                        dt.ld, b.ld,            c.ld,   z.ld,    y.data, y.ld,   state_offset};
+    const ScanArgs args{w,     u.data, dt.data, b.data, c.data, z.data, u.ld,
+                        dt.ld, b.ld,   c.ld,    z.ld,   y.data, y.ld,   state_offset};
     by_channels(d_inner, w.d_state * 16, spans, [&](const Span& span, int begin, int end) {
       kernels_.selective_scan(args, span, begin, end);
     });

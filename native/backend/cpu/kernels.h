@@ -43,7 +43,6 @@ struct ConvArgs {
 
 struct ScanArgs {
   ScanWeights w;
-  int d_inner;  // padded: the stride of states
   const float *u, *dt, *b, *c, *z;
   int ldu, lddt, ldb, ldc, ldz;
   float* y;

@@ -4,7 +4,7 @@
 //   h[n,i] = exp(delta A[n,i]) h[n,i] + delta u[t,i] B[t,n]
 //   y[t,i] = (sum_n h[n,i] C[t,n] + D[i] u[t,i]) silu(z[t,i])          n in increasing order
 //
-// u, dt, z, y (rows, d_inner) · B, C (rows, d_state) · A, h = ssm_state (d_state, d_inner) · fp32.
+// u, dt, z, y (rows, d_inner) · B, C (rows, d_state) · A, h = ssm_state by state_index · fp32.
 // Lanes are sixteen channels, whose h stay in registers (d_state 16) or in the first-level cache while all tokens pass.
 // Bound by the d_state exponentials per channel and token.
 #include "backend/cpu/ops/kernels.h"
@@ -20,13 +20,10 @@ constexpr int kMaxState = 256;  // the loader refuses more
 template <int N>
 void scan_lanes(const ScanArgs& args, const Span& span, int channel) {
   const int d_state = N ? N : args.w.d_state;
-  float* state = span.state + args.state_offset + channel;
-  // Neighbouring states lie d_inner floats apart, often in one cache set: work on a dense copy.
-  F32x16 a[N ? N : kMaxState], h[N ? N : kMaxState];
-  for (int n = 0; n < d_state; ++n) {
-    a[n] = load(args.w.a_log2e + size_t(n) * args.d_inner + channel);
-    h[n] = load(state + size_t(n) * args.d_inner);
-  }
+  float* state = span.state + args.state_offset + size_t(channel) * d_state;
+  const float* a = args.w.a_log2e + size_t(channel) * d_state;
+  F32x16 h[N ? N : kMaxState];
+  for (int n = 0; n < d_state; ++n) h[n] = load(state + n * 16);
   const F32x16 dt_bias = load(args.w.dt_bias + channel);
   const F32x16 d = load(args.w.d + channel);
   for (int t = span.row; t < span.row + span.rows; ++t) {
@@ -38,11 +35,11 @@ void scan_lanes(const ScanArgs& args, const Span& span, int channel) {
     F32x16 y = broadcast(0.0f);
 #pragma GCC unroll 16
     for (int n = 0; n < d_state; ++n)
-      math::scan_step(h[n], y, delta, delta_u, a[n], broadcast(b[n]), broadcast(c[n]));
+      math::scan_step(h[n], y, delta, delta_u, load(a + n * 16), broadcast(b[n]), broadcast(c[n]));
     y = fma(d, u, y);
     store(args.y + size_t(t) * args.ldy + channel, y * math::silu(load(args.z + size_t(t) * args.ldz + channel)));
   }
-  for (int n = 0; n < d_state; ++n) store(state + size_t(n) * args.d_inner, h[n]);
+  for (int n = 0; n < d_state; ++n) store(state + n * 16, h[n]);
 }
 
 }  // namespace
