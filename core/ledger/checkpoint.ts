@@ -180,7 +180,8 @@ const EXPONENT = 0x7f800000;
 
 /** A copy, since a view at an odd offset cannot be read as floats. NaN and infinity have all exponent bits set. */
 async function finiteFloats(name: string, tensor: string, bytes: Uint8Array): Promise<Float32Array> {
-  const copy = bytes.slice();
+  // Not `slice`: of a Buffer that is a view.
+  const copy = new Uint8Array(bytes);
   const words = new Uint32Array(copy.buffer);
   for (let begin = 0; begin < words.length; begin += SCAN_FLOATS) {
     if (begin > 0) await turn();

@@ -163,6 +163,7 @@ async function watch(
     stop.throwIfAborted();
     const result = await ledger.readResult(job.jobId);
     if (result !== null) {
+      if (result.failure !== null) screen.say(`  ${job.name} failed: ${result.failure.code}: ${result.failure.message}`);
       screen.progress(job.name, 1, 0, result.finishReason);
       return result;
     }
