@@ -140,6 +140,7 @@ export function openConsumer(options: ConsumerOptions): JobConsumer {
 class BullConsumer implements JobConsumer {
   private readonly options: ConsumerOptions;
   private readonly worker: Worker;
+  private readonly redis: Redis;
   /** Ours and those that BullMQ makes from it. */
   private readonly connections: Redis[] = [];
   private readonly inHand = new Set<Promise<void>>();
@@ -148,8 +149,9 @@ class BullConsumer implements JobConsumer {
 
   constructor(options: ConsumerOptions) {
     this.options = options;
+    this.redis = this.connect();
     this.worker = new Worker(ModelName.parse(options.model), (job, token) => this.process(job, token ?? ''), {
-      connection: this.connect(),
+      connection: this.redis,
       prefix,
       name: options.name,
       autorun: false,
@@ -272,7 +274,11 @@ class BullConsumer implements JobConsumer {
       case 'hand-back':
         // Unless taking has stopped, BullMQ's loop takes the same job again at once, and again.
         await this.pause();
-        await this.moved(() => job.moveToWait(token));
+        await this.moved(async () => {
+          await job.moveToWait(token);
+          // BullMQ forgets to wake those who wait when the job has a priority.
+          await this.redis.zadd(this.worker.toKey('marker'), 0, '0');
+        });
         throw new WaitingError();
       case 'retry':
         job.log(settlement.reason).catch(() => undefined);

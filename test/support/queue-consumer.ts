@@ -1,14 +1,15 @@
 // A worker process without a model: takes jobs and tells its parent on stdout, one JSON line each.
-//   node queue-consumer.ts URL NAME HOLD_MS LOCK_MS STALLED_MS [BLOCK_MS]
+//   node queue-consumer.ts URL MODEL NAME HOLD_MS LOCK_MS STALLED_MS [BLOCK_MS]
 // Holds each job for HOLD_MS; with BLOCK_MS its event loop stands still for so long first.
 import { openConsumer } from '@longhaul/core/queue';
 
-const [url = '', name = '', holdMs = '0', lockMs = '2000', stalledMs = '1000', blockMs = '0'] = process.argv.slice(2);
+const [url = '', model = '', name = '', holdMs = '0', lockMs = '2000', stalledMs = '1000', blockMs = '0'] =
+  process.argv.slice(2);
 const tell = (event: Record<string, unknown>) => void process.stdout.write(`${JSON.stringify({ name, ...event })}\n`);
 
 const consumer = openConsumer({
   url,
-  model: 'test',
+  model,
   concurrency: 1,
   lockMs: Number(lockMs),
   stalledMs: Number(stalledMs),
