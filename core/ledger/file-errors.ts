@@ -23,6 +23,8 @@ export function fileFailure(doing: string, error: unknown): JobError | Precondit
     case 'ENAMETOOLONG':
       return new RejectedJob('invalid_argument', `impossible key: ${doing} (${errno})`, { cause: error });
     default:
-      return new RetryableFailure('store_unavailable', `failed: ${doing}`, { cause: error });
+      return new RetryableFailure('store_unavailable', `failed: ${doing}${errno === '' ? '' : ` (${errno})`}`, {
+        cause: error,
+      });
   }
 }
