@@ -70,7 +70,7 @@ export interface Producer {
 export interface ProducerParts {
   readonly ledger: Ledger;
   /** Null where no queue is known: jobs are stored, and told to no one. */
-  readonly openQueueFor: ((model: string) => JobQueue) | null;
+  readonly openQueueFor: ((model: string) => Promise<JobQueue>) | null;
   readonly live: LiveStream | null;
   readonly clock?: Clock;
 }
@@ -81,8 +81,8 @@ const ringMs = 3000;
 const ringPauseMs = 500;
 
 export function createProducer({ ledger, openQueueFor, live, clock = systemClock }: ProducerParts): Producer {
-  const queues = new Map<string, JobQueue>();
-  const queueOf = (model: string): JobQueue => {
+  const queues = new Map<string, Promise<JobQueue>>();
+  const queueOf = async (model: string): Promise<JobQueue> => {
     if (openQueueFor === null) throw new LonghaulError('queue_unavailable', 'no Redis is known here');
     const queue = queues.get(model) ?? openQueueFor(model);
     queues.set(model, queue);
@@ -120,7 +120,8 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     const until = clock.now() + enqueueMs;
     for (;;) {
       try {
-        await within(ringMs, queueOf(spec.model).enqueue(spec.jobId, { priority: spec.priority }), 'telling the queue');
+        const queue = await queueOf(spec.model);
+        await within(ringMs, queue.enqueue(spec.jobId, { priority: spec.priority }), 'telling the queue');
         return null;
       } catch (error) {
         if (openQueueFor === null || clock.now() + ringPauseMs > until) return describeError(error);
@@ -200,9 +201,8 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       if (before !== null) return { jobId, outcome: 'ended', status: (await view(jobId)).status };
       await ledger.requestCancel(jobId);
       if (live !== null) await within(liveMs, live.signalCancel(jobId), 'signalling the cancel').catch(() => undefined);
-      const removed =
-        openQueueFor !== null &&
-        (await within(ringMs, queueOf(spec.model).remove(jobId), 'leaving the queue').catch(() => false));
+      const leave = async () => (await queueOf(spec.model)).remove(jobId);
+      const removed = openQueueFor !== null && (await within(ringMs, leave(), 'leaving the queue').catch(() => false));
       // A job that no worker holds, and none will take, is ended here: taking it writes its end.
       if (removed || (await ledger.readHead(jobId))?.status !== 'running') {
         const acquired = await ledger.acquire(jobId, 'cancel');

@@ -1,5 +1,4 @@
 import { createLedger, type Ledger, openStore } from '@longhaul/core/ledger';
-import { openQueue } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
 import { type Config, parseConfig } from './config.ts';
 import type { CommandContext } from './context.ts';
@@ -29,7 +28,9 @@ export async function withSession<T>(
     const { redisUrl: url } = home;
     const live = url === null ? null : openLiveStream({ url, onNotice: () => {} });
     if (live !== null) closing.push(() => live.close());
-    const openQueueFor = (model: string) => {
+    const openQueueFor = async (model: string) => {
+      // Loaded by the commands that tell the queue something: the others start without it.
+      const { openQueue } = await import('@longhaul/core/queue');
       const queue = openQueue({ url: url ?? '', model, onNotice: () => {} });
       closing.push(() => queue.close());
       return queue;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
-import { examine, type Finding } from '../doctor/examine.ts';
+import type { Finding } from '../doctor/examine.ts';
 import { addCommon, example } from './shared.ts';
 
 export function addDoctor(program: Command, context: CommandContext): void {
@@ -9,6 +9,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .option('--model <dir or name>', 'the model to look at (default: LONGHAUL_MODEL, else tiny-english)')
     .addHelpText('after', example('longhaul doctor', 'longhaul doctor --model /models/falcon-mamba-7b --json'))
     .action(async (options: { data?: string; json?: boolean; model?: string }) => {
+      const { examine } = await import('../doctor/examine.ts');
       const findings = await examine(options, context);
       const ok = findings.every((finding) => finding.status !== 'missing');
       if (options.json === true) await writeJson(context.stdout, { ok, checks: findings });

@@ -3,7 +3,7 @@ import { parseConfig } from '../config.ts';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
 import { dataDir } from '../home.ts';
 import { findModel } from '../model-dir.ts';
-import { runUp, type UpEvent } from '../up/up.ts';
+import type { UpEvent } from '../up/up.ts';
 import { workerEnv, workerSettings } from '../up/worker-env.ts';
 import { plainLogLine } from '../up/worker-log.ts';
 import { addCommon, example, parseNumber } from './shared.ts';
@@ -31,6 +31,7 @@ export function addUp(program: Command, context: CommandContext): void {
       workerEnv({}, { redisUrl: '', storeUrl: '', modelDir: '', model: '', workers }, '', options);
       const onEvent = (event: UpEvent) => void show(event, options.json === true, context);
       const dir = dataDir(config, options.data, context.cwd);
+      const { runUp } = await import('../up/up.ts');
       await runUp({ dir, workers, model, given: options, onEvent }, config, context);
       context.finish(exitCodes.ok);
     });

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describeError, errorCode } from '@longhaul/core/contracts';
 import { openStore, probeStore } from '@longhaul/core/ledger';
 import { findRedisServer } from '@longhaul/core/redis';
 import { type Config, parseConfig } from '../config.ts';
 import type { CommandContext } from '../context.ts';
-import { dataDir, fileStoreUrl } from '../home.ts';
+import { dataDir, fileStoreUrl, isDirectory } from '../home.ts';
 import { findModel } from '../model-dir.ts';
 import { isRunning } from '../up/process-identity.ts';
 import { readUpFile } from '../up/up-file.ts';
@@ -86,12 +87,15 @@ async function examineRedis(config: Config, dir: string, { env }: CommandContext
 async function examineStore(config: Config, dir: string): Promise<Finding> {
   const up = await readUpFile(dir).catch(() => null);
   const url = config.storeUrl ?? up?.storeUrl ?? fileStoreUrl(dir);
+  // A look must not leave a directory behind where none was.
+  const made = url === fileStoreUrl(dir) ? await firstMissing(join(dir, 'store')) : null;
   try {
     const store = await openStore(url, config.s3);
     try {
       await probeStore(store);
     } finally {
       await store.close();
+      if (made !== null) await rm(made, { recursive: true, force: true });
     }
     return finding('store', 'ok', `${url} keeps conditional writes`, null);
   } catch (error) {
@@ -107,6 +111,12 @@ async function examineStore(config: Config, dir: string): Promise<Finding> {
       remedy[code] ?? 'correct LONGHAUL_STORE and LONGHAUL_S3_*',
     );
   }
+}
+
+/** The topmost directory of a path that does not exist; null where all do. */
+async function firstMissing(path: string): Promise<string | null> {
+  if (await isDirectory(path)) return null;
+  return (await firstMissing(dirname(path))) ?? path;
 }
 
 async function examineModel(asked: string | null, context: CommandContext): Promise<readonly Finding[]> {

@@ -15,12 +15,13 @@ export class FollowDisplay {
   private readonly context: CommandContext;
   private readonly json: boolean;
   private bar: SingleBar | null = null;
-  private shownAt = Number.NEGATIVE_INFINITY;
+  private shownAt: number;
   private midLine = false;
 
   constructor(context: CommandContext, json: boolean) {
     this.context = context;
     this.json = json;
+    this.shownAt = context.clock.now();
   }
 
   async show(event: FollowEvent): Promise<void> {

@@ -30,7 +30,7 @@ function submission(patch: Partial<Submission> = {}): Submission {
 function setUp() {
   const ledger = new FakeLedger();
   const queue = new FakeQueue(ledger.calls);
-  return { ledger, queue, producer: createProducer({ ledger, openQueueFor: () => queue, live: new FakeLive() }) };
+  return { ledger, queue, producer: createProducer({ ledger, openQueueFor: async () => queue, live: new FakeLive() }) };
 }
 
 test('options that are not given take the documented defaults', () => {
