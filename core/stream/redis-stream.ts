@@ -2,7 +2,7 @@ import { LonghaulError } from '../contracts/errors.ts';
 import { LiveEvent, Progress } from '../contracts/events.ts';
 import type { JobId } from '../contracts/job.ts';
 import { connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
-import type { LiveStream } from './port.ts';
+import { LiveGap, type LiveStream } from './port.ts';
 import { readLive } from './reader.ts';
 import { type LiveRedis, withLiveScripts } from './scripts.ts';
 
@@ -91,6 +91,7 @@ class RedisStream implements LiveStream {
       }
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof LiveGap) throw error;
       throw unavailable(this.options.url, 'reading a live stream', error);
     } finally {
       signal.removeEventListener('abort', hangUp);
