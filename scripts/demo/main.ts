@@ -78,7 +78,7 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
         running.push({ name, jobId: submitted.jobId, startedAt: performance.now() });
       }
       const over = new AbortController();
-      const disturbing = disturb(running[0]!, book.length, machine, live, screen, AbortSignal.any([stop, over.signal]));
+      const disturbing = disturb(running, book.length, machine, live, screen, AbortSignal.any([stop, over.signal]));
       interrupted = await Promise.all(
         running.map(async (job) => ({
           result: await watch(job, book.length, ledger, live, screen, stop),
@@ -116,24 +116,28 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
   return compared;
 }
 
-/** SIGKILLs the worker that has the job in hand at a third, SIGTERMs the one that has it at two thirds. */
+/** At a third of the first job SIGKILLs the worker that has it in hand, at two thirds SIGTERMs the other one. */
 async function disturb(
-  job: RunningJob,
+  jobs: readonly RunningJob[],
   bytes: number,
   machine: Machine,
   live: LiveStream,
   screen: Screen,
   stop: AbortSignal,
 ): Promise<void> {
+  const first = jobs[0]!;
+  let killed: string | null = null;
   for (const [signal, fraction] of [
     ['SIGKILL', 1 / 3],
     ['SIGTERM', 2 / 3],
   ] as const) {
-    const progress = await progressUntil(job.jobId, live, (p) => p.bytes >= fraction * bytes, stop);
+    const progress = await progressUntil(first.jobId, live, (p) => p.bytes >= fraction * bytes, stop);
     if (progress === null) return;
-    await machine.signalWorker(progress.worker, signal);
-    screen.say(`  ${signal} to ${progress.worker} at ${Math.round((100 * progress.bytes) / bytes)} % of ${job.name}`);
-    await progressUntil(job.jobId, live, (p) => p.epoch > progress.epoch, stop);
+    const busy = await Promise.all(jobs.map(async (job) => (await live.readProgress(job.jobId))?.worker));
+    const victim = busy.find((worker) => worker !== undefined && worker !== killed) ?? progress.worker;
+    await machine.signalWorker(victim, signal);
+    screen.say(`  ${signal} to ${victim} at ${Math.round((100 * progress.bytes) / bytes)} % of ${first.name}`);
+    killed = victim;
   }
 }
 
@@ -163,7 +167,8 @@ async function watch(
     stop.throwIfAborted();
     const result = await ledger.readResult(job.jobId);
     if (result !== null) {
-      if (result.failure !== null) screen.say(`  ${job.name} failed: ${result.failure.code}: ${result.failure.message}`);
+      if (result.failure !== null)
+        screen.say(`  ${job.name} failed: ${result.failure.code}: ${result.failure.message}`);
       screen.progress(job.name, 1, 0, result.finishReason);
       return result;
     }
