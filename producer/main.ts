@@ -88,6 +88,7 @@ async function report(code: string, message: string, json: boolean): Promise<voi
   else await write(context.stderr, `longhaul: ${code}: ${message.replaceAll('\n', ' ')}\n`);
 }
 
-process.exitCode = await main(process.argv.slice(2));
-// Everything of ours is closed by now; what is left open (a terminal's input, a library's idle handle) must not keep us.
-process.stdin.destroy();
+const code = await main(process.argv.slice(2));
+// Everything of ours is closed and, once both streams are empty, said; a library's idle timer must not keep us.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((said) => stream.write('', said))));
+process.exit(code);
