@@ -109,7 +109,7 @@ export class DocumentTokens implements TokenStream {
   /** False at the end. An aborted wait leaves the chunk to the next caller. */
   async #nextChunkArrived(signal: AbortSignal): Promise<boolean> {
     this.#chunks ??= this.#document.read(this.#startOffset, this.#abort.signal)[Symbol.asyncIterator]();
-    this.#nextChunk ??= this.#chunks.next();
+    this.#nextChunk ??= this.#ask(this.#chunks);
     let result: IteratorResult<Uint8Array>;
     try {
       result = await untilAborted(this.#nextChunk, signal);
@@ -128,9 +128,15 @@ export class DocumentTokens implements TokenStream {
       return false;
     }
     this.#chunk = result.value;
-    this.#nextChunk = this.#chunks.next();
-    this.#nextChunk.catch(() => undefined);
+    this.#nextChunk = this.#ask(this.#chunks);
     return true;
+  }
+
+  /** Asked for ahead of its use: a failure waits for whoever reads next. */
+  #ask(chunks: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+    const asked = chunks.next();
+    asked.catch(() => undefined);
+    return asked;
   }
 
   #takeSlice(): void {

@@ -35,7 +35,8 @@ export async function* readPersistently(
         const message = `${options.name} gave nothing at offset ${at} for ${seconds} s: ${describeError(error)}`;
         throw new RetryableFailure('source_unreadable', message, { cause: error });
       }
-      await sleep(Math.min(pauseMs, leftMs), undefined, { signal: options.signal });
+      await sleep(Math.min(pauseMs, leftMs), undefined, { signal: options.signal }).catch(() => {});
+      options.signal.throwIfAborted();
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }
   }
