@@ -24,29 +24,32 @@ export async function acquire(parts: LedgerParts, spec: JobSpec, owner: string):
     const result = await readResult(parts, jobId);
     if (result !== null) return { kind: 'settled', head: (await finishHead(parts, spec, result)).head };
 
-    if ((await parts.store.head(keys.cancel(jobId))) !== null) {
-      const ended = await settle(parts, spec, cancelled(parts, spec, head));
-      return { kind: 'settled', head: ended.held.head };
-    }
-
+    const toCancel = (await parts.store.head(keys.cancel(jobId))) !== null;
+    const stuck = head.stuckAttempts >= limits.stuckAttempts;
+    const attempts = toCancel || stuck ? 0 : 1;
     const now = parts.clock().toISOString();
-    if (head.stuckAttempts >= limits.stuckAttempts) {
-      const message = `${head.stuckAttempts} attempts in a row ended without a commit after seq ${head.seq}, token ${head.position.tokenOffset}; the limit is ${limits.stuckAttempts}`;
-      const ended = await settle(parts, spec, failed(parts, spec, head, { code: 'stuck', message, at: now }));
-      return { kind: 'settled', head: ended.held.head };
-    }
-
+    // Also before ending it: the takeover fences an owner that is still at work, whose commits would outrun the result.
     const taken = await swapHead(parts, held, {
       ...head,
       status: 'running',
       epoch: head.epoch + 1,
       owner,
       nonce: parts.nonce(),
-      stuckAttempts: head.stuckAttempts + 1,
-      stats: { ...head.stats, attempts: head.stats.attempts + 1 },
+      stuckAttempts: head.stuckAttempts + attempts,
+      stats: { ...head.stats, attempts: head.stats.attempts + attempts },
       updatedAt: now,
     });
-    if (taken !== null) return { kind: 'lease', lease: holdLease(parts, spec, taken), spec };
+    if (taken === null) continue;
+    if (toCancel) {
+      const ended = await settle(parts, spec, cancelled(parts, spec, taken.head));
+      return { kind: 'settled', head: ended.held.head };
+    }
+    if (stuck) {
+      const message = `${head.stuckAttempts} attempts in a row ended without a commit after seq ${head.seq}, token ${head.position.tokenOffset}; the limit is ${limits.stuckAttempts}`;
+      const ended = await settle(parts, spec, failed(parts, spec, taken.head, { code: 'stuck', message, at: now }));
+      return { kind: 'settled', head: ended.held.head };
+    }
+    return { kind: 'lease', lease: holdLease(parts, spec, taken), spec };
   }
   throw new RetryableFailure('store_unavailable', `${jobId} was taken by others at each of ${ATTEMPTS} attempts`);
 }

@@ -1,12 +1,12 @@
 import type { JobId } from '../contracts/job.ts';
-import { type LedgerParts, readHead } from './head-object.ts';
+import { hasEnded, type LedgerParts, readHead } from './head-object.ts';
 import { keys, seqAndEpoch } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
 import { readResult } from './settle.ts';
 
 /**
  * Deletes checkpoints and segments of a job that nothing can name any more: not named by head or result, and written
- * for a commit that can no longer happen (an older epoch, or a seq that the head has passed). Safe beside a running
+ * for a commit that can no longer happen (the job has ended, an older epoch, or a seq that the head has passed). Safe beside a running
  * owner: what it is about to commit has its epoch and the next seq. Returns the keys deleted.
  */
 export async function collectGarbage(store: ObjectStore, jobId: JobId): Promise<readonly string[]> {
@@ -29,7 +29,7 @@ export async function collectGarbage(store: ObjectStore, jobId: JobId): Promise<
   }
   const dead = listed.filter((key) => {
     const made = seqAndEpoch(key);
-    return !named.has(key) && made !== null && (made.epoch < head.epoch || made.seq <= head.seq);
+    return !named.has(key) && made !== null && (hasEnded(head) || made.epoch < head.epoch || made.seq <= head.seq);
   });
   for (const key of dead) await store.delete(key);
   return dead;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { LonghaulError, RejectedJob } from '../contracts/errors.ts';
+import { Abandoned, LonghaulError, RejectedJob } from '../contracts/errors.ts';
 import type { CheckpointRef, Head } from '../contracts/head.ts';
 import { JobId, JobSpec } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
@@ -108,11 +108,17 @@ class StoreLedger implements Ledger {
     return await acquire(this.#parts, await this.readSpec(jobId), owner);
   }
 
-  async loadCheckpoint(_jobId: JobId, ref: CheckpointRef): Promise<StateTensors> {
+  async loadCheckpoint(jobId: JobId, ref: CheckpointRef): Promise<StateTensors> {
     try {
       return await this.#readCheckpoint(ref);
     } catch (error) {
       if (!(error instanceof RejectedJob)) throw error;
+      const named = (await this.readHead(jobId))?.checkpoint?.key ?? null;
+      if (named !== null && named !== ref.key) {
+        throw new Abandoned('fenced', `${ref.key} was superseded by ${named}: somebody else went on with ${jobId}`, {
+          cause: error,
+        });
+      }
       // Once more: a transfer may have been damaged on its way, and only what is stored damaged is the job's end.
       return await this.#readCheckpoint(ref);
     }

@@ -15,7 +15,7 @@ const MAX_RUNS = 512;
 /** The chain over no records. */
 export const EMPTY_CHAIN = createHash('sha256').digest('hex');
 
-/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64), no newline. */
+/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline. */
 export function recordLine(record: OutputRecord): string {
   return 'position' in record
     ? JSON.stringify({
