@@ -52,6 +52,7 @@ class HeldLease implements Lease {
 
   async commit(commit: Commit): Promise<Head> {
     return await this.#alone('commit', async () => {
+      if (hasEnded(this.head)) throw this.#fence(this.head);
       const again = this.#uncertain;
       if (again !== null && !isDeepStrictEqual(again.position, commit.position)) {
         throw new LonghaulError(
@@ -87,7 +88,8 @@ class HeldLease implements Lease {
 
   async release(): Promise<void> {
     await this.#alone('release', async () => {
-      for (;;) {
+      // A head that an earlier call of ours saw ended stays as it is.
+      while (!hasEnded(this.head)) {
         const { head } = this;
         const swapped = await swapHead(this.#parts, this.#held, {
           ...head,
@@ -103,7 +105,6 @@ class HeldLease implements Lease {
         }
         // Either our own uncertain commit came in between, or somebody else owns the job.
         await this.#refresh();
-        if (hasEnded(this.head)) break;
       }
       this.#over = true;
     });

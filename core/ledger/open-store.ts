@@ -2,7 +2,6 @@ import { fileURLToPath } from 'node:url';
 import { LonghaulError } from '../contracts/errors.ts';
 import { openFileStore } from './file-store.ts';
 import type { ObjectStore } from './object-store.ts';
-import { openS3Store } from './s3-store.ts';
 import { StoreConfig, type StoreOptions, StoreUrl } from './store-config.ts';
 
 /** Opens `file:///directory` (made where it is missing) or `s3://bucket/prefix`. A bad setting is `invalid_config`. */
