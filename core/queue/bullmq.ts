@@ -5,8 +5,8 @@ import { describeError, RetryableFailure } from '../contracts/errors.ts';
 import { JobId, ModelName } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { announceOutages, commandTimeoutMs, connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
-import { openLease } from './lease.ts';
-import type { JobConsumer, JobHandler, JobQueue, QueueCounts, Settlement } from './port.ts';
+import { type Lease, openLease } from './lease.ts';
+import type { JobConsumer, JobHandler, JobQueue, QueueCounts, Settlement, TakenJob } from './port.ts';
 
 /** All that a message says: the ledger knows the rest. */
 const Message = z.strictObject({ jobId: JobId });
@@ -25,7 +25,10 @@ const keepFailed = { age: 604_800, count: 5000 };
 /** How often a job may be retried or be found stalled before BullMQ gives it up: never, that is the ledger's to say. */
 const unlimited = 1_000_000;
 
-/** What a handler that threw, which none of ours does, costs its job. */
+/** How long a closing consumer waits for Redis to take its last settlements. */
+const lastWordsMs = 2000;
+
+/** What a job waits after its handler threw, which none of ours does. */
 const brokenHandlerDelayMs = 5000;
 
 export interface QueueOptions {
@@ -143,14 +146,16 @@ class BullConsumer implements JobConsumer {
   private readonly redis: Redis;
   /** Ours and those that BullMQ makes from it. */
   private readonly connections: Redis[] = [];
+  /** Handlers at work. */
   private readonly inHand = new Set<Promise<void>>();
+  private readonly leases = new Set<Lease>();
   private pausing: Promise<void> | null = null;
   private closing: Promise<void> | null = null;
 
   constructor(options: ConsumerOptions) {
     this.options = options;
     this.redis = this.connect();
-    this.worker = new Worker(ModelName.parse(options.model), (job, token) => this.process(job, token ?? ''), {
+    this.worker = new Worker(ModelName.parse(options.model), (job, token) => this.handle(job, token ?? ''), {
       connection: this.redis,
       prefix,
       name: options.name,
@@ -196,15 +201,13 @@ class BullConsumer implements JobConsumer {
   private async end(): Promise<void> {
     await this.pause();
     while (this.inHand.size > 0) await Promise.all(this.inHand);
-    const closed = this.worker.close();
-    // A settlement waits for Redis to come back; what cannot be said now is found by the next taker in the ledger.
-    const timer = setTimeout(() => this.disconnect(), commandTimeoutMs);
-    await closed;
+    // A settlement waits for Redis to come back, and BullMQ for its settlements, without end. What cannot be said now
+    // the next taker finds in the ledger.
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, lastWordsMs);
+    await Promise.race([this.worker.close(), late]);
     clearTimeout(timer);
-    this.disconnect();
-  }
-
-  private disconnect(): void {
+    for (const lease of this.leases) lease.close();
     for (const connection of this.connections) connection.disconnect();
   }
 
@@ -230,13 +233,6 @@ class BullConsumer implements JobConsumer {
     this.options.onNotice(`queue: ${describeError(error)}`);
   }
 
-  private process(job: Job, token: string): Promise<void> {
-    const run = this.handle(job, token);
-    const held = run.catch(() => undefined).then(() => void this.inHand.delete(held));
-    this.inHand.add(held);
-    return run;
-  }
-
   private async handle(job: Job, token: string): Promise<void> {
     const message = Message.safeParse(job.data);
     if (!message.success) throw new UnrecoverableError(`not a message of ours: ${z.prettifyError(message.error)}`);
@@ -249,16 +245,24 @@ class BullConsumer implements JobConsumer {
       takenAt: job.processedOn ?? Date.now(),
       extend: async () => (await job.extendLock(token, lockMs)) === 1,
     });
+    this.leases.add(lease);
     try {
       await this.settle(job, token, await this.ask({ jobId: message.data.jobId, signal: lease.signal }));
     } finally {
       lease.close();
+      this.leases.delete(lease);
     }
   }
 
-  private async ask(taken: Parameters<JobHandler>[0]): Promise<Settlement> {
+  private async ask(taken: TakenJob): Promise<Settlement> {
+    const settlement = this.options.handler(taken);
+    const held = settlement.then(
+      () => void this.inHand.delete(held),
+      () => void this.inHand.delete(held),
+    );
+    this.inHand.add(held);
     try {
-      return await this.options.handler(taken);
+      return await settlement;
     } catch (error) {
       const reason = describeError(error);
       this.options.onNotice(`the handler of job ${taken.jobId} threw, which it must not: ${reason}`);

@@ -349,3 +349,28 @@ test('a consumer started without Redis waits for it, saying so, and one that is 
   await until('the job', () => ran.includes('job-after'));
   await patient.close();
 });
+
+test('closing ends within three seconds of the last handler where Redis is gone', async () => {
+  const running: string[] = [];
+  const release = Promise.withResolvers<void>();
+  const taker = consumer({
+    concurrency: 2,
+    lockMs: 30_000,
+    handler: async ({ jobId }) => {
+      running.push(jobId);
+      await release.promise;
+      return jobId === 'job-gone-1' ? { kind: 'done' } : { kind: 'hand-back' };
+    },
+  });
+  await taker.start();
+  await queue.enqueue('job-gone-1', { priority: 0 });
+  await queue.enqueue('job-gone-2', { priority: 0 });
+  await until('both jobs', () => running.length === 2);
+  await redis.stop();
+  const closing = taker.close();
+  release.resolve();
+  const began = performance.now();
+  await closing;
+  assert.ok(performance.now() - began < 3000, `closed after ${performance.now() - began} ms`);
+  await redis.restart();
+});
