@@ -18,7 +18,11 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
     const issue = parsed.error.issues[0]!;
     throw new LonghaulError('invalid_config', `store setting ${issue.path.join('.') || 'object'}: ${issue.message}`);
   }
-  if (url.startsWith('s3:')) return openS3Store(url, parsed.data);
+  if (url.startsWith('s3:')) {
+    // Loaded where it is needed: the SDK takes a good part of a command's start.
+    const { openS3Store } = await import('./s3-store.ts');
+    return openS3Store(url, parsed.data);
+  }
   let directory: string;
   try {
     directory = fileURLToPath(url);
