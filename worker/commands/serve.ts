@@ -103,14 +103,14 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
   return code;
 }
 
-/** Proves the store before a job is taken; waits while it is out of reach. False where the worker is stopped first. */
+/** Proves the store before a job is taken; waits while it is away or full. False where the worker is stopped first. */
 async function storeReady(store: ObjectStore, log: Log, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     try {
       await probeStore(store);
       return true;
     } catch (error) {
-      if (errorCode(error) !== 'store_unavailable') throw error;
+      if (!['store_unavailable', 'store_full'].includes(errorCode(error))) throw error;
       log('warn', 'waiting for the store', { store: store.url, reason: describeError(error) });
       await systemClock.sleep(1000, signal).catch(() => undefined);
     }
