@@ -84,7 +84,8 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
       else stop.signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await Promise.race([consumer.start(), aborted]);
-    log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
+    if (!stop.signal.aborted)
+      log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
     await aborted;
 
     // Taking stops before the jobs are told to stop: a job handed back must not be taken again by us.
