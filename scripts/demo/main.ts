@@ -61,7 +61,7 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
     const live = openLiveStream({ url: up.redisUrl, onNotice: () => {} });
     const queue = openQueue({ url: up.redisUrl, model, onNotice: () => {} });
     try {
-      const producer = createProducer({ ledger, live, openQueueFor: () => queue });
+      const producer = createProducer({ ledger, live, openQueueFor: async () => queue });
       const running: RunningJob[] = [];
       for (const { name, args } of jobs) {
         const submitted = await producer.submit({

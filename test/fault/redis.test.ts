@@ -8,7 +8,7 @@ test('a worker frozen past its lock is fenced: its commits are refused, the resu
   const cluster = await Cluster.start({ model: models.tinyEnglish });
   t.after(() => cluster.close());
   const text = await bookBytes(300_000);
-  const jobId = await cluster.submitText('frozen', text, scoreTask);
+  const jobId = await cluster.submitText('frozen-worker', text, scoreTask);
   const zombie = await cluster.startWorker('zombie');
   await cluster.progress(jobId, (p) => p.tokens >= 60_000);
   zombie.signal('SIGSTOP');

@@ -58,7 +58,7 @@ test('throttling, lost answers, conflicts and resets change nothing in the resul
 test('the store away in the middle, and a kill right after: work waits, then goes on', async (t) => {
   const { s3, cluster } = await onS3(t);
   const text = await bookBytes(300_000);
-  const jobId = await cluster.submitText('s3-down', text, scoreTask);
+  const jobId = await cluster.submitText('s3-away-midway', text, scoreTask);
   const first = await cluster.startWorker('first');
   await cluster.progress(jobId, (p) => p.tokens >= 60_000);
   s3.faults.down();
@@ -75,7 +75,7 @@ test('the store away at start: the worker says so, waits, and then serves', asyn
   const { s3, cluster } = await onS3(t);
   const text = await bookBytes(5_000);
   const task = generateTask(50, 0);
-  const jobId = await cluster.submitText('s3-late', text, task);
+  const jobId = await cluster.submitText('s3-away-at-start', text, task);
   s3.faults.down();
   const worker = cluster.launchWorker('patient');
   await worker.says('waiting for the store', 60_000);
@@ -87,7 +87,7 @@ test('the store away at start: the worker says so, waits, and then serves', asyn
 test('a full store: nothing is lost, and the job ends once there is room', async (t) => {
   const { s3, cluster } = await onS3(t);
   const text = await bookBytes(200_000);
-  const jobId = await cluster.submitText('s3-full', text, scoreTask);
+  const jobId = await cluster.submitText('s3-full-midway', text, scoreTask);
   const worker = await cluster.startWorker('one');
   await cluster.head(jobId, (h) => h.seq >= 1);
   const full = s3.faults.add({ match: { method: 'PUT' }, action: 'full' });

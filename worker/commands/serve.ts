@@ -5,6 +5,7 @@ import { openConsumer } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
 import { loadServedModel } from '../adapters/model.ts';
 import { openConfiguredStore } from '../adapters/store.ts';
+import { startTelemetry } from '../adapters/telemetry.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createLog } from '../log.ts';
@@ -15,6 +16,9 @@ import { Worker } from '../worker.ts';
 
 /** Seconds that a drain may take before the process leaves with its jobs uncommitted (they go on elsewhere). */
 const drainSeconds = 60;
+
+/** Milliseconds without an answer of the store after which the log says so. */
+const storeSlowMs = 3000;
 
 /**
  * Serves one model's queue until a signal, the end of the parent's pipe, or a fatal failure; then drains.
@@ -35,6 +39,7 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
     io.stdin.resume();
   }
 
+  const telemetry = await startTelemetry(io.env);
   const modelName = ModelName.parse(config.LONGHAUL_MODEL_NAME ?? basename(config.LONGHAUL_MODEL));
   const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
     device: config.LONGHAUL_DEVICE,
@@ -99,6 +104,7 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
     await within(live.close(), 2);
     await store.close();
     model.close();
+    await within(telemetry.shutdown(), 5);
   }
   log('info', 'stopped', { code });
   return code;
@@ -106,14 +112,18 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
 
 /** Proves the store before a job is taken; waits while it is away or full. False where the worker is stopped first. */
 async function storeReady(store: ObjectStore, log: Log, signal: AbortSignal): Promise<boolean> {
+  const waiting = (reason: string) => log('warn', 'waiting for the store', { store: store.url, reason });
   while (!signal.aborted) {
+    const slow = setTimeout(() => waiting('no answer yet'), storeSlowMs);
     try {
       await probeStore(store);
       return true;
     } catch (error) {
       if (!['store_unavailable', 'store_full'].includes(errorCode(error))) throw error;
-      log('warn', 'waiting for the store', { store: store.url, reason: describeError(error) });
+      waiting(describeError(error));
       await systemClock.sleep(1000, signal).catch(() => undefined);
+    } finally {
+      clearTimeout(slow);
     }
   }
   return false;

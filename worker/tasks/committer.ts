@@ -8,6 +8,7 @@ import {
   type ScoreTotals,
 } from '@longhaul/core/contracts';
 import type { Lease, StateTensors } from '@longhaul/core/ledger';
+import { countTokensRecomputed, recordCommit } from '@longhaul/core/telemetry';
 import type { Snapshot } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
@@ -107,6 +108,8 @@ export class Committer {
           busySeconds,
         }),
       );
+      recordCommit((clock.now() - this.lastAt) / 1000);
+      countTokensRecomputed(recomputedTokens);
     })().then(
       () => {
         this.inFlight = null;
@@ -130,6 +133,7 @@ export class Committer {
         const waitMs = Math.min(5_000, 250 * 2 ** Math.min(attempt, 5));
         this.context.log('warn', 'commit waits for the store', {
           job: this.context.spec.jobId,
+          code: known.code,
           reason: describeError(error),
           attempt,
           waitMs,

@@ -5,6 +5,7 @@ import {
   RejectedJob,
   type TokenRecord,
 } from '@longhaul/core/contracts';
+import { countTokensGenerated } from '@longhaul/core/telemetry';
 import type { Sampling, StepResult, Want } from '@longhaul/native';
 import { CancelWatch } from './cancellation.ts';
 import { type CommitPoint, Committer } from './committer.ts';
@@ -141,6 +142,7 @@ class Decode {
     this.next = result.token;
     const record: TokenRecord = this.text.push(result.token, result.logprob);
     this.committer.add([record]);
+    countTokensGenerated(1);
     const event: LiveEvent = { kind: 'token', ...record };
     this.live.emit(event);
   }

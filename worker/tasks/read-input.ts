@@ -1,3 +1,4 @@
+import { countTokensRead, recordChunk } from '@longhaul/core/telemetry';
 import type { StepResult, Want } from '@longhaul/native';
 import type { CancelWatch } from './cancellation.ts';
 import type { CommitPoint, Committer } from './committer.ts';
@@ -34,12 +35,15 @@ export async function readInput(
   let chunk = await input.read(pins.chunkTokens, lost);
   while (chunk !== null) {
     lost.throwIfAborted();
+    const startedAt = context.clock.now();
     const stepping = engine.step(session, chunk.tokens, task.want(chunk), 'prefill');
     const reading = input.read(pins.chunkTokens, lost);
     // Whichever fails first is the error; the other is still awaited, so that nothing runs on behind our back.
     const [stepped, read] = await Promise.allSettled([stepping, reading]);
     if (stepped.status === 'rejected') throw stepped.reason;
     task.take(chunk, stepped.value);
+    recordChunk((context.clock.now() - startedAt) / 1000);
+    countTokensRead(chunk.tokens.length);
     progress.update({ tokens: chunk.position.tokenOffset, bytes: chunk.position.inputByteOffset });
 
     if (cancel.requested || (drain.aborted && chunk.next !== null)) {

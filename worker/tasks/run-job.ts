@@ -1,4 +1,5 @@
 import type { JobResult } from '@longhaul/core/contracts';
+import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import type { JobContext } from './context.ts';
 import { generate } from './generate.ts';
 import { score } from './score.ts';
@@ -12,14 +13,23 @@ export type TaskEnd =
 
 /** One attempt at one job, from its head to its end or to a drain. */
 export async function runJob(context: JobContext): Promise<TaskEnd> {
-  const recomputed = await lostTokens(context);
-  const { task } = context.spec;
-  switch (task.kind) {
-    case 'generate':
-      return generate(context, task, recomputed);
-    case 'score':
-      return score(context, task, recomputed);
-  }
+  const { lease, spec, worker } = context;
+  const attributes = {
+    [attribute.jobId]: spec.jobId,
+    [attribute.task]: spec.task.kind,
+    [attribute.model]: spec.model,
+    [attribute.worker]: worker,
+    [attribute.epoch]: lease.epoch,
+    [attribute.tokenOffset]: lease.head.position.tokenOffset,
+  };
+  return inSpan(spanName.job, attributes, async (span) => {
+    const recomputed = await lostTokens(context);
+    const { task } = spec;
+    const end =
+      task.kind === 'generate' ? await generate(context, task, recomputed) : await score(context, task, recomputed);
+    span.setAttribute(attribute.outcome, end.kind);
+    return end;
+  });
 }
 
 /** Tokens that the last owner had fed, by its own posts, beyond what it committed: they are run again now. */
