@@ -6,6 +6,7 @@ import { assertSame, bookBytes, generateTask, scoreTask, truth } from './shared.
 
 async function onS3(t: TestContext, env: Record<string, string> = {}) {
   const s3 = await startS3Server();
+  t.after(() => s3.close());
   const url = `s3://${s3.bucket}/ledger`;
   const cluster = await Cluster.start({
     model: models.tinyEnglish,
@@ -31,7 +32,6 @@ async function onS3(t: TestContext, env: Record<string, string> = {}) {
     s3.faults.clear();
     s3.faults.up();
     await cluster.close();
-    await s3.close();
   });
   return { s3, cluster };
 }

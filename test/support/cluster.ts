@@ -114,19 +114,25 @@ export class Cluster {
   static async start(options: ClusterOptions): Promise<Cluster> {
     const dir = await mkdtemp(join(tmpdir(), 'longhaul-test-'));
     const redis = await startTestRedis();
-    const storeUrl = options.store?.url ?? pathToFileURL(join(dir, 'store')).href;
-    const store = await openStore(storeUrl, options.store?.options ?? {});
-    const env = {
-      ...quick,
-      LONGHAUL_MODEL: options.model,
-      LONGHAUL_MODEL_NAME: 'test',
-      LONGHAUL_REDIS_URL: (await options.workerRedisUrl?.(redis)) ?? redis.url,
-      LONGHAUL_STORE: storeUrl,
-      LONGHAUL_FILE_ROOTS: dir,
-      ...options.store?.env,
-      ...options.env,
-    };
-    return new Cluster({ redis, store, dir, model: 'test', env });
+    try {
+      const storeUrl = options.store?.url ?? pathToFileURL(join(dir, 'store')).href;
+      const store = await openStore(storeUrl, options.store?.options ?? {});
+      const env = {
+        ...quick,
+        LONGHAUL_MODEL: options.model,
+        LONGHAUL_MODEL_NAME: 'test',
+        LONGHAUL_REDIS_URL: (await options.workerRedisUrl?.(redis)) ?? redis.url,
+        LONGHAUL_STORE: storeUrl,
+        LONGHAUL_FILE_ROOTS: dir,
+        ...options.store?.env,
+        ...options.env,
+      };
+      return new Cluster({ redis, store, dir, model: 'test', env });
+    } catch (error) {
+      await redis.close();
+      await rm(dir, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** A worker that takes jobs. */
