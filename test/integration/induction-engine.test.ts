@@ -1,28 +1,10 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { loadModel, type Model, type Session } from '@longhaul/native';
-import { z } from 'zod';
+import { type Case, cases, draw } from '../support/induction.ts';
 
 const dir = new URL('../fixtures/induction/', import.meta.url).pathname;
-
-const Case = z.looseObject({
-  length: z.number().int(),
-  seed: z.number().int(),
-  position: z.union([z.literal('random'), z.number().int()]),
-  sha256: z.string(),
-  answer: z.number().int(),
-  /** Tokens between the remembered id and the question. */
-  distance: z.number().int(),
-  /** Logits of ids 0..16 at the last position. */
-  logits_fp32: z.array(z.number()).length(17),
-  logits_fp64: z.array(z.number()).length(17).optional(),
-  file: z.string().optional(),
-});
-type Case = z.infer<typeof Case>;
-
-const { cases } = z.looseObject({ cases: z.array(Case) }).parse(JSON.parse(await readFile(`${dir}cases.json`, 'utf8')));
 
 /**
  * Up to 4096 tokens two f32 implementations differ by at most 1e-4 here (7e-5 against f64). Beyond, the roundings of the
@@ -33,25 +15,6 @@ const chunkTokens = 2048;
 const load = () => loadModel(dir, { device: 'cpu', weights: 'as-stored', threads: null });
 const named = ({ length, seed, position }: Case) => `length ${length}, seed ${seed}, position ${position}`;
 const ofLength = (from: number, to: number) => cases.filter(({ length }) => length >= from && length <= to);
-
-/** The ids of a case, drawn as cases.json describes and checked against its digest. */
-function draw({ length, seed, position, sha256, answer }: Case): Int32Array {
-  let x = seed >>> 0;
-  const next = () => {
-    x = (x ^ (x << 13)) >>> 0;
-    x = (x ^ (x >>> 17)) >>> 0;
-    x = (x ^ (x << 5)) >>> 0;
-    return x;
-  };
-  const ids = new Int32Array(length);
-  for (let t = 0; t < length; t++) ids[t] = next() >>> 28;
-  const special = position === 'random' ? next() % (length - 2) : position;
-  assert.equal(ids[special + 1], answer);
-  ids[special] = 16;
-  ids[length - 1] = 16;
-  assert.equal(createHash('sha256').update(Uint8Array.from(ids)).digest('hex'), sha256);
-  return ids;
-}
 
 /** Feeds equally long documents side by side, chunk by chunk; gives each one's logits after its last token. */
 async function read(model: Model, documents: readonly Int32Array[], chunk: number): Promise<Float32Array[]> {
