@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Clock } from './clock.ts';
+import type { Clock } from '@longhaul/core/contracts';
 
 export type Terminal = Writable & { readonly isTTY?: boolean };
 

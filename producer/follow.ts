@@ -1,4 +1,5 @@
 import {
+  type Clock,
   describeError,
   type Head,
   type JobResult,
@@ -11,7 +12,6 @@ import {
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { LiveStream } from '@longhaul/core/stream';
-import type { Clock } from './clock.ts';
 import { committedProgress, type Estimate, estimate } from './eta.ts';
 import { LiveTail } from './live-tail.ts';
 

@@ -1,4 +1,4 @@
-export { type Clock, systemClock } from './clock.ts';
+export { type Clock, systemClock } from '@longhaul/core/contracts';
 export { committedProgress, type Estimate, estimate } from './eta.ts';
 export { type FollowEvent, type FollowOptions, followJob, type NoticeCode } from './follow.ts';
 export { keyedJobId, timeJobId } from './job-id.ts';

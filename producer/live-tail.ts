@@ -1,6 +1,5 @@
-import { describeError, type LiveEvent, type Progress } from '@longhaul/core/contracts';
+import { type Clock, describeError, type LiveEvent, type Progress } from '@longhaul/core/contracts';
 import { LiveGap, type LiveStream } from '@longhaul/core/stream';
-import type { Clock } from './clock.ts';
 import { within } from './within.ts';
 
 export type Heard =

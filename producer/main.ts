@@ -1,6 +1,5 @@
-import { describeError, errorCode, LonghaulError } from '@longhaul/core/contracts';
+import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { Command, CommanderError } from 'commander';
-import { systemClock } from './clock.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addFollow } from './commands/follow.ts';

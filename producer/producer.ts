@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  type Clock,
   type DocumentSource,
   describeError,
   errorCode,
@@ -10,11 +11,11 @@ import {
   LonghaulError,
   type OutputRecord,
   type Progress,
+  systemClock,
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
-import { type Clock, systemClock } from './clock.ts';
 import { type FollowEvent, type FollowOptions, followDefaults, followJob, hasEnded } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
 import { buildSpec } from './spec.ts';

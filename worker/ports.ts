@@ -17,13 +17,6 @@ export interface Engine {
 
 export type Phase = 'prefill' | 'decode';
 
-export interface Clock {
-  /** Milliseconds, monotonic. */
-  now(): number;
-  date(): Date;
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
-}
-
 /** A line for the operator's log. */
 export type Log = (
   level: 'info' | 'warn' | 'error',

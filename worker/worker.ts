@@ -1,4 +1,5 @@
 import {
+  type Clock,
   describeError,
   type Failure,
   type JobId,
@@ -10,7 +11,7 @@ import type { Lease, Ledger } from '@longhaul/core/ledger';
 import type { Settlement, TakenJob } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
 import { jobError } from './disposition.ts';
-import type { Clock, Engine, Log } from './ports.ts';
+import type { Engine, Log } from './ports.ts';
 import type { CommitPolicy, JobContext, StreamingTokenizer } from './tasks/context.ts';
 import { runJob } from './tasks/run-job.ts';
 

@@ -1,3 +1,4 @@
+export * from './clock.ts';
 export * from './errors.ts';
 export * from './events.ts';
 export * from './head.ts';

@@ -1,7 +1,6 @@
-import { describeError } from '@longhaul/core/contracts';
+import { type Clock, describeError } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
-import type { Clock } from '../clock.ts';
 import { hasEnded } from '../follow.ts';
 import { within } from '../within.ts';
 

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { describeError } from '@longhaul/core/contracts';
+import { type Clock, describeError } from '@longhaul/core/contracts';
 import { type PrivateRedis, startPrivateRedis } from '@longhaul/core/redis';
-import type { Clock } from '../clock.ts';
 import { type SuperviseEvent, supervise } from './supervise.ts';
 import type { UpEvent } from './up.ts';
 

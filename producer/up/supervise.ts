@@ -1,5 +1,4 @@
-import { describeError } from '@longhaul/core/contracts';
-import type { Clock } from '../clock.ts';
+import { type Clock, describeError } from '@longhaul/core/contracts';
 
 /** One run of a supervised program. */
 export interface Run {

@@ -11,12 +11,12 @@ import {
   LonghaulError,
   ModelName,
   parseJobOptions,
+  systemClock,
 } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore } from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { loadServedModel } from '../adapters/model.ts';
 import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
-import { systemClock } from '../clock.ts';
 import type { ProcessIo } from '../process.ts';
 import { runJob } from '../tasks/run-job.ts';
 import { openDocument } from '../text/index.ts';

@@ -1,12 +1,18 @@
 import { basename } from 'node:path';
-import { describeError, errorCode, type JobSpec, ModelName, type SourcePin } from '@longhaul/core/contracts';
+import {
+  describeError,
+  errorCode,
+  type JobSpec,
+  ModelName,
+  type SourcePin,
+  systemClock,
+} from '@longhaul/core/contracts';
 import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
 import { openConsumer } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
 import { loadServedModel } from '../adapters/model.ts';
 import { openConfiguredStore } from '../adapters/store.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
-import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createLog } from '../log.ts';
 import type { Log } from '../ports.ts';

@@ -1,7 +1,7 @@
-import type { JobSpec, Pins } from '@longhaul/core/contracts';
+import type { Clock, JobSpec, Pins } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
 import type { LiveStream } from '@longhaul/core/stream';
-import type { Clock, Engine, Log } from '../ports.ts';
+import type { Engine, Log } from '../ports.ts';
 import type { Document, TextCursor, Tokenizer, TokenStream } from '../text/ports.ts';
 
 /** A tokenizer that can also stream a document. */
