@@ -109,6 +109,10 @@ export class Worker {
       policy: parts.policy,
       drain: this.draining.signal,
       lost: job.signal,
+    }).catch((error: unknown) => {
+      // A document that was still being opened: nothing is read, so there is nothing to commit.
+      if (this.draining.signal.aborted && error === this.draining.signal.reason) return { kind: 'drained' } as const;
+      throw error;
     });
     if (end.kind === 'drained') {
       await lease.release();

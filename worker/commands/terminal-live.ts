@@ -7,7 +7,7 @@ export class TerminalLive implements LiveStream {
   private readonly out: NodeJS.WriteStream | null;
   private readonly err: NodeJS.WriteStream;
   private bar: SingleBar | null = null;
-  private shownAt = 0;
+  private shownAt = Date.now();
   private last: Progress | null = null;
 
   /** `out`: null where the text is not to be printed as it comes. */

@@ -9,7 +9,7 @@ const ledgerEverySignals = 15;
 export class CancelWatch {
   private readonly context: JobContext;
   private readonly stop = new AbortController();
-  private cancelled = false;
+  private readonly found = new AbortController();
   private readonly loop: Promise<void>;
 
   constructor(context: JobContext) {
@@ -18,7 +18,12 @@ export class CancelWatch {
   }
 
   get requested(): boolean {
-    return this.cancelled;
+    return this.found.signal.aborted;
+  }
+
+  /** Aborts when the cancel is heard. */
+  get signal(): AbortSignal {
+    return this.found.signal;
   }
 
   async close(): Promise<void> {
@@ -28,15 +33,15 @@ export class CancelWatch {
 
   private async watch(): Promise<void> {
     const { clock, ledger, live, log, spec } = this.context;
-    for (let round = 1; !this.cancelled; round++) {
+    for (let round = 1; !this.requested; round++) {
       try {
         await clock.sleep(signalEveryMs, this.stop.signal);
       } catch {
         return;
       }
       try {
-        if (live !== null && (await live.cancelSignalled(spec.jobId))) this.cancelled = true;
-        if (round % ledgerEverySignals === 0 && (await ledger.cancelRequested(spec.jobId))) this.cancelled = true;
+        if (live !== null && (await live.cancelSignalled(spec.jobId))) this.found.abort();
+        if (round % ledgerEverySignals === 0 && (await ledger.cancelRequested(spec.jobId))) this.found.abort();
       } catch (error) {
         log('warn', 'could not look for a cancel', { job: spec.jobId, reason: describeError(error) });
       }

@@ -32,12 +32,20 @@ export async function readInput(
   const { input, pins, session } = attempt;
   const { committer, progress, cancel } = run;
 
-  let chunk = await input.read(pins.chunkTokens, lost);
+  // A source that gives nothing must hold up neither a drain nor a cancel.
+  const leave = AbortSignal.any([lost, drain, cancel.signal]);
+  let chunk: InputChunk | null;
+  try {
+    chunk = await input.read(pins.chunkTokens, leave);
+  } catch (error) {
+    if (lost.aborted || !leave.aborted) throw error;
+    return cancel.requested ? 'cancelled' : 'drained';
+  }
   while (chunk !== null) {
     lost.throwIfAborted();
     const startedAt = context.clock.now();
     const stepping = engine.step(session, chunk.tokens, task.want(chunk), 'prefill');
-    const reading = input.read(pins.chunkTokens, lost);
+    const reading = input.read(pins.chunkTokens, leave);
     // Whichever fails first is the error; the other is still awaited, so that nothing runs on behind our back.
     const [stepped, read] = await Promise.allSettled([stepping, reading]);
     if (stepped.status === 'rejected') throw stepped.reason;

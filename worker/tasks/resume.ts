@@ -24,7 +24,7 @@ export async function openAttempt(context: JobContext, prompt: string | null): P
   const documentRead = position.inputTokens !== null;
   const document: Document | null = documentRead
     ? null
-    : await context.openDocument(head.pins?.source ?? null, context.lost);
+    : await context.openDocument(head.pins?.source ?? null, AbortSignal.any([context.lost, context.drain]));
   const pins: Pins = head.pins ?? {
     source: document!.pin,
     modelDigest: engine.modelDigest,
