@@ -39,6 +39,19 @@ test('an item larger than the budget runs alone rather than never', async () => 
   assert.deepEqual(model.batches, [['big:9']]);
 });
 
+test('a chunk larger than the budget runs beside decode that never pauses', async () => {
+  const model = new FakeModel();
+  const scheduler = new Scheduler(model, 4);
+  let read = false;
+  const writing = (async () => {
+    for (let i = 0; i < 20 && !read; i++) await scheduler.step(session('short'), new Int32Array(1), nothing, 'decode');
+  })();
+  await scheduler.step(session('big'), new Int32Array(9), nothing, 'prefill');
+  read = true;
+  await writing;
+  assert.ok(model.batches.length < 4, `read after ${model.batches.length} steps`);
+});
+
 test('a refused item rejects alone; the others of its batch get their results', async () => {
   const scheduler = new Scheduler(new FakeModel('bad'), 100);
   const ends = await Promise.allSettled([

@@ -17,8 +17,9 @@ interface Waiting {
  * Many documents, one engine: gathers what the jobs in hand want next into one ragged batch a step.
  *
  * Decode items go first, then prefill chunks in order of arrival while the step's token budget lasts; a chunk is
- * never cut, and one item always runs. So a long document delays a short answer by at most one step, and since a
- * state's bits do not depend on who shared the batch, the order is free.
+ * never cut, and the oldest one always runs, since a job may be pinned to chunks larger than the budget. So a long
+ * document delays a short answer by at most one step, and since a state's bits do not depend on who shared the batch,
+ * the order is free.
  */
 export class Scheduler {
   private readonly waiting: Waiting[] = [];
@@ -75,12 +76,14 @@ export class Scheduler {
   private take(): Waiting[] {
     const batch: Waiting[] = [];
     let tokens = 0;
+    let chunks = 0;
     for (const phase of ['decode', 'prefill'] as const) {
       for (let i = 0; i < this.waiting.length; ) {
         const w = this.waiting[i]!;
-        const fits = batch.length === 0 || tokens + w.item.tokens.length <= this.budgetTokens;
-        if (w.phase === phase && fits) {
+        const first = batch.length === 0 || (phase === 'prefill' && chunks === 0);
+        if (w.phase === phase && (first || tokens + w.item.tokens.length <= this.budgetTokens)) {
           batch.push(w);
+          if (phase === 'prefill') chunks++;
           tokens += w.item.tokens.length;
           this.waiting.splice(i, 1);
         } else {
