@@ -38,6 +38,11 @@ export class Committer {
   private lastOffset: number;
   private busySince: number;
   private recomputedTokens: number;
+  /**
+   * After an attempt that ended without a commit the first chunk is committed: so only a job that kills its worker
+   * within one chunk, again and again, is poison.
+   */
+  private early: boolean;
 
   constructor(context: JobContext, pins: Pins, recomputedTokens: number) {
     this.context = context;
@@ -46,6 +51,7 @@ export class Committer {
     this.lastAt = context.clock.now();
     this.busySince = this.lastAt;
     this.lastOffset = this.lease.head.position.tokenOffset;
+    this.early = this.lease.head.stuckAttempts > 1;
   }
 
   private get lease(): Lease {
@@ -62,7 +68,7 @@ export class Committer {
     this.throwFailure();
     const { policy, clock } = this.context;
     const tokens = point.position.tokenOffset - this.lastOffset;
-    const due = tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
+    const due = this.early || tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
     if (!due) return;
     if (this.inFlight !== null) {
       if (tokens < aheadFactor * policy.commitTokens) return;
@@ -84,10 +90,16 @@ export class Committer {
     this.throwFailure();
   }
 
+  /** Waits for the commit under way, however it ends: the lease's calls must not overlap. */
+  async close(): Promise<void> {
+    await this.inFlight;
+  }
+
   private start(point: CommitPoint): void {
     const records = this.records;
     const { clock } = this.context;
     this.records = [];
+    this.early = false;
     this.lastAt = clock.now();
     this.lastOffset = point.position.tokenOffset;
     const busySeconds = (this.lastAt - this.busySince) / 1000;

@@ -72,6 +72,7 @@ export async function generate(context: JobContext, task: GenerateTask, recomput
     return { kind: 'done', result };
   } finally {
     await cancel.close();
+    await committer.close();
     await attempt.input.close();
     attempt.session.close();
   }

@@ -42,6 +42,7 @@ export async function score(context: JobContext, task: ScoreTask, recomputed: nu
     return { kind: 'done', result: await complete(context, lines.totals, tokenOffset, inputBytes) };
   } finally {
     await cancel.close();
+    await committer.close();
     await attempt.input.close();
     attempt.session.close();
   }
