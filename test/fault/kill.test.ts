@@ -11,9 +11,9 @@ test('a score job whose workers are killed again and again ends with the bytes o
     env: { LONGHAUL_COMMIT_TOKENS: String(commitTokens), LONGHAUL_COMMIT_SECONDS: '3600' },
   });
   t.after(() => cluster.close());
-  const text = await bookBytes(400_000);
+  const text = await bookBytes(220_000);
   const jobId = await cluster.submitText('kill-score', text, scoreTask);
-  const kills = [60_000, 130_000, 250_000];
+  const kills = [35_000, 75_000, 130_000];
   for (const [i, at] of kills.entries()) {
     const worker = await cluster.startWorker(`victim-${i}`);
     await cluster.progress(jobId, (p) => p.worker === worker.id && p.tokens >= at);
@@ -60,13 +60,13 @@ test('a generate job killed while it writes gives each token once, to the stream
 test('two jobs that share the batch and lose their worker end as if each had been alone', async (t) => {
   const cluster = await Cluster.start({ model: models.tinyEnglish });
   t.after(() => cluster.close());
-  const long = await bookBytes(200_000);
-  const short = await bookBytes(60_000);
+  const long = await bookBytes(120_000);
+  const short = await bookBytes(40_000);
   const scored = await cluster.submitText('shared-score', long, scoreTask);
   const task = generateTask(1500, 0.8);
   const written = await cluster.submitText('shared-generate', short, task);
   const first = await cluster.startWorker('first');
-  await cluster.progress(scored, (p) => p.tokens >= 50_000);
+  await cluster.progress(scored, (p) => p.tokens >= 30_000);
   await first.stop('SIGKILL');
   await cluster.startWorker('second');
   await assertSame(

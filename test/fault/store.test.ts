@@ -4,7 +4,10 @@ import { Cluster, models } from '../support/cluster.ts';
 import { startS3Server } from '../support/s3-server/index.ts';
 import { assertSame, bookBytes, generateTask, scoreTask, truth } from './shared.ts';
 
-async function onS3(t: TestContext, env: Record<string, string> = {}) {
+/** Many small commits, so that every fault meets its call on a fast machine too. */
+const env = { LONGHAUL_COMMIT_TOKENS: '8192' };
+
+async function onS3(t: TestContext) {
   const s3 = await startS3Server();
   t.after(() => s3.close());
   const url = `s3://${s3.bucket}/ledger`;
@@ -38,7 +41,7 @@ async function onS3(t: TestContext, env: Record<string, string> = {}) {
 
 test('throttling, lost answers, conflicts and resets change nothing in the result', async (t) => {
   const { s3, cluster } = await onS3(t);
-  const text = await bookBytes(300_000);
+  const text = await bookBytes(160_000);
   const jobId = await cluster.submitText('s3-faults', text, scoreTask);
   const hits = [
     s3.faults.add({ match: { method: 'PUT', keyIncludes: 'head.json', skip: 2, times: 2 }, action: 'reset-after' }),
@@ -57,14 +60,14 @@ test('throttling, lost answers, conflicts and resets change nothing in the resul
 
 test('the store away in the middle, and a kill right after: work waits, then goes on', async (t) => {
   const { s3, cluster } = await onS3(t);
-  const text = await bookBytes(300_000);
+  const text = await bookBytes(160_000);
   const jobId = await cluster.submitText('s3-away-midway', text, scoreTask);
   const first = await cluster.startWorker('first');
-  await cluster.progress(jobId, (p) => p.tokens >= 60_000);
+  await cluster.progress(jobId, (p) => p.tokens >= 40_000);
   s3.faults.down();
   await new Promise((resolve) => setTimeout(resolve, 3000));
   s3.faults.up();
-  await cluster.progress(jobId, (p) => p.tokens >= 120_000);
+  await cluster.progress(jobId, (p) => p.tokens >= 80_000);
   await first.stop('SIGKILL');
   await cluster.startWorker('second');
   const result = await cluster.result(jobId, 120_000);
@@ -86,7 +89,7 @@ test('the store away at start: the worker says so, waits, and then serves', asyn
 
 test('a full store: nothing is lost, and the job ends once there is room', async (t) => {
   const { s3, cluster } = await onS3(t);
-  const text = await bookBytes(200_000);
+  const text = await bookBytes(120_000);
   const jobId = await cluster.submitText('s3-full-midway', text, scoreTask);
   const worker = await cluster.startWorker('one');
   await cluster.head(jobId, (h) => h.seq >= 1);
