@@ -77,7 +77,7 @@ const cases: readonly Case[] = [
   {
     name: 'no directory at all',
     change: (dir) => rm(dir, { recursive: true }),
-    code: 'tokenizer_not_found',
+    code: 'model_not_found',
     says: /tokenizer\.json does not exist/,
   },
 ];

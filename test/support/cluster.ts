@@ -42,6 +42,8 @@ export class WorkerProcess {
   readonly child: ChildProcess;
   readonly lines: string[] = [];
   private readonly ended: Promise<void>;
+  /** Gone, and all that it said was read. */
+  private closed = false;
 
   constructor(id: string, env: Record<string, string>) {
     this.id = id;
@@ -56,6 +58,9 @@ export class WorkerProcess {
       this.lines.push(...parts);
     });
     this.ended = once(this.child, 'exit').then(() => undefined);
+    this.child.once('close', () => {
+      this.closed = true;
+    });
   }
 
   get alive(): boolean {
@@ -69,7 +74,13 @@ export class WorkerProcess {
   /** Waits for a log line with this text. */
   async says(text: string, timeoutMs = 20_000): Promise<string> {
     return waitFor(
-      async () => this.lines.find((line) => line.includes(text)) ?? null,
+      async () => {
+        const found = this.lines.find((line) => line.includes(text));
+        if (found === undefined && this.closed) {
+          throw new Error(`worker ${this.id} ended and did not say ${JSON.stringify(text)}: ${this.lines.join('\n')}`);
+        }
+        return found ?? null;
+      },
       timeoutMs,
       () => `worker ${this.id} to say ${JSON.stringify(text)}; it said:\n${this.lines.slice(-20).join('\n')}`,
     );

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { loadModel, type Model } from '@longhaul/native';
 import { engineOf } from '../engine/engine.ts';
@@ -20,6 +21,8 @@ export async function loadServedModel(
     readonly slots: number;
   },
 ): Promise<LoadedModel> {
+  const found = await stat(dir).catch(() => null);
+  if (found === null || !found.isDirectory()) throw new LonghaulError('model_not_found', `no model directory ${dir}`);
   const tokenizer = await loadTokenizer(dir);
   const device = options.device as Parameters<typeof loadModel>[1]['device'];
   const model = await loadModel(dir, { device, weights: 'as-stored', threads: options.threads });

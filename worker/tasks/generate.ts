@@ -7,7 +7,6 @@ import {
 } from '@longhaul/core/contracts';
 import { countTokensGenerated } from '@longhaul/core/telemetry';
 import type { Sampling, StepResult, Want } from '@longhaul/native';
-import { CancelWatch } from './cancellation.ts';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import { Continuation } from './continuation.ts';
@@ -15,14 +14,14 @@ import { LiveWriter } from './live-writer.ts';
 import { ProgressReporter } from './progress.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
-import type { TaskEnd } from './run-job.ts';
+import type { TaskEnd, TaskRun } from './run-job.ts';
 
 /** Reads the document and the prompt, then writes on: one output record a token. */
-export async function generate(context: JobContext, task: GenerateTask, recomputed: number): Promise<TaskEnd> {
+export async function generate(context: JobContext, task: GenerateTask, run: TaskRun): Promise<TaskEnd> {
   const text = await replay(context, task);
-  const attempt = await openAttempt(context, task.prompt);
-  const committer = new Committer(context, attempt.pins, recomputed);
-  const cancel = new CancelWatch(context);
+  const attempt = await openAttempt(context, task.prompt, run.cancel.signal);
+  const committer = new Committer(context, attempt.pins, run.recomputed);
+  const { cancel } = run;
   const progress = new ProgressReporter(context, attempt.totalBytes);
   const live = new LiveWriter(context);
   try {
@@ -71,7 +70,6 @@ export async function generate(context: JobContext, task: GenerateTask, recomput
     });
     return { kind: 'done', result };
   } finally {
-    await cancel.close();
     await committer.close();
     await attempt.input.close();
     attempt.session.close();

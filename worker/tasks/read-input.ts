@@ -45,7 +45,7 @@ export async function readInput(
     lost.throwIfAborted();
     const startedAt = context.clock.now();
     const stepping = engine.step(session, chunk.tokens, task.want(chunk), 'prefill');
-    const reading = input.read(pins.chunkTokens, leave);
+    const reading = chunk.next === null ? null : input.read(pins.chunkTokens, leave);
     // Whichever fails first is the error; the other is still awaited, so that nothing runs on behind our back.
     const [stepped, read] = await Promise.allSettled([stepping, reading]);
     if (stepped.status === 'rejected') throw stepped.reason;

@@ -15,7 +15,11 @@ export interface Attempt {
 }
 
 /** Restores the job from its head, or starts it. Everything that must not have changed is checked first (I-4). */
-export async function openAttempt(context: JobContext, prompt: string | null): Promise<Attempt> {
+export async function openAttempt(
+  context: JobContext,
+  prompt: string | null,
+  cancelled: AbortSignal,
+): Promise<Attempt> {
   const { engine, lease, spec, tokenizer } = context;
   const { head } = lease;
   if (head.pins !== null) checkPins(context, head.pins);
@@ -24,7 +28,7 @@ export async function openAttempt(context: JobContext, prompt: string | null): P
   const documentRead = position.inputTokens !== null;
   const document: Document | null = documentRead
     ? null
-    : await context.openDocument(head.pins?.source ?? null, AbortSignal.any([context.lost, context.drain]));
+    : await context.openDocument(head.pins?.source ?? null, AbortSignal.any([context.lost, context.drain, cancelled]));
   const pins: Pins = head.pins ?? {
     source: document!.pin,
     modelDigest: engine.modelDigest,

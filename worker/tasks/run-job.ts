@@ -1,5 +1,6 @@
 import type { JobResult } from '@longhaul/core/contracts';
 import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
+import { CancelWatch } from './cancellation.ts';
 import type { JobContext } from './context.ts';
 import { generate } from './generate.ts';
 import { score } from './score.ts';
@@ -10,6 +11,13 @@ export type TaskEnd =
   | { readonly kind: 'cancelled'; readonly result: JobResult }
   /** Committed and to be handed back. */
   | { readonly kind: 'drained' };
+
+/** What one attempt brings to its task. */
+export interface TaskRun {
+  readonly cancel: CancelWatch;
+  /** Tokens that the last owner had run beyond its commits. */
+  readonly recomputed: number;
+}
 
 /** One attempt at one job, from its head to its end or to a drain. */
 export async function runJob(context: JobContext): Promise<TaskEnd> {
@@ -24,11 +32,20 @@ export async function runJob(context: JobContext): Promise<TaskEnd> {
   };
   return inSpan(spanName.job, attributes, async (span) => {
     const recomputed = await lostTokens(context);
-    const { task } = spec;
-    const end =
-      task.kind === 'generate' ? await generate(context, task, recomputed) : await score(context, task, recomputed);
-    span.setAttribute(attribute.outcome, end.kind);
-    return end;
+    const cancel = new CancelWatch(context);
+    try {
+      const run: TaskRun = { cancel, recomputed };
+      const { task } = spec;
+      const end = task.kind === 'generate' ? await generate(context, task, run) : await score(context, task, run);
+      span.setAttribute(attribute.outcome, end.kind);
+      return end;
+    } catch (error) {
+      // A cancel cuts short what waits for the document, by an error.
+      if (!cancel.requested || context.lost.aborted) throw error;
+      return { kind: 'cancelled', result: await lease.cancel() };
+    } finally {
+      await cancel.close();
+    }
   });
 }
 

@@ -1,19 +1,18 @@
 import type { JobResult, Position, ScoreRecord, ScoreTask, ScoreTotals } from '@longhaul/core/contracts';
 import type { Session, StepResult, Want } from '@longhaul/native';
-import { CancelWatch } from './cancellation.ts';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import type { InputChunk } from './input.ts';
 import { ProgressReporter } from './progress.ts';
 import { type ChunkTask, readInput } from './read-input.ts';
 import { openAttempt } from './resume.ts';
-import type { TaskEnd } from './run-job.ts';
+import type { TaskEnd, TaskRun } from './run-job.ts';
 
 /** Reads the document and writes the log-probability of each of its tokens but the first, summed per line. */
-export async function score(context: JobContext, task: ScoreTask, recomputed: number): Promise<TaskEnd> {
-  const attempt = await openAttempt(context, null);
-  const committer = new Committer(context, attempt.pins, recomputed);
-  const cancel = new CancelWatch(context);
+export async function score(context: JobContext, task: ScoreTask, run: TaskRun): Promise<TaskEnd> {
+  const attempt = await openAttempt(context, null, run.cancel.signal);
+  const committer = new Committer(context, attempt.pins, run.recomputed);
+  const { cancel } = run;
   const progress = new ProgressReporter(context, attempt.totalBytes);
   try {
     const lineTokens =
@@ -41,7 +40,6 @@ export async function score(context: JobContext, task: ScoreTask, recomputed: nu
     await progress.post();
     return { kind: 'done', result: await complete(context, lines.totals, tokenOffset, inputBytes) };
   } finally {
-    await cancel.close();
     await committer.close();
     await attempt.input.close();
     attempt.session.close();
