@@ -78,7 +78,7 @@ const cases: readonly Case[] = [
     name: 'no directory at all',
     change: (dir) => rm(dir, { recursive: true }),
     code: 'model_not_found',
-    says: /tokenizer\.json does not exist/,
+    says: /no model directory/,
   },
 ];
 
