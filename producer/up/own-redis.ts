@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Clock, describeError } from '@longhaul/core/contracts';
 import { type PrivateRedis, startPrivateRedis } from '@longhaul/core/redis';
 import { type SuperviseEvent, supervise } from './supervise.ts';
-import type { UpEvent } from './up.ts';
+import type { UpEvent } from './up-event.ts';
 
 export interface OwnRedisOptions {
   /** Of `longhaul up`; Redis keeps its files in `redis` below it. */

@@ -12,24 +12,11 @@ import { startChild } from './child-run.ts';
 import { ringDoorbell } from './doorbell.ts';
 import { type OwnRedis, openOwnRedis } from './own-redis.ts';
 import { processStart } from './process-identity.ts';
-import { type SuperviseEvent, supervise } from './supervise.ts';
+import { supervise } from './supervise.ts';
+import type { UpEvent } from './up-event.ts';
 import { readUpFile, type UpFile, writeUpFile } from './up-file.ts';
 import { takeUpLock } from './up-lock.ts';
 import { workerEnv } from './worker-env.ts';
-
-export type UpEvent =
-  | SuperviseEvent
-  | {
-      readonly event: 'ready';
-      readonly dir: string;
-      readonly store: string;
-      readonly redis: string;
-      readonly model: string;
-    }
-  | { readonly event: 'log'; readonly name: string; readonly line: string }
-  | { readonly event: 'notice'; readonly text: string }
-  | { readonly event: 'stopping'; readonly reason: string }
-  | { readonly event: 'down' };
 
 export interface UpOptions {
   readonly dir: string;

@@ -14,7 +14,7 @@ import { LiveWriter } from './live-writer.ts';
 import { ProgressReporter } from './progress.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
-import type { TaskEnd, TaskRun } from './run-job.ts';
+import type { TaskEnd, TaskRun } from './task.ts';
 
 /** Reads the document and the prompt, then writes on: one output record a token. */
 export async function generate(context: JobContext, task: GenerateTask, run: TaskRun): Promise<TaskEnd> {

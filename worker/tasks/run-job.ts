@@ -1,23 +1,9 @@
-import type { JobResult } from '@longhaul/core/contracts';
 import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import { CancelWatch } from './cancellation.ts';
 import type { JobContext } from './context.ts';
 import { generate } from './generate.ts';
 import { score } from './score.ts';
-
-/** How an attempt ended, where no error ended it. */
-export type TaskEnd =
-  | { readonly kind: 'done'; readonly result: JobResult }
-  | { readonly kind: 'cancelled'; readonly result: JobResult }
-  /** Committed and to be handed back. */
-  | { readonly kind: 'drained' };
-
-/** What one attempt brings to its task. */
-export interface TaskRun {
-  readonly cancel: CancelWatch;
-  /** Tokens that the last owner had run beyond its commits. */
-  readonly recomputed: number;
-}
+import type { TaskEnd, TaskRun } from './task.ts';
 
 /** One attempt at one job, from its head to its end or to a drain. */
 export async function runJob(context: JobContext): Promise<TaskEnd> {

@@ -6,7 +6,7 @@ import type { InputChunk } from './input.ts';
 import { ProgressReporter } from './progress.ts';
 import { type ChunkTask, readInput } from './read-input.ts';
 import { openAttempt } from './resume.ts';
-import type { TaskEnd, TaskRun } from './run-job.ts';
+import type { TaskEnd, TaskRun } from './task.ts';
 
 /** Reads the document and writes the log-probability of each of its tokens but the first, summed per line. */
 export async function score(context: JobContext, task: ScoreTask, run: TaskRun): Promise<TaskEnd> {
