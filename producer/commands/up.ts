@@ -3,7 +3,7 @@ import { parseConfig } from '../config.ts';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
 import { dataDir } from '../home.ts';
 import { findModel } from '../model-dir.ts';
-import type { UpEvent } from '../up/up.ts';
+import type { UpEvent } from '../up/up-event.ts';
 import { workerEnv, workerSettings } from '../up/worker-env.ts';
 import { plainLogLine } from '../up/worker-log.ts';
 import { addCommon, example, parseNumber } from './shared.ts';
