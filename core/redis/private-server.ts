@@ -67,6 +67,11 @@ export interface PrivateRedisOptions {
   /** A random one where left out. */
   readonly password?: string;
   readonly startTimeoutMs?: number;
+  /**
+   * For one who holds the folder by other means: a server left on it, whose guard was killed, is told to end. Otherwise
+   * such a server is another's, and starting is refused.
+   */
+  readonly endsLeftover?: boolean;
 }
 
 export interface PrivateRedis {
@@ -89,7 +94,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
   const program = await findRedisServer(options.env);
   const dir = path.resolve(options.dir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  await refuseSecond(dir);
+  await refuseSecond(dir, options.endsLeftover ?? false);
   const password = options.password ?? randomBytes(18).toString('hex');
   // A free port may be taken by another before the server binds it.
   for (let attempt = 1; ; attempt += 1) {
@@ -119,18 +124,30 @@ daemonize no
 }
 
 /** Two servers on one append-only file would ruin it. */
-async function refuseSecond(dir: string): Promise<void> {
+async function refuseSecond(dir: string, endsLeftover: boolean): Promise<void> {
   const config = await readFile(path.join(dir, 'redis.conf'), 'utf8').catch(() => '');
   const port = /^port (\d+)$/m.exec(config)?.[1];
   const password = /^requirepass (\S+)$/m.exec(config)?.[1];
   if (port === undefined || password === undefined) return;
-  if (await answers(Number(port), password)) {
-    throw new LonghaulError(
-      'queue_unavailable',
-      `a redis-server is running on ${dir} already (port ${port}): another "longhaul up" uses this folder`,
-    );
+  const deadline = performance.now() + leftoverMs;
+  while ((await answers(Number(port), password)) !== null) {
+    if (!endsLeftover || performance.now() > deadline) {
+      throw new LonghaulError(
+        'queue_unavailable',
+        `a redis-server is running on ${dir} already (port ${port}): another "longhaul up" uses this folder`,
+      );
+    }
+    // Writes its append-only file to the end before it goes.
+    await ask(Number(port), password, (redis) => redis.shutdown()).catch(() => undefined);
+    await delay(50);
   }
 }
+
+/** Milliseconds that the guard has to end its server: it kills it after five seconds. */
+const guardMs = 7_000;
+
+/** Milliseconds that a server left over has to write its file and go. */
+const leftoverMs = 10_000;
 
 async function launch(
   program: string,
@@ -157,6 +174,9 @@ async function launch(
   const stop = async () => {
     if (gone) return;
     child.stdin.end();
+    await Promise.race([exited, delay(guardMs, undefined, { ref: false })]);
+    // A server whose guards were killed hears it from us.
+    if (!gone) await ask(port, password, (redis) => redis.shutdown()).catch(() => undefined);
     await exited;
   };
 
@@ -186,6 +206,14 @@ function lastWords(child: ChildProcess): () => string {
 
 /** The process id of the server that answers PING there, loaded and with this password; null where none does. */
 async function answers(port: number, password: string): Promise<number | null> {
+  return ask(port, password, async (redis) => {
+    await redis.ping();
+    return Number(/^process_id:(\d+)/m.exec(await redis.info('server'))?.[1] ?? 0);
+  }).catch(() => null);
+}
+
+/** One question over a connection of its own. */
+async function ask<T>(port: number, password: string, question: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis({
     host: '127.0.0.1',
     port,
@@ -199,10 +227,7 @@ async function answers(port: number, password: string): Promise<number | null> {
   redis.on('error', () => {});
   try {
     await redis.connect();
-    await redis.ping();
-    return Number(/^process_id:(\d+)/m.exec(await redis.info('server'))?.[1] ?? 0);
-  } catch {
-    return null;
+    return await question(redis);
   } finally {
     redis.disconnect();
   }

@@ -22,8 +22,11 @@ export interface OwnRedis {
   readonly running: Promise<void>;
 }
 
-/** Milliseconds: a Redis whose parent was killed just now takes up to five seconds to leave, and to replay its file. */
+/** Milliseconds: a large append-only file takes a while to replay. */
 const startTimeoutMs = 60_000;
+
+/** `up` holds its directory, so a server that still runs in it is the last one, without its parent or its guard. */
+const endsLeftover = true;
 
 /** Starts Redis, and starts it again on the same port with the same password whenever it ends. */
 export async function openOwnRedis(options: OwnRedisOptions): Promise<OwnRedis> {
@@ -36,7 +39,8 @@ export async function openOwnRedis(options: OwnRedisOptions): Promise<OwnRedis> 
     name: 'redis',
     start: async () => {
       starts += 1;
-      const redis = starts === 1 ? first : await startPrivateRedis({ dir, env, port, password, startTimeoutMs });
+      const redis =
+        starts === 1 ? first : await startPrivateRedis({ dir, env, port, password, startTimeoutMs, endsLeftover });
       const exited = redis.exited.then((said) => {
         if (!signal.aborted) for (const line of said.split('\n')) onEvent({ event: 'log', name: 'redis', line });
         return { code: null, signal: null };
@@ -54,22 +58,17 @@ export async function openOwnRedis(options: OwnRedisOptions): Promise<OwnRedis> 
 }
 
 /** On the last port where that is free: whoever followed a job finds Redis again by itself. */
-async function startWhereItWas(dir: string, { env, clock, signal, lastUrl }: OwnRedisOptions): Promise<PrivateRedis> {
+async function startWhereItWas(dir: string, { env, lastUrl }: OwnRedisOptions): Promise<PrivateRedis> {
   const last = lastUrl === null ? null : new URL(lastUrl);
   const place =
     last === null || last.hostname !== '127.0.0.1' || last.password === ''
       ? {}
       : { port: Number(last.port), password: last.password };
-  for (let tries = 0; ; tries++) {
-    try {
-      return await startPrivateRedis({ dir, env, startTimeoutMs, ...place });
-    } catch (error) {
-      const text = describeError(error);
-      // We hold the directory, so a server that still runs in it is the last one on its way out.
-      if (text.includes('is running on') && tries < 20) await clock.sleep(500, signal);
-      else if (text.includes('Address already in use') && 'port' in place) {
-        return await startPrivateRedis({ dir, env, startTimeoutMs });
-      } else throw error;
-    }
+  const anywhere = { dir, env, startTimeoutMs, endsLeftover };
+  try {
+    return await startPrivateRedis({ ...anywhere, ...place });
+  } catch (error) {
+    if (!describeError(error).includes('Address already in use') || !('port' in place)) throw error;
+    return await startPrivateRedis(anywhere);
   }
 }

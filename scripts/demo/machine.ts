@@ -19,34 +19,51 @@ interface UpFile {
   readonly workers: readonly { readonly id: string; readonly pid: number }[];
 }
 
-/** One machine of longhaul: a private Redis, a `file://` ledger, and workers, all children of one `longhaul up`. */
+/**
+ * One machine of longhaul: a private Redis, a `file://` ledger, and workers, all children of one `longhaul up`. Where
+ * somebody kills that one too, it is started again on the same directory, and its jobs go on.
+ */
 export class Machine {
-  private readonly child: ChildProcess;
+  private readonly command: readonly string[];
   private readonly dir: string;
-  private readonly exited: Promise<unknown>;
+  private readonly say: (text: string) => void;
   private readonly said: string[] = [];
+  private child: ChildProcess;
+  private stopping = false;
   private ready = 0;
+  private restarts = 0;
 
-  constructor(cli: string, dir: string, args: readonly string[]) {
+  constructor(cli: string, dir: string, args: readonly string[], say: (text: string) => void) {
+    this.command = [cli, 'up', '--data', dir, '--json', ...args];
     this.dir = dir;
-    this.child = spawn(process.execPath, [cli, 'up', '--data', dir, '--json', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.exited = once(this.child, 'exit');
+    this.say = say;
+    this.child = this.start();
+  }
+
+  private start(): ChildProcess {
+    const child = spawn(process.execPath, this.command, { stdio: ['ignore', 'pipe', 'pipe'] });
     const hear = (line: string) => {
       this.said.push(line);
       if (this.said.length > 200) this.said.shift();
       if (line.includes('\\"ready\\"')) this.ready++;
     };
-    createInterface({ input: this.child.stdout! }).on('line', hear);
-    createInterface({ input: this.child.stderr! }).on('line', hear);
+    createInterface({ input: child.stdout }).on('line', hear);
+    createInterface({ input: child.stderr }).on('line', hear);
+    child.once('exit', () => {
+      // One that never got ready has a reason, which the one who waits for it tells.
+      if (this.stopping || this.ready === 0 || this.restarts >= mostRestarts) return;
+      this.restarts++;
+      this.say('  longhaul up is gone: starting it again');
+      this.child = this.start();
+    });
+    return child;
   }
 
   /** Waits until `workers` of them take jobs. */
   async waitReady(workers: number): Promise<UpFile> {
     const deadline = Date.now() + 60_000;
     while (this.ready < workers) {
-      if (this.child.exitCode !== null || Date.now() > deadline) {
+      if (gone(this.child) || Date.now() > deadline) {
         throw new Error(`longhaul up did not get ready:\n${this.lastWords()}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -62,8 +79,12 @@ export class Machine {
   async signalWorker(id: string, signal: NodeJS.Signals): Promise<boolean> {
     const worker = (await this.file()).workers.find((w) => w.id === id);
     if (worker === undefined) return false;
-    process.kill(worker.pid, signal);
-    return true;
+    try {
+      process.kill(worker.pid, signal);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   lastWords(): string {
@@ -82,7 +103,13 @@ export class Machine {
 
   /** Everything it started is gone when this resolves. */
   async stop(): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
-    await this.exited;
+    this.stopping = true;
+    if (gone(this.child)) return;
+    this.child.kill('SIGTERM');
+    await once(this.child, 'exit');
   }
 }
+
+const mostRestarts = 20;
+
+const gone = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;

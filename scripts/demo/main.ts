@@ -52,7 +52,7 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
   await writeFile(file, book);
   screen.say(`Moby Dick, ${book.length} bytes, with ${model}: one score job, one generate job, two workers`);
 
-  const machine = new Machine(cli, join(dir, 'machine'), upArgs);
+  const machine = new Machine(cli, join(dir, 'machine'), upArgs, (text) => screen.say(text));
   let interrupted: { readonly result: JobResult; readonly seconds: number }[];
   try {
     const up = await machine.waitReady(2);
@@ -133,12 +133,17 @@ async function disturb(
   ] as const) {
     const progress = await progressUntil(first.jobId, live, (p) => p.bytes >= fraction * bytes, stop);
     if (progress === null) return;
-    const busy = await Promise.all(jobs.map(async (job) => (await live.readProgress(job.jobId))?.worker));
+    const busy = await Promise.all(jobs.map(async (job) => (await progressOf(job.jobId, live))?.worker));
     const victim = busy.find((worker) => worker !== undefined && worker !== killed) ?? progress.worker;
     await machine.signalWorker(victim, signal);
     screen.say(`  ${signal} to ${victim} at ${Math.round((100 * progress.bytes) / bytes)} % of ${first.name}`);
     killed = victim;
   }
+}
+
+/** Null too while Redis is away: progress is a display, and the demo's Redis may be killed like anything else. */
+async function progressOf(jobId: JobId, live: LiveStream): Promise<Progress | null> {
+  return live.readProgress(jobId).catch(() => null);
 }
 
 async function progressUntil(
@@ -148,7 +153,7 @@ async function progressUntil(
   stop: AbortSignal,
 ): Promise<Progress | null> {
   while (!stop.aborted) {
-    const progress = await live.readProgress(jobId);
+    const progress = await progressOf(jobId, live);
     if (progress !== null && until(progress)) return progress;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -172,7 +177,7 @@ async function watch(
       screen.progress(job.name, 1, 0, result.finishReason);
       return result;
     }
-    const progress = await live.readProgress(job.jobId);
+    const progress = await progressOf(job.jobId, live);
     if (progress !== null) {
       const where = `${progress.worker}, epoch ${progress.epoch}, commit ${progress.commits}`;
       screen.progress(job.name, progress.bytes / bytes, progress.tokensPerSecond, where);

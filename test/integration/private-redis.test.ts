@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -85,4 +85,38 @@ test('a server that cannot start says why, and a missing one says what to do', (
       code: 'invalid_config',
       message: /LONGHAUL_REDIS_SERVER=.*none is not a program/,
     });
+  }));
+
+/** Processes of the server's group but the server: the shells that guard it. */
+async function guardsOf(pid: number): Promise<number[]> {
+  const groupOf = async (of: string) => (await readFile(`/proc/${of}/stat`, 'utf8').catch(() => '')).split(' ')[4];
+  const group = await groupOf(String(pid));
+  const guards: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (/^\d+$/.test(name) && Number(name) !== pid && (await groupOf(name)) === group) guards.push(Number(name));
+  }
+  return guards;
+}
+
+test('a server whose guards were killed is ended by the one who holds its folder, and keeps what it had', () =>
+  withDir(async (dir) => {
+    const first = await startPrivateRedis({ dir, env: process.env });
+    const { port, password } = first;
+    const redis = connectRedis({ url: first.url, name: 'test', onNotice: () => {}, whileAway: 'fail' });
+    await redis.set('key', 'kept');
+    redis.disconnect();
+    const guards = await guardsOf(first.pid);
+    assert.ok(guards.length >= 1, 'the server has no guard');
+    for (const guard of guards) process.kill(guard, 'SIGKILL');
+    await assert.rejects(startPrivateRedis({ dir, env: process.env }), /is running on/);
+    const second = await startPrivateRedis({ dir, env: process.env, port, password, endsLeftover: true });
+    try {
+      assert.notEqual(second.pid, first.pid);
+      await first.exited;
+      const again = connectRedis({ url: second.url, name: 'test', onNotice: () => {}, whileAway: 'fail' });
+      assert.equal(await again.get('key'), 'kept');
+      again.disconnect();
+    } finally {
+      await second.stop();
+    }
   }));
