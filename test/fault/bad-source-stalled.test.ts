@@ -1,38 +1,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Cluster, models } from '../support/cluster.ts';
-import { startS3Server } from '../support/s3-server/index.ts';
+import { models } from '../support/cluster.ts';
 import { assertCommittedWork, committing, letters } from './committed-work.ts';
+import { onS3 } from './on-s3.ts';
 import { assertSame, scoreTask, truth } from './shared.ts';
 
 /** A worker that has read half of its document, and whose store gives nothing more of it. */
 async function stalled(t: TestContext) {
-  const s3 = await startS3Server();
-  const cluster = await Cluster.start({
-    model: models.induction,
-    env: committing,
-    store: {
-      url: `s3://${s3.bucket}/ledger`,
-      options: {
-        endpoint: s3.url,
-        region: s3.region,
-        forcePathStyle: true,
-        credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
-      },
-      env: {
-        LONGHAUL_S3_ENDPOINT: s3.url,
-        LONGHAUL_S3_REGION: s3.region,
-        LONGHAUL_S3_FORCE_PATH_STYLE: '1',
-        AWS_ACCESS_KEY_ID: s3.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
-      },
-    },
-  });
-  t.after(async () => {
-    s3.faults.clear();
-    await cluster.close();
-    await s3.close();
-  });
+  const { s3, cluster } = await onS3(t, models.induction, committing);
   const text = letters(600_000);
   // The first GET looks for a container's magic bytes.
   const document = { method: 'GET', keyIncludes: 'inputs/', skip: 1 } as const;

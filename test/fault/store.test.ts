@@ -1,46 +1,14 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
-import { Cluster, models } from '../support/cluster.ts';
-import { startS3Server } from '../support/s3-server/index.ts';
+import { test } from 'node:test';
+import { models } from '../support/cluster.ts';
+import { onS3 } from './on-s3.ts';
 import { assertSame, bookBytes, generateTask, scoreTask, truth } from './shared.ts';
 
 /** Many small commits, so that every fault meets its call on a fast machine too. */
 const env = { LONGHAUL_COMMIT_TOKENS: '8192' };
 
-async function onS3(t: TestContext) {
-  const s3 = await startS3Server();
-  t.after(() => s3.close());
-  const url = `s3://${s3.bucket}/ledger`;
-  const cluster = await Cluster.start({
-    model: models.tinyEnglish,
-    env,
-    store: {
-      url,
-      options: {
-        endpoint: s3.url,
-        region: s3.region,
-        forcePathStyle: true,
-        credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
-      },
-      env: {
-        LONGHAUL_S3_ENDPOINT: s3.url,
-        LONGHAUL_S3_REGION: s3.region,
-        LONGHAUL_S3_FORCE_PATH_STYLE: '1',
-        AWS_ACCESS_KEY_ID: s3.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
-      },
-    },
-  });
-  t.after(async () => {
-    s3.faults.clear();
-    s3.faults.up();
-    await cluster.close();
-  });
-  return { s3, cluster };
-}
-
 test('throttling, lost answers, conflicts and resets change nothing in the result', async (t) => {
-  const { s3, cluster } = await onS3(t);
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
   const text = await bookBytes(160_000);
   const jobId = await cluster.submitText('s3-faults', text, scoreTask);
   const hits = [
@@ -59,7 +27,7 @@ test('throttling, lost answers, conflicts and resets change nothing in the resul
 });
 
 test('the store away in the middle, and a kill right after: work waits, then goes on', async (t) => {
-  const { s3, cluster } = await onS3(t);
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
   const text = await bookBytes(160_000);
   const jobId = await cluster.submitText('s3-away-midway', text, scoreTask);
   const first = await cluster.startWorker('first');
@@ -75,7 +43,7 @@ test('the store away in the middle, and a kill right after: work waits, then goe
 });
 
 test('the store away at start: the worker says so, waits, and then serves', async (t) => {
-  const { s3, cluster } = await onS3(t);
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
   const text = await bookBytes(5_000);
   const task = generateTask(50, 0);
   const jobId = await cluster.submitText('s3-away-at-start', text, task);
@@ -88,7 +56,7 @@ test('the store away at start: the worker says so, waits, and then serves', asyn
 });
 
 test('a full store: nothing is lost, and the job ends once there is room', async (t) => {
-  const { s3, cluster } = await onS3(t);
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
   const text = await bookBytes(120_000);
   const jobId = await cluster.submitText('s3-full-midway', text, scoreTask);
   const worker = await cluster.startWorker('one');
@@ -104,7 +72,7 @@ test('a full store: nothing is lost, and the job ends once there is room', async
 });
 
 test('a store that ignores conditional writes is refused at start', async (t) => {
-  const { s3, cluster } = await onS3(t);
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
   s3.faults.add({ match: {}, action: 'no-conditions' });
   const worker = cluster.launchWorker('careful');
   await worker.says('store_unsafe');

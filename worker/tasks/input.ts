@@ -11,13 +11,6 @@ export interface InputChunk {
   readonly position: Pick<Position, 'tokenOffset' | 'inputByteOffset' | 'textCursor' | 'inputTokens'>;
 }
 
-/** The document part of an input, opened where a resume left off. */
-export interface OpenInput {
-  readonly stream: TokenStream;
-  /** Decompressed bytes before the stream's current place. */
-  readonly byteOffset: number;
-}
-
 /**
  * One job's input, in order: BOS (where asked for), the document, the prompt. Chunks end on the grid of `chunkTokens`
  * counted from the start of the input, so that a resumed run feeds the same shapes (I-2).
@@ -38,7 +31,8 @@ export class InputSequence {
 
   constructor(input: {
     readonly bos: number | null;
-    readonly document: OpenInput | null;
+    /** Opened where the resume goes on; null where the document is read. */
+    readonly stream: TokenStream | null;
     readonly prompt: Int32Array;
     readonly resume: Position;
   }) {
@@ -47,7 +41,7 @@ export class InputSequence {
     this.bytes = resume.inputByteOffset;
     this.total = resume.inputTokens;
     this.before = resume.tokenOffset === 0 && input.bos !== null ? Int32Array.of(input.bos) : new Int32Array(0);
-    this.stream = input.document?.stream ?? null;
+    this.stream = input.stream;
     this.prompt = input.prompt;
     this.promptUsed = this.total === null ? 0 : Math.max(0, resume.tokenOffset - (this.total - input.prompt.length));
   }

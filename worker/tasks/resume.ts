@@ -43,7 +43,7 @@ export async function openAttempt(
       document === null ? null : tokenizer.openStream(document, position.textCursor, { invalidUtf8: spec.invalidUtf8 });
     const input = new InputSequence({
       bos: spec.addBos ? bosToken(context) : null,
-      document: stream === null ? null : { stream, byteOffset: position.inputByteOffset },
+      stream,
       prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
       resume: position,
     });
