@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  Abandoned,
+  type Clock,
+  JobSpec,
+  type LiveEvent,
+  limits,
+  RejectedJob,
+  RetryableFailure,
+  type Task,
+} from '@longhaul/core/contracts';
+import { createLedger, type Ledger } from '@longhaul/core/ledger';
+import type { LiveStream } from '@longhaul/core/stream';
+import { EngineError } from '@longhaul/native';
+import type { Document } from '../../worker/text/ports.ts';
+import { Worker, type WorkerParts } from '../../worker/worker.ts';
+import { byteTokenizer, type FakeEngineHooks, fakeEngine } from '../support/fake-engine.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+
+const clock: Clock = {
+  now: () => performance.now(),
+  date: () => new Date(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, Math.min(ms, 5));
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      });
+    }),
+};
+
+const text = 'It is a way I have of driving off the spleen. '.repeat(40);
+const jobId = 'unit-worker-job';
+const scoreTask: Task = { kind: 'score', segmentTokens: 64, detail: 'segment' };
+
+class FakeLive implements LiveStream {
+  readonly events: LiveEvent[] = [];
+  async append(_jobId: string, _epoch: number, events: readonly LiveEvent[]) {
+    this.events.push(...events);
+    return events.length;
+  }
+  postProgress = async () => true;
+  readProgress = async () => null;
+  signalCancel = async () => {};
+  cancelSignalled = async () => false;
+  close = async () => {};
+  async *read(): AsyncIterable<LiveEvent> {}
+}
+
+function document(): Document {
+  const bytes = new TextEncoder().encode(text);
+  return {
+    pin: { tag: 'sha256:unit', bytes: bytes.length },
+    totalBytes: bytes.length,
+    async *read(from) {
+      yield bytes.subarray(from);
+    },
+  };
+}
+
+interface Setup {
+  readonly ledger: Ledger;
+  readonly live: FakeLive;
+  readonly fatal: Error[];
+  worker(hooks?: FakeEngineHooks, parts?: Partial<WorkerParts>): Worker;
+}
+
+async function setup(task: Task = scoreTask): Promise<Setup> {
+  const ledger = createLedger(new MemoryStore());
+  const live = new FakeLive();
+  const fatal: Error[] = [];
+  await ledger.submit(
+    JobSpec.parse({
+      v: 1,
+      jobId,
+      tenant: 'default',
+      createdAt: new Date().toISOString(),
+      model: 'unit',
+      task,
+      document: { kind: 'inline', text: 'read by the fake' },
+      compression: 'none',
+      invalidUtf8: 'error',
+      addBos: false,
+      priority: 0,
+    }),
+  );
+  const worker: Setup['worker'] = (hooks = {}, parts = {}) =>
+    new Worker({
+      ledger,
+      live,
+      engine: fakeEngine(hooks),
+      tokenizer: byteTokenizer,
+      openDocument: async () => document(),
+      clock,
+      log: () => {},
+      name: 'unit',
+      policy: { chunkTokens: 64, commitSeconds: 3600, commitTokens: 256 },
+      onFatal: (error) => fatal.push(error),
+      ...parts,
+    });
+  return { ledger, live, fatal, worker };
+}
+
+const taken = (signal: AbortSignal = new AbortController().signal) => ({ jobId, signal });
+
+test('a job that is read to its end is done, announced, and answered from the ledger the next time', async () => {
+  const { ledger, live, worker } = await setup();
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  const result = await ledger.readResult(jobId);
+  assert.equal(result?.usage.inputTokens, text.length);
+  assert.deepEqual(live.events, [{ kind: 'end', status: 'done', finishReason: 'read' }]);
+  const again = worker({ beforeStep: () => assert.fail('a finished job ran again') });
+  assert.deepEqual(await again.handle(taken()), { kind: 'done' });
+});
+
+test('drained behind any chunk, a job is handed back and ends the same', async () => {
+  const generate: Task = {
+    kind: 'generate',
+    prompt: ' And so',
+    maxNewTokens: 30,
+    sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+    stop: [],
+  };
+  for (const task of [scoreTask, generate]) {
+    const straight = await setup(task);
+    await straight.worker().handle(taken());
+    const expected = await straight.ledger.readResult(jobId);
+    for (const at of [0, 64, 640, text.length - 1, text.length + 10]) {
+      const { ledger, worker } = await setup(task);
+      const first: Worker = worker({
+        beforeStep: (position) => {
+          if (position >= at) first.drain('SIGTERM');
+        },
+      });
+      const end = await first.handle(taken());
+      if (end.kind === 'hand-back') {
+        const head = await ledger.readHead(jobId);
+        assert.equal(head?.status, 'queued');
+        assert.equal(head?.stuckAttempts, 0);
+        assert.ok(head!.seq >= 1, 'handed back without a commit');
+        assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+      }
+      const result = await ledger.readResult(jobId);
+      assert.deepEqual(result?.digests, expected?.digests, `drained at ${at}`);
+      assert.equal(result?.text, expected?.text);
+    }
+  }
+});
+
+test('a draining worker hands back what it is given, untouched', async () => {
+  const { ledger, worker } = await setup();
+  const draining = worker();
+  draining.drain('SIGTERM');
+  assert.deepEqual(await draining.handle(taken()), { kind: 'hand-back' });
+  assert.equal((await ledger.readHead(jobId))?.epoch, 0);
+});
+
+test('the world at fault: tried again later, and never quarantined for it', async () => {
+  const { ledger, worker } = await setup();
+  const openDocument = async () => {
+    throw new RetryableFailure('source_unreadable', 'the source answers 503');
+  };
+  for (let i = 0; i < limits.stuckAttempts + 2; i++) {
+    assert.equal((await worker({}, { openDocument }).handle(taken())).kind, 'retry');
+  }
+  assert.equal((await ledger.readHead(jobId))?.stuckAttempts, 0);
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+});
+
+test('the job at fault: quarantined with the reason, committed work kept', async () => {
+  const { ledger, live, worker } = await setup();
+  const spoilt = worker({
+    beforeStep: (position) => {
+      if (position >= 640) throw new RejectedJob('invalid_utf8', 'byte 700 is not UTF-8');
+    },
+  });
+  const end = await spoilt.handle(taken());
+  assert.equal(end.kind, 'quarantine');
+  const head = await ledger.readHead(jobId);
+  assert.equal(head?.failure?.code, 'invalid_utf8');
+  assert.ok(head!.position.tokenOffset >= 256 && head!.checkpoint !== null);
+  assert.deepEqual(live.events.at(-1), { kind: 'end', status: 'quarantined', finishReason: 'failed' });
+});
+
+test('an error that nobody knows is tried again, and quarantined as stuck when that leads nowhere', async () => {
+  const { ledger, worker } = await setup();
+  const broken = () =>
+    worker({
+      beforeStep: () => {
+        throw new Error('nobody expected this');
+      },
+    });
+  for (let i = 0; i < limits.stuckAttempts; i++) assert.equal((await broken().handle(taken())).kind, 'retry');
+  assert.deepEqual(await broken().handle(taken()), { kind: 'done' });
+  assert.equal((await ledger.readHead(jobId))?.failure?.code, 'stuck');
+});
+
+test('a process that can no longer be trusted hands the job back, says so once, and takes no more', async () => {
+  const { fatal, worker } = await setup();
+  const sick = worker({
+    beforeStep: () => {
+      throw new EngineError('engine_failure', 'the device is gone');
+    },
+  });
+  assert.deepEqual(await sick.handle(taken()), { kind: 'hand-back' });
+  assert.equal(fatal.length, 1);
+  assert.deepEqual(await sick.handle(taken()), { kind: 'hand-back' });
+  assert.equal(fatal.length, 1);
+});
+
+test('a lost lease: nothing more is written or emitted, and nothing is said to the queue', async () => {
+  const { ledger, live, worker } = await setup();
+  const lost = new AbortController();
+  const end = await worker({
+    beforeStep: (position) => {
+      if (position >= 640) lost.abort(new Abandoned('lease_lost', 'no proof of the lock'));
+    },
+  }).handle(taken(lost.signal));
+  assert.deepEqual(end, { kind: 'abandon' });
+  assert.equal(await ledger.readResult(jobId), null);
+  assert.equal(live.events.length, 0);
+});
