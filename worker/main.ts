@@ -23,7 +23,7 @@ const io: ProcessIo = {
   },
 };
 
-const defaultModel = new URL('../models/tiny-english', import.meta.url).pathname;
+const defaultModel = 'tiny-english';
 const modelDir = io.env['LONGHAUL_MODEL'] ?? defaultModel;
 const example = (text: string) => `\nExample:\n  ${text}\n`;
 
@@ -45,7 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addJobOptions(program.command('run [file]'))
     .description('read one document straight through the engine, without a queue')
     .option('--text <text>', 'the document itself, in place of FILE')
-    .option('--model <dir>', 'model directory, Hugging Face layout', modelDir)
+    .option('--model <dir or name>', 'model directory, Hugging Face layout, or a name below models/', modelDir)
     .option('--device <device>', 'cpu, auto or cuda:N', 'auto')
     .option('--threads <n>', 'CPU threads (default: all cores)')
     .option('--chunk-tokens <n>', 'tokens a chunk, a power of two', '2048')
@@ -61,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .command('tokens [file]')
     .description('stream a document through the tokenizer and count its tokens')
     .option('--text <text>', 'the document itself, in place of FILE')
-    .option('--tokenizer <dir>', 'directory of tokenizer.json', modelDir)
+    .option('--tokenizer <dir or name>', 'directory of tokenizer.json, or a name below models/', modelDir)
     .option('--ids', 'list the token ids as one JSON array')
     .option('--compression <kind>', 'auto, none, gzip or zstd', 'auto')
     .option('--invalid-utf8 <action>', 'error or replace', 'error')
@@ -74,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
   program
     .command('probe')
     .description('what the engine finds on this machine')
-    .option('--model <dir>', 'also load this model')
+    .option('--model <dir or name>', 'also load this model')
     .option('--json', 'print as JSON')
     .addHelpText('after', example('longhaul-worker probe --model models/tiny-english --json'))
     .action(async (options: { model?: string; json?: boolean }) => {

@@ -1,4 +1,6 @@
 import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { loadModel, type Model } from '@longhaul/native';
 import { engineOf } from '../engine/engine.ts';
@@ -11,9 +13,22 @@ export interface LoadedModel {
   readonly tokenizer: Awaited<ReturnType<typeof loadTokenizer>>;
 }
 
+/** The repository's `models/`, beside the worker. */
+const models = fileURLToPath(new URL('../../models/', import.meta.url));
+
+/** A directory, or the name of one below `models/`. @throws LonghaulError `model_not_found` naming where it looked. */
+export async function modelDirectory(asked: string): Promise<string> {
+  const candidates = asked.includes('/') ? [resolve(asked)] : [resolve(asked), join(models, asked)];
+  for (const dir of candidates) {
+    const found = await stat(dir).catch(() => null);
+    if (found?.isDirectory()) return dir;
+  }
+  throw new LonghaulError('model_not_found', `no model directory ${candidates.join(' nor ')}`);
+}
+
 /** Loads the model and its tokenizer, and refuses a pair that does not belong together. */
 export async function loadServedModel(
-  dir: string,
+  asked: string,
   options: {
     readonly device: string;
     readonly threads: number | null;
@@ -21,8 +36,7 @@ export async function loadServedModel(
     readonly slots: number;
   },
 ): Promise<LoadedModel> {
-  const found = await stat(dir).catch(() => null);
-  if (found === null || !found.isDirectory()) throw new LonghaulError('model_not_found', `no model directory ${dir}`);
+  const dir = await modelDirectory(asked);
   const tokenizer = await loadTokenizer(dir);
   const device = options.device as Parameters<typeof loadModel>[1]['device'];
   const model = await loadModel(dir, { device, weights: 'as-stored', threads: options.threads });

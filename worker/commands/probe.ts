@@ -1,5 +1,6 @@
 import { describeError, errorCode } from '@longhaul/core/contracts';
 import { loadModel, probeEngine } from '@longhaul/native';
+import { modelDirectory } from '../adapters/model.ts';
 import type { ProcessIo } from '../process.ts';
 import { loadTokenizer } from '../text/index.ts';
 
@@ -22,8 +23,9 @@ export async function probe(
   return model === null || model.ok ? 0 : 1;
 }
 
-async function probeModel(dir: string) {
+async function probeModel(asked: string) {
   try {
+    const dir = await modelDirectory(asked);
     const tokenizer = await loadTokenizer(dir);
     const model = await loadModel(dir, { device: 'auto', weights: 'as-stored', threads: null });
     const { info } = model;

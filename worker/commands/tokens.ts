@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { Compression, InvalidUtf8 } from '@longhaul/core/contracts';
 import { createLedger } from '@longhaul/core/ledger';
 import { z } from 'zod';
+import { modelDirectory } from '../adapters/model.ts';
 import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
 import type { ProcessIo } from '../process.ts';
 import { loadTokenizer, openDocument } from '../text/index.ts';
@@ -36,7 +37,7 @@ export async function tokens(
   const stop = new AbortController();
   const unlisten = io.onStop((signal) => stop.abort(new Error(signal)));
   try {
-    const tokenizer = await loadTokenizer(options.tokenizer);
+    const tokenizer = await loadTokenizer(await modelDirectory(options.tokenizer));
     const source = document.kind === 'stdin' ? (await createLedger(store).putInput(io.stdin)).source : document.source;
     const opened = await openDocument(source, {
       store,
