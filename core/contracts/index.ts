@@ -8,3 +8,4 @@ export * from './options.ts';
 export * from './output.ts';
 export * from './result.ts';
 export * from './source.ts';
+export * from './worker-args.ts';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { LonghaulError } from '@longhaul/core/contracts';
+import { LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { findWorkerProgram, workerMissing } from '../worker-program.ts';
@@ -32,7 +32,7 @@ export async function passThrough(
   const program = findWorkerProgram();
   if (program === null) throw new LonghaulError('invalid_config', `longhaul ${name}: ${workerMissing}`);
   const { worker } = passedCommands[name];
-  const child = spawn(context.execPath, [program, worker, ...args], {
+  const child = spawn(context.execPath, [...workerNodeArgs, program, worker, ...args], {
     stdio: 'inherit',
     cwd: context.cwd,
     env: { ...context.env },

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { workerNodeArgs } from '@longhaul/core/contracts';
 import { z } from 'zod';
 import type { CommandContext } from '../context.ts';
 
@@ -25,7 +26,7 @@ const timeoutMs = 120_000;
 
 /** Asks in a child process: an engine that cannot be loaded, or that crashes, must not take the doctor with it. */
 export async function askEngine(program: string, model: string | null, context: CommandContext): Promise<EngineAnswer> {
-  const args = ['--disable-warning=ExperimentalWarning', program, 'probe', '--json'];
+  const args = [...workerNodeArgs, program, 'probe', '--json'];
   if (model !== null) args.push('--model', model);
   const options = { env: { ...context.env }, cwd: context.cwd, timeout: timeoutMs, signal: context.signal };
   return new Promise((resolve) => {

@@ -1,5 +1,5 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import { LonghaulError } from '@longhaul/core/contracts';
+import { LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
 import { createLedger, openStore, probeStore } from '@longhaul/core/ledger';
 import { openQueue } from '@longhaul/core/queue';
 import { redactUrl } from '@longhaul/core/redis';
@@ -132,7 +132,7 @@ class Up {
       start: () =>
         startChild({
           command: execPath,
-          args: ['--disable-warning=ExperimentalWarning', this.program, 'serve'],
+          args: [...workerNodeArgs, this.program, 'serve'],
           env,
           cwd,
           onLine: (line) => this.options.onEvent({ event: 'log', name: id, line }),

@@ -4,7 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type Head, type JobId, type JobResult, JobSpec, type Progress, type Task } from '@longhaul/core/contracts';
+import {
+  type Head,
+  type JobId,
+  type JobResult,
+  JobSpec,
+  type Progress,
+  type Task,
+  workerNodeArgs,
+} from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore, openStore, type StoreOptions } from '@longhaul/core/ledger';
 import { type JobQueue, openQueue } from '@longhaul/core/queue';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
@@ -47,7 +55,7 @@ export class WorkerProcess {
 
   constructor(id: string, env: Record<string, string>) {
     this.id = id;
-    this.child = spawn(process.execPath, [join(root, 'worker/main.ts'), 'serve'], {
+    this.child = spawn(process.execPath, [...workerNodeArgs, join(root, 'worker/main.ts'), 'serve'], {
       env: { ...process.env, ...env, LONGHAUL_WORKER_ID: id, LONGHAUL_PARENT_PIPE: '1' },
       stdio: ['pipe', 'ignore', 'pipe'],
     });
@@ -234,7 +242,7 @@ export class Cluster {
 export async function runUninterrupted(model: string, file: string, args: readonly string[]): Promise<JobResult> {
   const child = spawn(
     process.execPath,
-    [join(root, 'worker/main.ts'), 'run', file, '--model', model, '--json', ...args],
+    [...workerNodeArgs, join(root, 'worker/main.ts'), 'run', file, '--model', model, '--json', ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let out = '';
