@@ -148,6 +148,13 @@ export const jobOptions: readonly JobOption[] = entries.map(
   }),
 );
 
+/** What a command's help says of an option. */
+export function jobOptionText(option: JobOption): string {
+  const choices = option.choices === null ? '' : ` (${option.choices.join(', ')})`;
+  const shown = typeof option.default === 'string' ? ` (default: ${option.default})` : '';
+  return `${option.description}${choices}${shown}`;
+}
+
 /** What the options ask for: the parts of a spec that do not say which document, which model or which job. */
 export interface JobRequest {
   readonly task: Task;

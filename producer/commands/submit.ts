@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { jobOptions, LonghaulError, parseJobOptions, RetryableFailure } from '@longhaul/core/contracts';
+import { jobOptions, jobOptionText, LonghaulError, parseJobOptions, RetryableFailure } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
 import type { Submission } from '../producer.ts';
@@ -31,9 +31,7 @@ export function addSubmit(program: Command, context: CommandContext): void {
     .usage('[options] FILE | - | s3://BUCKET/KEY | https://… | file:///PATH | --text TEXT')
     .option('--text <text>', 'the document itself, in place of FILE');
   for (const option of jobOptions) {
-    const choices = option.choices === null ? '' : ` (${option.choices.join(', ')})`;
-    const shown = typeof option.default === 'string' ? ` (default: ${option.default})` : '';
-    const text = `${option.description}${choices}${shown}`;
+    const text = jobOptionText(option);
     if (option.kind === 'list')
       command.option(option.flags, text, (value: string, list: string[] = []) => [...list, value]);
     else command.option(option.flags, text);
