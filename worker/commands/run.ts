@@ -21,13 +21,19 @@ import type { ProcessIo } from '../process.ts';
 import { runJob } from '../tasks/run-job.ts';
 import { openDocument } from '../text/index.ts';
 import { localSource } from './local-source.ts';
+import { parseOptions } from './parse-options.ts';
 import { TerminalLive } from './terminal-live.ts';
 
 const RunOptions = z.looseObject({
   text: z.string().optional(),
   model: z.string(),
   data: z.string().optional(),
-  chunkTokens: z.coerce.number().int().min(16).max(65_536),
+  chunkTokens: z.coerce
+    .number()
+    .int()
+    .min(16)
+    .max(65_536)
+    .refine((n) => (n & (n - 1)) === 0, 'must be a power of two'),
   commitTokens: z.coerce.number().int().min(16).optional(),
   threads: z.coerce.number().int().min(1).max(64).optional(),
   device: z.string(),
@@ -44,7 +50,7 @@ export async function run(
   s3: S3Settings,
   io: ProcessIo,
 ): Promise<number> {
-  const options = RunOptions.parse(given);
+  const options = parseOptions(RunOptions, given);
   const request = parseJobOptions(given);
   const document = await localSource(file, options.text);
   const dir = options.data === undefined ? await mkdtemp(join(tmpdir(), 'longhaul-run-')) : resolve(options.data);

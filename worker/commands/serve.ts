@@ -3,6 +3,7 @@ import {
   describeError,
   errorCode,
   type JobSpec,
+  LonghaulError,
   ModelName,
   type SourcePin,
   systemClock,
@@ -46,7 +47,7 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
   }
 
   const telemetry = await startTelemetry(io.env);
-  const modelName = ModelName.parse(config.LONGHAUL_MODEL_NAME ?? basename(config.LONGHAUL_MODEL));
+  const modelName = servedName(config);
   const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
     device: config.LONGHAUL_DEVICE,
     threads: config.LONGHAUL_THREADS ?? null,
@@ -114,6 +115,16 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
   }
   log('info', 'stopped', { code });
   return code;
+}
+
+function servedName(config: Config): string {
+  const asked = config.LONGHAUL_MODEL_NAME ?? basename(config.LONGHAUL_MODEL);
+  const name = ModelName.safeParse(asked);
+  if (name.success) return name.data;
+  throw new LonghaulError(
+    'invalid_config',
+    `LONGHAUL_MODEL_NAME: a served name is 1 to 63 of A-Z a-z 0-9 . _ -; found ${JSON.stringify(asked)}`,
+  );
 }
 
 /** Proves the store before a job is taken; waits while it is away or full. False where the worker is stopped first. */

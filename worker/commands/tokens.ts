@@ -10,6 +10,7 @@ import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
 import type { ProcessIo } from '../process.ts';
 import { loadTokenizer, openDocument } from '../text/index.ts';
 import { localSource } from './local-source.ts';
+import { parseOptions } from './parse-options.ts';
 
 const TokensOptions = z.looseObject({
   text: z.string().optional(),
@@ -30,7 +31,7 @@ export async function tokens(
   s3: S3Settings,
   io: ProcessIo,
 ): Promise<number> {
-  const options = TokensOptions.parse(given);
+  const options = parseOptions(TokensOptions, given);
   const document = await localSource(file, options.text);
   const dir = await mkdtemp(join(tmpdir(), 'longhaul-tokens-'));
   const store = await openConfiguredStore(pathToFileURL(dir).href, s3);
