@@ -10,7 +10,7 @@ export type Isa = 'auto' | ModelInfo['isa'];
 /** Values are checked before they get here; the addon only asserts. */
 export interface Addon {
   probe(): EngineProbe;
-  load(checkpoint: NativeCheckpoint, threads: number, isa: Isa): Promise<NativeModel>;
+  load(checkpoint: NativeCheckpoint, threads: number, isa: Isa, activations: 'f32' | 'matched'): Promise<NativeModel>;
 }
 
 export interface NativeCheckpoint {

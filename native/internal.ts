@@ -16,8 +16,13 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
       'invalid_argument',
       `threads must be null or an integer in [1, ${maxThreads}], found ${threads}`,
     );
-  if (options.weights !== 'as-stored')
-    throw new EngineError('invalid_argument', `weights must be as-stored, found ${String(options.weights)}`);
+  const { weights, activations } = options;
+  if (weights !== 'as-stored' && weights !== 'int8' && weights !== 'nf4')
+    throw new EngineError('invalid_argument', `weights must be as-stored, int8 or nf4, found ${String(weights)}`);
+  if (weights !== 'as-stored')
+    throw new EngineError('invalid_argument', `weights ${weights}: quantizing at load is not supported yet`);
+  if (activations !== 'f32' && activations !== 'matched')
+    throw new EngineError('invalid_argument', `activations must be f32 or matched, found ${String(activations)}`);
   if (/^cuda:\d+$/.test(options.device))
     throw new EngineError('device_unavailable', `${options.device}: this build has no CUDA backend`);
   if (options.device !== 'cpu' && options.device !== 'auto')
@@ -27,12 +32,13 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
     const engine = addon();
     const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir);
     const digest = await modelDigest(config, files);
-    const native = await engine.load({ config, files, tensors }, threads, options.isa);
+    const native = await engine.load({ config, files, tensors }, threads, options.isa, activations);
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };
     const lengths = stateLengths(shape);
     const stateBytes = 4 * (lengths.conv + lengths.ssm);
-    return new EngineModel({ ...shape, parameterCount, stateBytes, ...native.info(), digest, ...special }, native);
+    const info = { ...shape, parameterCount, stateBytes, ...native.info(), weights, activations, digest, ...special };
+    return new EngineModel(info, native);
   } catch (error) {
     throw asEngineError(error);
   }

@@ -4,7 +4,17 @@ export type Device = 'cpu' | 'auto' | `cuda:${number}`;
 
 export interface ModelOptions {
   readonly device: Device;
-  readonly weights: 'as-stored';
+  /**
+   * What the four projections of a layer are computed from. `int8` (row-wise absmax) and `nf4` (absmax of 64) quantize at
+   * load what the checkpoint has in floating point, as bitsandbytes does, and lm_head to int8 with either; tensors that
+   * are stored quantized stay as they are.
+   */
+  readonly weights: 'as-stored' | 'int8' | 'nf4';
+  /**
+   * How activations enter matrix products. `f32`: exactly. `matched`: rounded to what the weights are worth, which is
+   * several times faster: bf16 for bf16 weights, int8 in groups with a scale each for 8 and 4 bits, f32 otherwise.
+   */
+  readonly activations: 'f32' | 'matched';
   /** null = all cores; at most 64. Results do not depend on it. */
   readonly threads: number | null;
 }
@@ -22,7 +32,9 @@ export interface ModelInfo {
   /** Bytes of one snapshot's two arrays. */
   readonly stateBytes: number;
   readonly device: string;
-  readonly isa: 'avx512' | 'avx2' | 'portable';
+  readonly isa: 'avx512bf16' | 'avx512vnni' | 'avx512' | 'avx2' | 'portable';
+  readonly weights: ModelOptions['weights'];
+  readonly activations: ModelOptions['activations'];
   readonly threads: number;
   /** sha256 (hex) over the resolved configuration and every weight file's sha256. */
   readonly digest: string;

@@ -86,6 +86,8 @@ Isa to_isa(const std::string& name) {
   if (name == "portable") return Isa::portable;
   if (name == "avx2") return Isa::avx2;
   if (name == "avx512") return Isa::avx512;
+  if (name == "avx512vnni") return Isa::avx512vnni;
+  if (name == "avx512bf16") return Isa::avx512bf16;
   return Isa::automatic;
 }
 

@@ -25,14 +25,28 @@ constexpr size_t state_index(int i, int n, int d_state) {
   return (size_t(i / kAlign) * d_state + n) * kAlign + i % kAlign;
 }
 
-enum class Dtype { f32, f16, bf16 };
+enum class Dtype { f32, f16, bf16, int8, code4 };
 
-/** A weight in host memory as stored: (rows, cols), row-major. */
+/**
+ * A weight in host memory as stored: (rows, cols), row-major.
+ *
+ *   int8    W[r, c] = data[r, c] scales[r]                       scales (rows): bitsandbytes' SCB / 127
+ *   code4   W[r, c] = code[nibble f] scales[f / block_size]      f = r cols + c; element 2j is the high nibble of byte j
+ */
 struct HostMatrix {
   const void* data;
   Dtype dtype;
   int rows, cols;
+  const float* scales = nullptr;
+  const float* code = nullptr;  // (16)
+  int block_size = 0;
 };
+
+/**
+ * How activations enter matrix products: as fp32, or rounded to what the weights are worth: bf16 for bf16 weights, int8
+ * in groups along k, each with its own scale, for int8 and code4 weights, fp32 for the others.
+ */
+enum class Activations { f32, matched };
 
 /** A weight packed for `linear`: y[n] = sum_k W[n, k] x[k]. */
 class Matrix {
@@ -110,10 +124,10 @@ class Backend {
   virtual void log_probs(Rows logits, int vocab, const int32_t* host_targets, int rows, float* host_out) = 0;
 };
 
-enum class Isa { automatic, portable, avx2, avx512 };
+enum class Isa { automatic, portable, avx2, avx512, avx512vnni, avx512bf16 };
 
 /** Throws std::invalid_argument when this processor lacks `isa`. */
-std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa);
+std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa, Activations activations);
 
 struct CpuProbe {
   std::string isa, model;  // best instruction set; the processor's name or ""

@@ -254,7 +254,7 @@ std::vector<Case> cases() {
 }
 
 void test_ops() {
-  const auto portable = create_cpu_backend(1, Isa::portable);
+  const auto portable = create_cpu_backend(1, Isa::portable, Activations::f32);
   for (const Case& c : cases()) {
     const Floats expected = c.run(*portable);
     const Doubles reference = c.reference();
@@ -269,7 +269,7 @@ void test_ops() {
     for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
       for (const int threads : {1, 3}) {
         if (!cpu::has_isa(isa)) continue;
-        const Floats found = c.run(*create_cpu_backend(threads, isa));
+        const Floats found = c.run(*create_cpu_backend(threads, isa, Activations::f32));
         const bool same = found.size() == expected.size() && !std::memcmp(found.data(), expected.data(), 4 * found.size());
         report(same, std::string(cpu::isa_name(isa)) + " = portable, " + std::to_string(threads) + " threads: " + c.name);
       }

@@ -151,7 +151,7 @@ async function main(args: string[]): Promise<void> {
   const runs = whole('runs', values.runs, 5)!;
   const tokens = whole('tokens', values.tokens, 4096)!;
   const threads = whole('threads', values.threads, null);
-  const model = await loadModel(values.model, { device: 'cpu', weights: 'as-stored', threads });
+  const model = await loadModel(values.model, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads });
   try {
     await assertCorrect(model);
     const rows = await measure(model, runs, tokens);

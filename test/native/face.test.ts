@@ -6,6 +6,7 @@ import {
   EngineError,
   type EngineErrorCode,
   loadModel,
+  type ModelInfo,
   probeEngine,
   type Snapshot,
   type Want,
@@ -191,7 +192,7 @@ test('wants of every kind share a step and agree with each other', async (t) => 
 
 test('threads and instruction sets change no bit', async (t) => {
   const { isa: best } = await probeEngine();
-  const outcome = async (threads: number, isa: 'portable' | 'avx2' | 'avx512') => {
+  const outcome = async (threads: number, isa: ModelInfo['isa']) => {
     const model = await loadModelWith(golden('stress'), { ...cpu, threads, isa });
     t.after(() => model.close());
     assert.deepEqual([model.info.isa, model.info.threads], [isa, threads]);
@@ -200,10 +201,8 @@ test('threads and instruction sets change no bit', async (t) => {
     return { logits, snapshot: await session.snapshot() };
   };
   const expected = await outcome(1, 'portable');
-  for (const isa of (['portable', 'avx2', 'avx512'] as const).slice(
-    0,
-    ['portable', 'avx2', 'avx512'].indexOf(best) + 1,
-  ))
+  const all = ['portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16'] as const;
+  for (const isa of all.slice(0, all.findIndex((isa) => isa === best) + 1))
     for (const threads of [1, 2, 5])
       assert.deepEqual(await outcome(threads, isa), expected, `${isa}, ${threads} threads`);
 });

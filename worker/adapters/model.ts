@@ -39,7 +39,12 @@ export async function loadServedModel(
   const dir = await modelDirectory(asked);
   const tokenizer = await loadTokenizer(dir);
   const device = options.device as Parameters<typeof loadModel>[1]['device'];
-  const model = await loadModel(dir, { device, weights: 'as-stored', threads: options.threads });
+  const model = await loadModel(dir, {
+    device,
+    weights: 'as-stored',
+    activations: 'matched',
+    threads: options.threads,
+  });
   const { vocabSize } = model.info;
   if (tokenizer.vocabSize > vocabSize) {
     model.close();

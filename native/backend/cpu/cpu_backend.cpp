@@ -16,7 +16,9 @@ namespace {
 const Kernels& kernels_of(Isa isa) {
   switch (isa) {
 #if defined(LONGHAUL_X86)
-    case Isa::avx512: return kAvx512Kernels;
+    case Isa::avx512:
+    case Isa::avx512vnni:
+    case Isa::avx512bf16: return kAvx512Kernels;
     case Isa::avx2: return kAvx2Kernels;
 #endif
     default: return kPortableKernels;
@@ -144,7 +146,7 @@ class CpuBackend : public Backend {
 
 namespace longhaul {
 
-std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa) {
+std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa, Activations) {
   if (isa == Isa::automatic) isa = cpu::best_isa();
   if (!cpu::has_isa(isa))
     throw std::invalid_argument(std::string("this processor or build has no ") + cpu::isa_name(isa));

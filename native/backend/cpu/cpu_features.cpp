@@ -10,9 +10,13 @@ bool has_isa(Isa isa) {
     case Isa::avx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    case Isa::avx512vnni: return has_isa(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
+    case Isa::avx512bf16: return has_isa(Isa::avx512vnni) && __builtin_cpu_supports("avx512bf16");
     case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
     case Isa::avx512:
+    case Isa::avx512vnni:
+    case Isa::avx512bf16:
     case Isa::avx2: return false;
 #endif
     default: return true;
@@ -20,13 +24,16 @@ bool has_isa(Isa isa) {
 }
 
 Isa best_isa() {
-  if (has_isa(Isa::avx512)) return Isa::avx512;
+  for (const Isa isa : {Isa::avx512bf16, Isa::avx512vnni, Isa::avx512})
+    if (has_isa(isa)) return isa;
   if (has_isa(Isa::avx2)) return Isa::avx2;
   return Isa::portable;
 }
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::avx512bf16: return "avx512bf16";
+    case Isa::avx512vnni: return "avx512vnni";
     case Isa::avx512: return "avx512";
     case Isa::avx2: return "avx2";
     case Isa::portable: return "portable";

@@ -47,7 +47,7 @@ PackedMatrix::PackedMatrix(const HostMatrix& host, const std::vector<int>& secti
         for (size_t k = 0; k < cols; ++k) static_cast<uint16_t*>(panels.get())[to + k * kPanel] = from[k];
       } else {
         float* out = static_cast<float*>(panels.get());
-        for (size_t k = 0; k < cols; ++k) out[to + k * kPanel] = math::element(host.data, host.dtype, row * cols + k);
+        for (size_t k = 0; k < cols; ++k) out[to + k * kPanel] = math::element(host, row, k);
       }
     }
   });

@@ -18,7 +18,7 @@ LONGHAUL_HD float from_f16(uint16_t x) {
   return bits_float(int32_t(sign | (exponent + 112) << 23 | mantissa << 13));
 }
 
-/** Element i of stored data. */
+/** Element i of an f32, f16 or bf16 array. */
 LONGHAUL_HD float element(const void* data, Dtype dtype, size_t i) {
   if (dtype == Dtype::f32) {
     float x;
@@ -28,6 +28,15 @@ LONGHAUL_HD float element(const void* data, Dtype dtype, size_t i) {
   uint16_t x;
   memcpy(&x, static_cast<const char*>(data) + 2 * i, 2);
   return dtype == Dtype::bf16 ? from_bf16(x) : from_f16(x);
+}
+
+/** W[row, col], rounded once to fp32. */
+LONGHAUL_HD float element(const HostMatrix& m, size_t row, size_t col) {
+  const size_t i = row * m.cols + col;
+  if (m.dtype == Dtype::int8) return float(static_cast<const int8_t*>(m.data)[i]) * m.scales[row];
+  if (m.dtype != Dtype::code4) return element(m.data, m.dtype, i);
+  const uint8_t pair = static_cast<const uint8_t*>(m.data)[i / 2];
+  return m.code[i % 2 ? pair & 15 : pair >> 4] * m.scales[i / m.block_size];
 }
 
 }  // namespace longhaul::math
