@@ -26,7 +26,7 @@ const is =
 
 test('the probe says what this machine has', async () => {
   const probe = await probeEngine();
-  assert.match(probe.isa, /^(avx512|avx2|portable)$/);
+  assert.match(probe.isa, /^(avx512(bf16|vnni)?|avx2|portable)$/);
   assert.ok(probe.cores >= 1);
   assert.equal(probe.cuda, 'not built');
 });
