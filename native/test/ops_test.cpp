@@ -60,26 +60,69 @@ struct Case {
   std::function<Floats(Backend&)> run;
   std::function<Doubles()> reference;  // same length as run's result
   double tolerance;                    // absolute
+  Activations activations = Activations::f32;
 };
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 double softplus(double x) { return x > 20 ? x : std::log1p(std::exp(x)); }
 
-Case linear_case(int rows, int n_in, int n_out, Dtype dtype, bool bias, bool accumulate) {
+/** A random weight in one format, and its values. */
+struct Weight {
+  Dtype dtype;
+  int rows, cols, block_size;
+  std::vector<uint8_t> data;
+  Floats scales, code, values;
+  HostMatrix host() const { return {data.data(), dtype, rows, cols, scales.data(), code.data(), block_size}; }
+};
+
+const float nf4[16] = {-1.0f, -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
+                       0.07958030f, 0.16093020f, 0.24611230f, 0.33791524f, 0.44070983f, 0.56261700f, 0.72295684f, 1.0f};
+
+Weight random_weight(Dtype dtype, int rows, int cols, int block_size, uint32_t seed) {
+  const size_t n = size_t(rows) * cols;
+  std::mt19937 generator(seed);
+  Weight w{dtype, rows, cols, block_size, std::vector<uint8_t>(4 * n), random_floats(n + rows, seed + 1), {}, Floats(n)};
+  for (float& x : w.scales) x = std::fabs(x) * (dtype == Dtype::int8 ? 1 / 127.0f : 1.0f);
+  w.code.assign(nf4, nf4 + 16);
+  for (size_t i = 0; i < n; ++i) {
+    const float x = float(generator()) * 0x1p-31f - 1.0f;
+    const uint16_t half = dtype == Dtype::bf16 ? uint16_t(uint32_t(math::float_bits(x)) >> 16)
+                                               : uint16_t((generator() & 0x83ff) | (8 + generator() % 8) << 10);
+    if (dtype == Dtype::f32) std::memcpy(&w.data[4 * i], &x, 4);
+    if (dtype == Dtype::bf16 || dtype == Dtype::f16) std::memcpy(&w.data[2 * i], &half, 2);
+    if (dtype == Dtype::int8 || dtype == Dtype::code4) w.data[i] = uint8_t(generator());
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int k = 0; k < cols; ++k) w.values[size_t(r) * cols + k] = math::element(w.host(), r, k);
+  return w;
+}
+
+const char* name_of(Dtype dtype) {
+  const char* const names[] = {"f32", "f16", "bf16", "int8", "code4"};
+  return names[int(dtype)];
+}
+
+struct LinearShape {
+  int rows, n_in, n_out;
+  bool bias, accumulate;
+};
+
+Case linear_case(LinearShape s, Dtype dtype, Activations activations = Activations::f32, int block_size = 64) {
+  const auto [rows, n_in, n_out, bias, accumulate] = s;
   const Floats x = random_floats(size_t(rows) * n_in, 1), b = random_floats(padded(n_out), 3);
-  Floats w = random_floats(size_t(n_out) * n_in, 2), y0 = random_floats(size_t(rows) * padded(n_out), 4);
-  std::vector<uint16_t> half(w.size());
-  if (dtype == Dtype::bf16)
-    for (size_t i = 0; i < w.size(); ++i) {
-      half[i] = uint16_t(uint32_t(math::float_bits(w[i])) >> 16);
-      w[i] = math::from_bf16(half[i]);
-    }
-  const std::string name = "linear " + std::to_string(rows) + "x" + std::to_string(n_in) + "x" + std::to_string(n_out) +
-                           (dtype == Dtype::bf16 ? " bf16" : " f32") + (bias ? " bias" : "") + (accumulate ? " accumulate" : "");
+  const Floats y0 = random_floats(size_t(rows) * padded(n_out), 4);
+  const Weight w = random_weight(dtype, n_out, n_in, block_size, 2);
+  const bool matched = activations == Activations::matched;
+  // fp32: rounding errors of the chain. bf16: half a unit in the ninth bit of each x. int8: half of 1 / 127 of a group's
+  // largest x, and for codes half of 1 / 64 of the largest code at most; all these errors add up like a random walk.
+  const double each = !matched || dtype == Dtype::f32 || dtype == Dtype::f16 ? 0 : dtype == Dtype::bf16 ? 0x1p-9 : 1.0 / 254;
+  const double tolerance = 1e-6 * (n_in + 4) + 4 * each * std::sqrt(double(n_in));
+  const std::string name = "linear " + std::to_string(rows) + "x" + std::to_string(n_in) + "x" + std::to_string(n_out) + " " +
+                           name_of(dtype) + (block_size == 64 ? "" : " block " + std::to_string(block_size)) +
+                           (matched ? " matched" : "") + (bias ? " bias" : "") + (accumulate ? " accumulate" : "");
   return {name,
           [=](Backend& backend) {
-            const void* stored = dtype == Dtype::bf16 ? static_cast<const void*>(half.data()) : w.data();
-            const auto matrix = backend.pack({stored, dtype, n_out, n_in}, {n_out});
+            const auto matrix = backend.pack(w.host(), {n_out});
             const Device dx(backend, padded_rows(x, rows, n_in)), db(backend, b), dy(backend, y0);
             backend.linear(*matrix, bias ? db.data : nullptr, {dx.data, padded(n_in)}, rows, {dy.data, padded(n_out)}, accumulate);
             return dy.host();
@@ -89,12 +132,12 @@ Case linear_case(int rows, int n_in, int n_out, Dtype dtype, bool bias, bool acc
             for (int r = 0; r < rows; ++r)
               for (int n = 0; n < padded(n_out); ++n) {
                 double sum = (bias ? b[n] : 0) + (accumulate ? y0[size_t(r) * padded(n_out) + n] : 0);
-                for (int k = 0; n < n_out && k < n_in; ++k) sum += double(x[size_t(r) * n_in + k]) * w[size_t(n) * n_in + k];
+                for (int k = 0; n < n_out && k < n_in; ++k) sum += double(x[size_t(r) * n_in + k]) * w.values[size_t(n) * n_in + k];
                 out.push_back(sum);
               }
             return out;
           },
-          1e-6 * (n_in + 4)};
+          tolerance, activations};
 }
 
 Case norm_case(int rows, int width, bool weighted, float eps) {
@@ -240,10 +283,19 @@ Case log_probs_case(int rows, int vocab) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (int rows = 1; rows <= 13; ++rows) all.push_back(linear_case(rows, 37, 150, Dtype::f32, rows % 2, rows % 3 == 0));
-  for (const int rows : {1, 2, 12, 100, 200})
-    for (const int n_out : {5, 16, 48, 130, 512})
-      for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) all.push_back(linear_case(rows, 64, n_out, dtype, true, n_out > 100));
+  for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::int8, Dtype::code4})
+    for (const Activations activations : {Activations::f32, Activations::matched}) {
+      for (int rows = 1; rows <= 13; ++rows)
+        all.push_back(linear_case({rows, 37, 150, rows % 2 == 1, rows % 3 == 0}, dtype, activations));
+      for (const int rows : {1, 7, 100})
+        for (const int n_out : {5, 16, 48, 130, 512})
+          all.push_back(linear_case({rows, 192, n_out, true, n_out > 100}, dtype, activations));
+      all.push_back(linear_case({25, 2080, 40, false, true}, dtype, activations));
+    }
+  // Blocks that run over row ends, that are longer than a group, that are shorter than a word.
+  for (const auto& [n_in, block_size] : {std::pair{48, 64}, {24, 64}, {512, 256}, {4096, 4096}, {96, 32}, {20, 64}, {37, 32}})
+    for (const Activations activations : {Activations::f32, Activations::matched})
+      for (const int rows : {1, 5, 30}) all.push_back(linear_case({rows, n_in, 50, false, false}, Dtype::code4, activations, block_size));
   for (const int width : {1, 5, 16, 17, 64, 80, 300}) all.push_back(norm_case(33, width, width % 2, 1e-5f));
   for (const int taps : {1, 2, 3, 4, 7})
     for (const int rows : {1, 2, 5, 40}) all.push_back(conv_case(rows, 3, rows + 70, taps));
@@ -254,9 +306,8 @@ std::vector<Case> cases() {
 }
 
 void test_ops() {
-  const auto portable = create_cpu_backend(1, Isa::portable, Activations::f32);
   for (const Case& c : cases()) {
-    const Floats expected = c.run(*portable);
+    const Floats expected = c.run(*create_cpu_backend(1, Isa::portable, c.activations));
     const Doubles reference = c.reference();
     double worst = reference.size() == expected.size() ? 0 : INFINITY;
     for (size_t i = 0; i < expected.size() && worst < INFINITY; ++i) {
@@ -266,10 +317,10 @@ void test_ops() {
     char detail[64];
     std::snprintf(detail, sizeof detail, "error %.1e, allowed %.1e", worst, c.tolerance);
     report(worst <= c.tolerance, "portable = double: " + c.name, detail);
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512vnni, Isa::avx512bf16})
       for (const int threads : {1, 3}) {
         if (!cpu::has_isa(isa)) continue;
-        const Floats found = c.run(*create_cpu_backend(threads, isa, Activations::f32));
+        const Floats found = c.run(*create_cpu_backend(threads, isa, c.activations));
         const bool same = found.size() == expected.size() && !std::memcmp(found.data(), expected.data(), 4 * found.size());
         report(same, std::string(cpu::isa_name(isa)) + " = portable, " + std::to_string(threads) + " threads: " + c.name);
       }

@@ -13,23 +13,25 @@
 namespace longhaul::cpu {
 namespace {
 
-const Kernels& kernels_of(Isa isa) {
-  switch (isa) {
+Kernels kernels_of(Isa isa) {
 #if defined(LONGHAUL_X86)
-    case Isa::avx512:
-    case Isa::avx512vnni:
-    case Isa::avx512bf16: return kAvx512Kernels;
-    case Isa::avx2: return kAvx2Kernels;
-#endif
-    default: return kPortableKernels;
+  if (isa == Isa::avx2) return kAvx2Kernels;
+  if (isa != Isa::portable) {
+    Kernels kernels = kAvx512Kernels;
+    if (isa != Isa::avx512) kernels.linear_int8 = avx512vnni::linear_int8;
+    if (isa == Isa::avx512bf16) kernels.linear_bf16 = avx512bf16::linear_bf16;
+    return kernels;
   }
+#endif
+  return kPortableKernels;
 }
 
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(int threads, Isa isa) : isa_(isa), kernels_(kernels_of(isa)), pool_(threads) {}
+  CpuBackend(int threads, Isa isa, Activations activations)
+      : isa_(isa), activations_(activations), kernels_(kernels_of(isa)), pool_(threads) {}
 
   std::string device() const override { return "cpu"; }
   std::string isa() const override { return isa_name(isa_); }
@@ -43,7 +45,7 @@ class CpuBackend : public Backend {
   void download(float* to, const float* from, size_t floats) override { copy(to, from, floats); }
 
   std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) override {
-    return std::make_unique<PackedMatrix>(host, sections, pool_);
+    return std::make_unique<PackedMatrix>(host, sections, activations_, pool_);
   }
   std::unique_ptr<Matrix> pack_table(const HostMatrix& host) override { return std::make_unique<Table>(host); }
 
@@ -61,20 +63,24 @@ class CpuBackend : public Backend {
 
   void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) override {
     const PackedMatrix& packed = static_cast<const PackedMatrix&>(w);
-    const LinearArgs args{packed.panels.get(), packed.bf16, w.n_in, bias, x.data, x.ld, out.data, out.ld, accumulate};
-    const int panels = w.n_out / kPanel;
-    const double flops = 2.0 * rows * w.n_in * w.n_out;
-    // Aim at tasks of about 2 Mflop for many rows, of 64 kB of weights for few; whole strips of eight panels.
-    const int row_step = rows <= kRowTile ? rows : std::min(rows, kRowTile);
-    const int row_tiles = ceil_div(rows, row_step);
-    const double tasks_wanted = std::max(1.0, flops / (rows < 8 ? 1e5 * rows : 2e6));
-    const int panel_tiles = std::clamp(int(tasks_wanted / row_tiles), 1, ceil_div(panels, 4));
-    const int panel_step = std::max(2, ceil_div(ceil_div(panels, panel_tiles), 2) * 2);
+    LinearArgs args = packed.arguments();
+    args.x = pack_rows(packed, x, rows);
+    args.bias = bias;
+    args.y = out.data;
+    args.ldy = out.ld;
+    args.accumulate = accumulate;
+    const LinearKernel kernel = args.x.kind == Words::f32    ? kernels_.linear_f32
+                                : args.x.kind == Words::bf16 ? kernels_.linear_bf16
+                                                             : kernels_.linear_int8;
+    // A task takes a few tiles of rows by enough panels for a fair amount of work, or of weights where rows are few.
+    const int panels = ceil_div(w.n_out, kPanel), tiles = ceil_div(rows, kTileRows);
+    const int tile_step = std::min(tiles, kTilesAtOnce);
+    const int64_t work = int64_t(std::min(rows, tile_step * kTileRows)) * w.n_in * kPanel;
+    const int panel_step = int(std::clamp<int64_t>(kLinearTask / std::max<int64_t>(work, 1), 1, panels));
     const int column_tasks = ceil_div(panels, panel_step);
-    pool_.run(row_tiles * column_tasks, [&](int task) {
-      const int row = task / column_tasks * row_step;
-      const int panel = task % column_tasks * panel_step;
-      kernels_.linear(args, row, std::min(rows, row + row_step), panel, std::min(panels, panel + panel_step));
+    pool_.run(ceil_div(tiles, tile_step) * column_tasks, [&](int task) {
+      const int tile = task / column_tasks * tile_step, panel = task % column_tasks * panel_step;
+      kernel(args, tile, std::min(tiles, tile + tile_step), rows, panel, std::min(panels, panel + panel_step));
     });
   }
 
@@ -105,9 +111,31 @@ class CpuBackend : public Backend {
   }
 
  private:
-  static constexpr int kRowTile = 96;
+  static constexpr int kTilesAtOnce = 8;
+  // Multiplications of one task of `linear`.
+  static constexpr int64_t kLinearTask = 1 << 21;
   // Work, in element operations, worth handing to another core.
   static constexpr int64_t kTaskWork = 1 << 16;
+
+  /** The activations of one call, in memory that the next call reuses. */
+  PackedRows pack_rows(const PackedMatrix& w, Rows x, int rows) {
+    const size_t tiled = size_t(ceil_div(rows, kTileRows)) * kTileRows, groups = w.groups();
+    const size_t words = tiled * w.steps(), bytes = (words + 2 * tiled * groups) * 4;
+    if (bytes > packed_bytes_) {
+      packed_rows_ = aligned_zeros(bytes);
+      packed_bytes_ = bytes;
+    }
+    uint32_t* memory = static_cast<uint32_t*>(packed_rows_.get());
+    const PackedRows packed{w.words(), w.steps(), w.group_steps(), int(groups), memory,
+                            reinterpret_cast<float*>(memory + words),
+                            reinterpret_cast<int32_t*>(memory + words + tiled * groups)};
+    const int tiles_a_task = int(std::clamp<int64_t>(kTaskWork / (int64_t(kTileRows) * w.n_in), 1, 1 << 10));
+    const int step = tiles_a_task * kTileRows;
+    pool_.run(ceil_div(rows, step), [&](int task) {
+      kernels_.pack_rows(packed, x, w.n_in, task * step, std::min(rows, (task + 1) * step));
+    });
+    return packed;
+  }
 
   template <class Body>
   void by_rows(int rows, int work_per_row, const Body& body) {
@@ -136,9 +164,13 @@ class CpuBackend : public Backend {
   };
 
   const Isa isa_;
-  const Kernels& kernels_;
+  const Activations activations_;
+  const Kernels kernels_;
   ThreadPool pool_;
-  std::vector<Tile> tiles_;  // kept between calls
+  // Kept between calls.
+  std::vector<Tile> tiles_;
+  AlignedBytes packed_rows_;
+  size_t packed_bytes_ = 0;
 };
 
 }  // namespace
@@ -146,11 +178,11 @@ class CpuBackend : public Backend {
 
 namespace longhaul {
 
-std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa, Activations) {
+std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa, Activations activations) {
   if (isa == Isa::automatic) isa = cpu::best_isa();
   if (!cpu::has_isa(isa))
     throw std::invalid_argument(std::string("this processor or build has no ") + cpu::isa_name(isa));
-  return std::make_unique<cpu::CpuBackend>(threads, isa);
+  return std::make_unique<cpu::CpuBackend>(threads, isa, activations);
 }
 
 CpuProbe probe_cpu() { return {cpu::isa_name(cpu::best_isa()), cpu::cpu_model(), cpu::cpu_features()}; }

@@ -1,8 +1,24 @@
 #include "backend/cpu/cpu_features.h"
 
+#if defined(LONGHAUL_X86)
+#include <cpuid.h>
+#endif
+
 #include <fstream>
 
 namespace longhaul::cpu {
+
+#if defined(LONGHAUL_X86)
+namespace {
+
+/** GCC's __builtin_cpu_supports learnt "f16c" late; every processor with AVX2 that is known has it. */
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+}  // namespace
+#endif
 
 bool has_isa(Isa isa) {
   switch (isa) {
@@ -12,7 +28,7 @@ bool has_isa(Isa isa) {
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     case Isa::avx512vnni: return has_isa(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
     case Isa::avx512bf16: return has_isa(Isa::avx512vnni) && __builtin_cpu_supports("avx512bf16");
-    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 #else
     case Isa::avx512:
     case Isa::avx512vnni:

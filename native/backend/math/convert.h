@@ -14,7 +14,8 @@ LONGHAUL_HD float from_f16(uint16_t x) {
   const uint32_t mantissa = x & 1023;
   // Subnormal: mantissa * 2^-24, exact in fp32.
   if (exponent == 0) return bits_float(int32_t(uint32_t(float_bits(float(mantissa) * 0x1p-24f)) | sign));
-  if (exponent == 31) return bits_float(int32_t(sign | 0x7f800000u | mantissa << 13));
+  // A NaN becomes quiet, as the instructions make it.
+  if (exponent == 31) return bits_float(int32_t(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0)));
   return bits_float(int32_t(sign | (exponent + 112) << 23 | mantissa << 13));
 }
 

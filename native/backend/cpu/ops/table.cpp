@@ -12,8 +12,9 @@ namespace longhaul::cpu {
 #endif
 
 const Kernels LONGHAUL_TABLE = {
-    LONGHAUL_ISA::linear,         LONGHAUL_ISA::rms_norm,  LONGHAUL_ISA::causal_conv1d,
-    LONGHAUL_ISA::selective_scan, LONGHAUL_ISA::log_probs, LONGHAUL_ISA::elementwise,
+    LONGHAUL_ISA::pack_rows, LONGHAUL_ISA::linear_f32,    LONGHAUL_ISA::linear_bf16,    LONGHAUL_ISA::linear_int8,
+    LONGHAUL_ISA::rms_norm,  LONGHAUL_ISA::causal_conv1d, LONGHAUL_ISA::selective_scan, LONGHAUL_ISA::log_probs,
+    LONGHAUL_ISA::elementwise,
 };
 
 }  // namespace longhaul::cpu

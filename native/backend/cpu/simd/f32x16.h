@@ -1,10 +1,20 @@
 // F32x16: sixteen floats, one type per instruction set, the same bits from each.
 //
 // Kernel sources are compiled once per instruction set; LONGHAUL_ISA names the namespace. Every operation is one
-// IEEE operation per lane (fma is fused), so avx512, avx2 and portable differ in speed only.
+// IEEE operation per lane (fma is fused), so the instruction sets differ in speed only. Beside it Words16: sixteen
+// 32-bit words, each an fp32, two bf16 or four bytes (the lowest first), for the dot products of packed weights:
+//
+//   dot_bf16(acc, w, x)   acc = fma(w[0], x[0], fma(w[1], x[1], acc)), subnormal results flushed to zero, what vdpbf16ps does
+//   dot_u8s8(acc, w, x)   acc += sum of the four w[b] x[b], w unsigned, x signed; exact in int32
 #pragma once
 
-#if defined(LONGHAUL_ISA_AVX512)
+#if defined(LONGHAUL_ISA_AVX512BF16)
+#define LONGHAUL_ISA avx512bf16
+#include "backend/cpu/simd/f32x16_avx512.h"
+#elif defined(LONGHAUL_ISA_AVX512VNNI)
+#define LONGHAUL_ISA avx512vnni
+#include "backend/cpu/simd/f32x16_avx512.h"
+#elif defined(LONGHAUL_ISA_AVX512)
 #define LONGHAUL_ISA avx512
 #include "backend/cpu/simd/f32x16_avx512.h"
 #elif defined(LONGHAUL_ISA_AVX2)
