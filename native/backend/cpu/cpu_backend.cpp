@@ -87,7 +87,7 @@ class CpuBackend : public Backend {
   void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const std::vector<Span>& spans, size_t state_offset,
                      Rows u) override {
     const ConvArgs args{w, padded(d_inner), x.data, x.ld, u.data, u.ld, state_offset};
-    by_channels(d_inner, w.d_conv + 8, spans, [&](const Span& span, int begin, int end) {
+    by_channels(d_inner, w.d_conv + 8, kConvChannels, spans, [&](const Span& span, int begin, int end) {
       kernels_.causal_conv1d(args, span, begin, end);
     });
   }
@@ -96,7 +96,7 @@ class CpuBackend : public Backend {
                       const std::vector<Span>& spans, size_t state_offset, Rows y) override {
     const ScanArgs args{w,     u.data, dt.data, b.data, c.data, z.data, u.ld,
                         dt.ld, b.ld,   c.ld,    z.ld,   y.data, y.ld,   state_offset};
-    by_channels(d_inner, w.d_state * 16, spans, [&](const Span& span, int begin, int end) {
+    by_channels(d_inner, w.d_state * 16, 16, spans, [&](const Span& span, int begin, int end) {
       kernels_.selective_scan(args, span, begin, end);
     });
   }
@@ -114,6 +114,8 @@ class CpuBackend : public Backend {
   static constexpr int kTilesAtOnce = 8;
   // Multiplications of one task of `linear`.
   static constexpr int64_t kLinearTask = 1 << 21;
+  // So many channels of a row are a run that memory delivers well.
+  static constexpr int kConvChannels = 128;
   // Work, in element operations, worth handing to another core.
   static constexpr int64_t kTaskWork = 1 << 16;
 
@@ -143,14 +145,14 @@ class CpuBackend : public Backend {
     pool_.run(ceil_div(rows, step), [&](int task) { body(task * step, std::min(rows, (task + 1) * step)); });
   }
 
-  /** Cuts (sequence, channels) so that one task carries a fair amount of work. */
+  /** Cuts (sequence, channels) so that one task carries a fair amount of work, of `at_least` channels. */
   template <class Body>
-  void by_channels(int d_inner, int work_per_cell, const std::vector<Span>& spans, const Body& body) {
+  void by_channels(int d_inner, int work_per_cell, int at_least, const std::vector<Span>& spans, const Body& body) {
     tiles_.clear();
     const int channels = padded(d_inner);
     for (int s = 0; s < int(spans.size()); ++s) {
       const int64_t per_vector = int64_t(spans[s].rows) * work_per_cell * 16;
-      const int step = int(std::clamp<int64_t>(kTaskWork * 2 / per_vector, 1, channels / 16)) * 16;
+      const int step = std::max(at_least, int(std::clamp<int64_t>(kTaskWork * 2 / per_vector, 1, channels / 16)) * 16);
       for (int begin = 0; begin < channels; begin += step) tiles_.push_back({s, begin, std::min(channels, begin + step)});
     }
     pool_.run(int(tiles_.size()), [&](int task) {

@@ -9,6 +9,8 @@
 
 namespace longhaul::cpu::LONGHAUL_ISA {
 
+constexpr int kAhead = 4;  // rows: they lie further apart than the hardware prefetches
+
 void causal_conv1d(const ConvArgs& args, const Span& span, int channel_begin, int channel_end) {
   const int history = args.w.d_conv - 1;
   const size_t d_inner = args.d_inner;
@@ -20,6 +22,7 @@ void causal_conv1d(const ConvArgs& args, const Span& span, int channel_begin, in
   };
   for (int t = 0; t < span.rows; ++t) {
     for (int i = channel_begin; i < channel_end; i += 16) {
+      __builtin_prefetch(x + size_t(t + kAhead) * args.ldx + i);
       F32x16 sum = load(args.w.bias + i);
       for (int k = 0; k <= history; ++k)
         sum = fma(load(args.w.weight + k * d_inner + i), load(column(t - history + k) + i), sum);

@@ -5,8 +5,9 @@
 //   y[t,i] = (sum_n h[n,i] C[t,n] + D[i] u[t,i]) silu(z[t,i])          n in increasing order
 //
 // u, dt, z, y (rows, d_inner) · B, C (rows, d_state) · A, h = ssm_state by state_index · fp32.
-// Lanes are sixteen channels, whose h stay in registers (d_state 16) or in the first-level cache while all tokens pass.
-// Bound by the d_state exponentials per channel and token.
+// Lanes are sixteen channels. Tokens pass in blocks: first every delta of a block, then four states at a time through the
+// block (their h, A and the constants of the exponential fill the registers), then gate and output. Bound by the d_state
+// exponentials per channel and token.
 #include "backend/cpu/ops/kernels.h"
 #include "backend/math/activation.h"
 #include "backend/math/scan_step.h"
@@ -14,42 +15,68 @@
 namespace longhaul::cpu::LONGHAUL_ISA {
 namespace {
 
-constexpr int kMaxState = 256;  // the loader refuses more
+constexpr int kBlock = 32;  // tokens
+constexpr int kAhead = 4;   // rows: they lie further apart than the hardware prefetches
 
-/** N = d_state where it is known at compile time, else 0. */
+/** One block of tokens for sixteen channels: (rows, 16) each. */
+struct Block {
+  alignas(64) float delta[kBlock * 16], delta_u[kBlock * 16], y[kBlock * 16];
+};
+
+/** States [n, n + N) through the block. */
 template <int N>
-void scan_lanes(const ScanArgs& args, const Span& span, int channel) {
-  const int d_state = N ? N : args.w.d_state;
-  float* state = span.state + args.state_offset + size_t(channel) * d_state;
-  const float* a = args.w.a_log2e + size_t(channel) * d_state;
-  F32x16 h[N ? N : kMaxState];
-  for (int n = 0; n < d_state; ++n) h[n] = load(state + n * 16);
-  const F32x16 dt_bias = load(args.w.dt_bias + channel);
-  const F32x16 d = load(args.w.d + channel);
-  for (int t = span.row; t < span.row + span.rows; ++t) {
-    const F32x16 u = load(args.u + size_t(t) * args.ldu + channel);
-    const F32x16 delta = math::softplus(load(args.dt + size_t(t) * args.lddt + channel) + dt_bias);
-    const F32x16 delta_u = delta * u;
-    const float* b = args.b + size_t(t) * args.ldb;
-    const float* c = args.c + size_t(t) * args.ldc;
-    F32x16 y = broadcast(0.0f);
-#pragma GCC unroll 16
-    for (int n = 0; n < d_state; ++n)
-      math::scan_step(h[n], y, delta, delta_u, load(a + n * 16), broadcast(b[n]), broadcast(c[n]));
-    y = fma(d, u, y);
-    store(args.y + size_t(t) * args.ldy + channel, y * math::silu(load(args.z + size_t(t) * args.ldz + channel)));
+LONGHAUL_HD void states_through(const ScanArgs& args, int first, int rows, int n, const float* a_log2e, float* state, Block& block) {
+  F32x16 h[N], a[N];
+#pragma GCC unroll 4
+  for (int j = 0; j < N; ++j) {
+    h[j] = load(state + (n + j) * 16);
+    a[j] = load(a_log2e + (n + j) * 16);
   }
-  for (int n = 0; n < d_state; ++n) store(state + n * 16, h[n]);
+  const float* b = args.b + size_t(first) * args.ldb + n;
+  const float* c = args.c + size_t(first) * args.ldc + n;
+  for (int t = 0; t < rows; ++t, b += args.ldb, c += args.ldc) {
+    const F32x16 delta = load(block.delta + t * 16), delta_u = load(block.delta_u + t * 16);
+    F32x16 y = load(block.y + t * 16);
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) math::scan_step(h[j], y, delta, delta_u, a[j], broadcast(b[j]), broadcast(c[j]));
+    store(block.y + t * 16, y);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < N; ++j) store(state + (n + j) * 16, h[j]);
+}
+
+void scan_block(const ScanArgs& args, int first, int rows, int channel, float* state, Block& block) {
+  const int d_state = args.w.d_state;
+  const float* a = args.w.a_log2e + size_t(channel) * d_state;
+  const F32x16 dt_bias = load(args.w.dt_bias + channel), d = load(args.w.d + channel);
+  const auto at = [channel](const float* rows_of, int ld, int t) { return rows_of + size_t(t) * ld + channel; };
+  for (int t = 0; t < rows; ++t) {
+    // Past the last row this prefetches in vain.
+    __builtin_prefetch(at(args.u, args.ldu, first + t + kAhead));
+    __builtin_prefetch(at(args.dt, args.lddt, first + t + kAhead));
+    __builtin_prefetch(at(args.z, args.ldz, first + t));
+    const F32x16 delta = math::softplus(load(at(args.dt, args.lddt, first + t)) + dt_bias);
+    store(block.delta + t * 16, delta);
+    store(block.delta_u + t * 16, delta * load(at(args.u, args.ldu, first + t)));
+    store(block.y + t * 16, broadcast(0.0f));
+  }
+  int n = 0;
+  for (; n + 4 <= d_state; n += 4) states_through<4>(args, first, rows, n, a, state, block);
+  for (; n < d_state; ++n) states_through<1>(args, first, rows, n, a, state, block);
+  for (int t = 0; t < rows; ++t) {
+    const F32x16 y = fma(d, load(at(args.u, args.ldu, first + t)), load(block.y + t * 16));
+    store(args.y + size_t(first + t) * args.ldy + channel, y * math::silu(load(at(args.z, args.ldz, first + t))));
+  }
 }
 
 }  // namespace
 
 void selective_scan(const ScanArgs& args, const Span& span, int channel_begin, int channel_end) {
+  Block block;
   for (int channel = channel_begin; channel < channel_end; channel += 16) {
-    if (args.w.d_state == 16)
-      scan_lanes<16>(args, span, channel);
-    else
-      scan_lanes<0>(args, span, channel);
+    float* state = span.state + args.state_offset + size_t(channel) * args.w.d_state;
+    for (int done = 0; done < span.rows; done += kBlock)
+      scan_block(args, span.row + done, span.rows - done < kBlock ? span.rows - done : kBlock, channel, state, block);
   }
 }
 
