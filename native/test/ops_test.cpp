@@ -19,6 +19,11 @@ using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
 int failures = 0;
+uint64_t digest = 0xcbf29ce484222325;  // FNV-1a
+
+void digest_of(const Floats& values) {
+  for (const float x : values) digest = (digest ^ uint32_t(math::float_bits(x))) * 0x100000001b3;
+}
 
 void report(bool ok, const std::string& name, const std::string& detail = "") {
   std::printf("%s %s%s%s\n", ok ? "ok" : "not ok", name.c_str(), detail.empty() ? "" : " # ", detail.c_str());
@@ -308,6 +313,7 @@ std::vector<Case> cases() {
 void test_ops() {
   for (const Case& c : cases()) {
     const Floats expected = c.run(*create_cpu_backend(1, Isa::portable, c.activations));
+    digest_of(expected);
     const Doubles reference = c.reference();
     double worst = reference.size() == expected.size() ? 0 : INFINITY;
     for (size_t i = 0; i < expected.size() && worst < INFINITY; ++i) {
@@ -343,7 +349,7 @@ const Function functions[] = {
     {"softplus", -80.0f, 40.0f, [](double x) { return softplus(x); }, 2.0},
 };
 
-const cpu::Kernels* kernels(Isa isa) {
+const cpu::Kernels* kernels([[maybe_unused]] Isa isa) {
 #if defined(LONGHAUL_X86)
   if (isa == Isa::avx512) return &cpu::kAvx512Kernels;
   if (isa == Isa::avx2) return &cpu::kAvx2Kernels;
@@ -406,13 +412,15 @@ void test_conversions() {
 }  // namespace
 }  // namespace longhaul
 
-int main() {
+int main(int argc, char**) {
   using namespace longhaul;
-  for (const Isa isa : {Isa::avx2, Isa::avx512})
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512vnni, Isa::avx512bf16})
     if (!cpu::has_isa(isa)) std::printf("skip %s: this processor or build has no %s\n", cpu::isa_name(isa), cpu::isa_name(isa));
   test_math();
   test_philox();
   test_conversions();
   test_ops();
+  // With any argument: one number over all results of the portable kernels, to compare machines by.
+  if (argc > 1) std::printf("digest %016llx\n", static_cast<unsigned long long>(digest));
   return failures ? 1 : 0;
 }

@@ -13,7 +13,7 @@
 namespace longhaul::cpu {
 namespace {
 
-Kernels kernels_of(Isa isa) {
+Kernels kernels_of([[maybe_unused]] Isa isa) {
 #if defined(LONGHAUL_X86)
   if (isa == Isa::avx2) return kAvx2Kernels;
   if (isa != Isa::portable) {

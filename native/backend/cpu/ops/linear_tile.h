@@ -60,6 +60,7 @@ LONGHAUL_HD void store_tile(const LinearArgs& args, const Place& at, F32x16 (&su
 template <class F, int MR, int NV, class Acc>
 LONGHAUL_HD void steps_of(const F& format, const Place& at, int begin, int end, Acc (&acc)[MR][NV]) {
   const uint32_t* x = at.x + size_t(begin) * at.height;
+#pragma GCC unroll 4
   for (int step = begin; step < end; step += F::kUnroll) {
 #pragma GCC unroll 8
     for (int u = 0; u < F::kUnroll; ++u) {

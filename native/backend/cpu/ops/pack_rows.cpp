@@ -73,8 +73,8 @@ void group_int8(const float* x, int n, int words, uint32_t* out, float& scale, i
 }  // namespace
 
 void pack_rows(const PackedRows& to, Rows x, int n_in, int row_begin, int row_end) {
-  // A row goes through a buffer that the first-level cache holds, whole groups at a time.
-  constexpr int kMostWords = 1024;
+  // All rows of a tile go by in chunks of whole groups, small enough for their words to stay in the first-level cache.
+  constexpr int kMostWords = 256;
   alignas(64) uint32_t words[kMostWords];
   const int per = per_word(to.kind);
   const int group = to.kind == Words::int8 ? to.group_steps : 1;
@@ -85,8 +85,8 @@ void pack_rows(const PackedRows& to, Rows x, int n_in, int row_begin, int row_en
     uint32_t* out = to.words + size_t(first) * to.steps;
     float* scales = to.scales + size_t(first) * to.groups;
     int32_t* offsets = to.offsets + size_t(first) * to.groups;
-    for (int m = 0; m < height; ++m)
-      for (int begin = 0; begin < to.steps; begin += chunk) {
+    for (int begin = 0; begin < to.steps; begin += chunk)
+      for (int m = 0; m < height; ++m) {
         const int count = to.steps - begin < chunk ? to.steps - begin : chunk;
         const int left = n_in - begin * per;
         const int n = m >= in_tile ? 0 : left < count * per ? left : count * per;
