@@ -19,7 +19,7 @@ export interface NativeCheckpoint {
   readonly tensors: readonly TensorSource[];
 }
 
-/** A session is a slot number; work runs in the order of the calls. */
+/** A session is a slot number; work runs as if in the order of the calls. */
 export interface NativeModel {
   info(): { device: string; isa: ModelInfo['isa']; threads: number };
   openSession(): number;
@@ -28,8 +28,8 @@ export interface NativeModel {
   /** Fills the arrays. */
   snapshot(slot: number, conv: Float32Array, ssm: Float32Array): Promise<void>;
   closeSession(slot: number): void;
-  /** Fills each item's `out`; token and log-probability are meaningful where a sample was wanted. */
-  step(items: readonly NativeStepItem[]): Promise<NativeSample[]>;
+  /** Fills each item's `out`. */
+  step(items: readonly NativeStepItem[]): Promise<NativeSamples>;
   close(): Promise<void>;
 }
 
@@ -54,9 +54,12 @@ export interface NativeSampling {
   readonly position: number;
 }
 
-export interface NativeSample {
-  readonly token: number;
-  readonly logprob: number;
+export interface NativeSamples {
+  /** [items], as are the log-probabilities; meaningful where a sample was wanted. */
+  readonly tokens: Int32Array;
+  readonly logprobs: Float32Array;
+  /** Items that did not get what they wanted; the rest of their step has run. */
+  readonly failures: readonly { readonly item: number; readonly error: Error }[];
 }
 
 let loaded: Addon | null = null;

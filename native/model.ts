@@ -54,12 +54,16 @@ export class EngineModel implements Model {
     });
     if (prepared.length === 0) return [];
 
+    // Refused where there is no memory for it; from here on it runs.
+    const stepping = call(() => this.native.step(prepared.map((item) => item.native)));
     const lengths = items.map((item) => item.tokens.length);
     for (const [i, session] of [...sessions].entries()) session.begin(lengths[i]!);
     try {
-      const samples = await this.native.step(prepared.map((item) => item.native));
+      const { tokens, logprobs, failures } = await stepping;
       for (const session of sessions) session.finish();
-      return prepared.map((item, i) => item.result(samples[i]!));
+      const results = prepared.map((item, i) => item.result(tokens[i]!, logprobs[i]!));
+      for (const { item, error } of failures) results[item] = { kind: 'failed', error: asEngineError(error) };
+      return results;
     } catch (cause) {
       const error = asEngineError(cause);
       for (const session of sessions) session.fail(error);
@@ -124,7 +128,7 @@ export class EngineSession implements Session {
     this.assertUsable('snapshot');
     const { info, native } = this.model;
     const lengths = stateLengths(info);
-    // The copy is queued behind the step that is running, so it covers that step's tokens too.
+    // The copy is queued behind the session's own step, if there is one, so it covers that step's tokens too.
     const position = this.covered + this.pending;
     const conv = new Float32Array(lengths.conv);
     const ssm = new Float32Array(lengths.ssm);
@@ -138,7 +142,7 @@ export class EngineSession implements Session {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    // Queued behind a running step, whose state it therefore does not disturb.
+    // Queued behind the session's own step, whose state it therefore does not disturb.
     if (!this.model.isClosed) this.model.native.closeSession(this.slot);
   }
 

@@ -1,11 +1,12 @@
 // One item of a step, checked and in the addon's form. Nothing runs before every item has passed.
-import type { NativeSample, NativeSampling, NativeStepItem } from './binding.ts';
+import type { NativeSampling, NativeStepItem } from './binding.ts';
 import { EngineError } from './errors.ts';
 import type { Sampling, StepItem, StepResult } from './types.ts';
 
 export interface PreparedItem {
   readonly native: NativeStepItem;
-  readonly result: (sample: NativeSample) => StepResult;
+  /** From the token that was sampled and its log-probability, where one was wanted. */
+  readonly result: (token: number, logprob: number) => StepResult;
 }
 
 export function prepareItem(item: StepItem, index: number, slot: number, vocabSize: number): PreparedItem {
@@ -22,7 +23,7 @@ export function prepareItem(item: StepItem, index: number, slot: number, vocabSi
     case 'sample':
       return {
         native: { ...base, want: 'sample', sampling: prepareSampling(want.sampling, where, vocabSize) },
-        result: ({ token, logprob }) => ({ kind: 'sample', token, logprob }),
+        result: (token, logprob) => ({ kind: 'sample', token, logprob }),
       };
     case 'logprobs': {
       const { targets } = want;

@@ -1,4 +1,5 @@
 // The types of the engine's face. Every field is always set; `null` alone means absent.
+import type { EngineError } from './errors.ts';
 
 export type Device = 'cpu' | 'auto' | `cuda:${number}`;
 
@@ -51,6 +52,9 @@ export interface Model {
   /**
    * Reads every item's tokens into its session; results in the order of the items. A refused step has changed nothing.
    * A session's state and results are the same bits whatever shares its steps and however its tokens are cut.
+   *
+   * Steps run one after the other. What is asked of sessions that are not in the running step, nor in one that was
+   * accepted before, does not wait for it: opening, restoring, forking, closing, snapshots.
    */
   step(items: readonly StepItem[]): Promise<StepResult[]>;
   /** Idempotent. Steps already accepted finish; anything later is refused with `closed`. */
@@ -62,7 +66,7 @@ export interface Session {
   readonly position: number;
   /** A second session with the same state. Refused with `session_busy` during a step. */
   fork(): Session;
-  /** The state after the steps accepted so far. */
+  /** The state after the session's steps accepted so far. */
   snapshot(): Promise<Snapshot>;
   /** Idempotent. During a step it takes effect after it. */
   close(): void;
@@ -116,7 +120,9 @@ export type StepResult =
   /** [T], NaN where the target is -1. */
   | { readonly kind: 'logprobs'; readonly logprobs: Float32Array }
   /** [1 or T, vocab]. */
-  | { readonly kind: 'logits'; readonly logits: Float32Array };
+  | { readonly kind: 'logits'; readonly logits: Float32Array }
+  /** What was wanted cannot be had (no logit is a number); the tokens are read, and the other items are not touched. */
+  | { readonly kind: 'failed'; readonly error: EngineError };
 
 export interface EngineProbe {
   readonly isa: string;

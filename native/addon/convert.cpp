@@ -82,6 +82,31 @@ StepItem to_step_item(const Napi::Object& value) {
   return item;
 }
 
+Napi::Value to_samples(Napi::Env env, const std::vector<StepItem>& items) {
+  const size_t n = items.size();
+  Napi::Int32Array tokens = Napi::Int32Array::New(env, n);
+  Napi::Float32Array logprobs = Napi::Float32Array::New(env, n);
+  const Napi::Array failures = Napi::Array::New(env);
+  for (size_t i = 0; i < n; ++i) {
+    tokens.Data()[i] = items[i].sampled;
+    logprobs.Data()[i] = items[i].logprob;
+    if (!items[i].failure) continue;
+    Napi::Object failure = Napi::Object::New(env);
+    failure.Set("item", double(i));
+    try {
+      std::rethrow_exception(items[i].failure);
+    } catch (...) {
+      failure.Set("error", current_failure().to_error(env));
+    }
+    failures.Set(failures.Length(), failure);
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("tokens", tokens);
+  out.Set("logprobs", logprobs);
+  out.Set("failures", failures);
+  return out;
+}
+
 Isa to_isa(const std::string& name) {
   if (name == "portable") return Isa::portable;
   if (name == "avx2") return Isa::avx2;

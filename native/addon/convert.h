@@ -11,6 +11,9 @@ Checkpoint to_checkpoint(const Napi::Object& value);
 StepItem to_step_item(const Napi::Object& value);
 Isa to_isa(const std::string& name);
 
+/** { tokens, logprobs, failures }, one of each an item but for the failures, which name theirs. */
+Napi::Value to_samples(Napi::Env env, const std::vector<StepItem>& items);
+
 /** An Error with `code`, from whatever is being handled now. */
 struct Failure {
   std::string code, message;

@@ -1,5 +1,6 @@
 #include "addon/model_handle.h"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -34,13 +35,14 @@ ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : ObjectWrap(info), env
   settle_ = Napi::ThreadSafeFunction::New(
       info.Env(), Napi::Function::New(info.Env(), [](const Napi::CallbackInfo&) {}), "longhaul", 0, 1);
   settle_.Unref(info.Env());
+  model_->on_pause([queue = queue_.get()] { queue->give_way(); });
   napi_add_env_cleanup_hook(env_, at_exit, this);
 }
 
 ModelHandle::~ModelHandle() { stop(); }
 
 /**
- * The environment ends: a running step stops at its next block, so that exit is not held up. The environment then
+ * The environment ends: a running step stops at its next layer, so that exit is not held up. The environment then
  * destroys settle_ itself, before it finalizes this object: without a queue, stop() leaves it alone.
  */
 void ModelHandle::at_exit(void* self) {
@@ -66,43 +68,54 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
   return out;
 }
 
-int ModelHandle::acquire_slot(Napi::Env env) {
+/** What `body` throws becomes a JavaScript error with a code. */
+template <class Body>
+auto ModelHandle::guarded(Napi::Env env, const Body& body) {
   try {
-    return model_->states().acquire();
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
   } catch (...) {
     throw Napi::Error(env, current_failure().to_error(env));
   }
 }
 
 Napi::Value ModelHandle::open_session(const Napi::CallbackInfo& info) {
-  const int slot = acquire_slot(info.Env());
-  queue_->post([model = model_.get(), slot] { model->states().clear(slot); });
-  return Napi::Number::New(info.Env(), slot);
+  return guarded(info.Env(), [&] {
+    const int slot = model_->states().acquire();
+    queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot] { model->states().clear(slot); });
+    return Napi::Number::New(info.Env(), slot);
+  });
 }
 
 Napi::Value ModelHandle::fork_session(const Napi::CallbackInfo& info) {
   const int from = info[0].As<Napi::Number>().Int32Value();
-  const int slot = acquire_slot(info.Env());
-  queue_->post([model = model_.get(), from, slot] { model->states().copy(from, slot); });
-  return Napi::Number::New(info.Env(), slot);
+  return guarded(info.Env(), [&] {
+    const int slot = model_->states().acquire();
+    queue_->post(WorkQueue::Kind::move, {from, slot}, [model = model_.get(), from, slot] { model->states().copy(from, slot); });
+    return Napi::Number::New(info.Env(), slot);
+  });
 }
 
 Napi::Value ModelHandle::restore_session(const Napi::CallbackInfo& info) {
   const Napi::Float32Array conv = info[0].As<Napi::Float32Array>(), ssm = info[1].As<Napi::Float32Array>();
-  // Copied now: the caller may change its arrays as soon as this returns.
-  auto values = std::make_shared<std::vector<float>>(conv.Data(), conv.Data() + conv.ElementLength());
-  values->insert(values->end(), ssm.Data(), ssm.Data() + ssm.ElementLength());
-  const size_t split = conv.ElementLength();
-  const int slot = acquire_slot(info.Env());
-  queue_->post([model = model_.get(), slot, values, split] {
-    model->states().restore(slot, values->data(), values->data() + split);
+  return guarded(info.Env(), [&] {
+    // Copied now: the caller may change its arrays as soon as this returns.
+    const size_t split = conv.ElementLength();
+    auto values = std::make_shared<std::vector<float>>(split + ssm.ElementLength());
+    std::copy_n(conv.Data(), split, values->data());
+    std::copy_n(ssm.Data(), ssm.ElementLength(), values->data() + split);
+    const int slot = model_->states().acquire();
+    queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot, values, split] {
+      model->states().restore(slot, values->data(), values->data() + split);
+    });
+    return Napi::Number::New(info.Env(), slot);
   });
-  return Napi::Number::New(info.Env(), slot);
 }
 
 Napi::Value ModelHandle::close_session(const Napi::CallbackInfo& info) {
   const int slot = info[0].As<Napi::Number>().Int32Value();
-  queue_->post([model = model_.get(), slot] { model->states().release(slot); });
+  queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot] { model->states().release(slot); });
   return info.Env().Undefined();
 }
 
@@ -114,30 +127,25 @@ Napi::Value ModelHandle::snapshot(const Napi::CallbackInfo& info) {
   job->kept.push_back(Napi::Persistent(ssm.As<Napi::Object>()));
   job->run = [slot, conv = conv.Data(), ssm = ssm.Data()](Model& model) { model.states().snapshot(slot, conv, ssm); };
   job->result = [](Napi::Env env) { return env.Undefined(); };
-  return post(info.Env(), std::move(job));
+  return post(info.Env(), WorkQueue::Kind::move, {slot}, std::move(job));
 }
 
 Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
-  const Napi::Array values = info[0].As<Napi::Array>();
-  auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
-  auto items = std::make_shared<std::vector<StepItem>>();
-  for (uint32_t i = 0; i < values.Length(); ++i) {
-    const Napi::Object value = values.Get(i).As<Napi::Object>();
-    items->push_back(to_step_item(value));
-    if (items->back().out) job->kept.push_back(Napi::Persistent(value.Get("out").As<Napi::Object>()));
-  }
-  job->run = [items](Model& model) { model.step(*items); };
-  job->result = [items](Napi::Env env) -> Napi::Value {
-    Napi::Array out = Napi::Array::New(env, items->size());
-    for (uint32_t i = 0; i < items->size(); ++i) {
-      Napi::Object sample = Napi::Object::New(env);
-      sample.Set("token", (*items)[i].sampled);
-      sample.Set("logprob", double((*items)[i].logprob));
-      out.Set(i, sample);
+  return guarded(info.Env(), [&] {
+    const Napi::Array values = info[0].As<Napi::Array>();
+    auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
+    auto items = std::make_shared<std::vector<StepItem>>();
+    std::vector<int> slots;
+    for (uint32_t i = 0; i < values.Length(); ++i) {
+      const Napi::Object value = values.Get(i).As<Napi::Object>();
+      items->push_back(to_step_item(value));
+      slots.push_back(items->back().slot);
+      if (items->back().out) job->kept.push_back(Napi::Persistent(value.Get("out").As<Napi::Object>()));
     }
-    return out;
-  };
-  return post(info.Env(), std::move(job));
+    job->run = [items](Model& model) { model.step(*items); };
+    job->result = [items](Napi::Env env) { return to_samples(env, *items); };
+    return post(info.Env(), WorkQueue::Kind::step, std::move(slots), std::move(job));
+  });
 }
 
 Napi::Value ModelHandle::close(const Napi::CallbackInfo& info) {
@@ -148,16 +156,16 @@ Napi::Value ModelHandle::close(const Napi::CallbackInfo& info) {
     stop();
     return env.Undefined();
   };
-  return post(info.Env(), std::move(job));
+  return post(info.Env(), WorkQueue::Kind::last, {}, std::move(job));
 }
 
-Napi::Value ModelHandle::post(Napi::Env env, std::unique_ptr<Job> job) {
+Napi::Value ModelHandle::post(Napi::Env env, WorkQueue::Kind kind, std::vector<int> slots, std::unique_ptr<Job> job) {
   if (in_flight_++ == 0) {
     settle_.Ref(env);
     Ref();
   }
   const Napi::Value promise = job->promise.Promise();
-  queue_->post([this, job = job.release()] {
+  queue_->post(kind, std::move(slots), [this, job = job.release()] {
     try {
       job->run(*model_);
     } catch (...) {

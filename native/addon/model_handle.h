@@ -2,8 +2,8 @@
 //
 //   open ── close() ──▶ closing ── work posted before is done ──▶ closed (memory returned)
 //
-// All work that touches states runs on the model's own thread in the order it was posted, and settles its promise
-// on the JavaScript thread. A promise in flight keeps this object and the process alive; an idle model does not.
+// All work that touches states runs on the model's own thread, as if in the order it was posted (work_queue.h), and
+// settles its promise on the JavaScript thread. A promise in flight keeps this object and the process alive; an idle model does not.
 #pragma once
 
 #include <napi.h>
@@ -33,8 +33,9 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  int acquire_slot(Napi::Env env);
-  Napi::Value post(Napi::Env env, std::unique_ptr<Job> job);
+  template <class Body>
+  static auto guarded(Napi::Env env, const Body& body);
+  Napi::Value post(Napi::Env env, WorkQueue::Kind kind, std::vector<int> slots, std::unique_ptr<Job> job);
   static void settle(Napi::Env env, Napi::Function, Job* job);
   static void at_exit(void* self);
   void stop();

@@ -44,7 +44,6 @@ void Model::step(std::vector<StepItem>& items) {
   std::vector<Span> spans;
   std::vector<HeadRow> wanted;
   const auto flush = [&] {
-    if (aborted_) throw EngineError("closed", "the engine is shutting down");
     run_block(tokens, spans);
     run_head(items, wanted);
     tokens.clear();
@@ -71,6 +70,11 @@ void Model::step(std::vector<StepItem>& items) {
   if (!tokens.empty()) flush();
 }
 
+void Model::pause() {
+  if (aborted_) throw EngineError("closed", "the engine is shutting down");
+  give_way_();
+}
+
 /** Embedding and all layers for one block of rows; leaves the residual stream in residual_. */
 void Model::run_block(const std::vector<int32_t>& tokens, const std::vector<Span>& spans) {
   Backend& b = *backend_;
@@ -84,6 +88,7 @@ void Model::run_block(const std::vector<int32_t>& tokens, const std::vector<Span
   b.embed(*weights_.embeddings, tokens.data(), n, r);
   for (int i = 0; i < config_.n_layer; ++i) {
     const LayerWeights& w = weights_.layers[i];
+    pause();
     b.rms_norm(r, w.norm.data, config_.d_model, config_.norm_eps, n, normed);
     b.linear(*w.in_proj, w.in_proj_bias.data, normed, n, xz, false);
     b.causal_conv1d({w.conv_weight.data, w.conv_bias.data, config_.d_conv}, config_.d_inner, xz, spans,
@@ -130,7 +135,11 @@ void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) 
       case Want::logprobs: host_targets_[i] = item.targets[wanted[i].token]; break;
       case Want::sample:
         backend_->download(host_row_.data(), logits, vocab);
-        host_targets_[i] = item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
+        try {
+          host_targets_[i] = item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
+        } catch (...) {
+          item.failure = std::current_exception();
+        }
         break;
       case Want::nothing: break;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,11 +23,14 @@ class Model {
 
   /**
    * Reads every item's tokens into its session's state and fills in what is wanted. Rows of all items are processed
-   * together in blocks of bounded size; each result is the same bits whatever shares the step. Engine thread only.
+   * together in blocks of bounded size; each result is the same bits whatever shares the step. Where what is wanted of
+   * one item cannot be had, its `failure` says why and the others go on. Engine thread only.
    */
   void step(std::vector<StepItem>& items);
 
-  /** Makes a running step throw at its next block; for process exit. */
+  /** `give_way` is called between the layers of a step, where states that are not in the step may be read and written. */
+  void on_pause(std::function<void()> give_way) { give_way_ = std::move(give_way); }
+  /** Makes a running step throw at its next layer; for process exit. */
   void abort() { aborted_ = true; }
 
  private:
@@ -34,6 +38,7 @@ class Model {
   struct HeadRow {
     int row, item, token;
   };
+  void pause();
   void run_block(const std::vector<int32_t>& tokens, const std::vector<Span>& spans);
   void run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted);
   void deliver(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
@@ -44,6 +49,7 @@ class Model {
   Weights weights_;
   StatePool states_;
   Sampler sampler_;
+  std::function<void()> give_way_ = [] {};
   std::atomic<bool> aborted_{false};
 
   // Padded widths, and the activations of one block: (block_rows, width).

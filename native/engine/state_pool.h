@@ -15,15 +15,15 @@ class StatePool {
  public:
   StatePool(const ModelConfig& config, Backend& backend);
 
-  /** Any thread; the content is undefined until `clear` or `restore`. Throws std::bad_alloc. */
+  /** Any thread; the content is undefined until `clear`, `copy` or `restore`. Throws std::bad_alloc, changing nothing. */
   int acquire();
-  /** Any thread. */
+  /** Any thread. Memory of slabs that nobody uses goes back to the backend, but for one. */
   void release(int slot);
   float* slot(int slot) const;
   size_t conv_offset(int layer) const { return layer * layer_floats_; }
   size_t ssm_offset(int layer) const { return layer * layer_floats_ + conv_floats_; }
 
-  // Engine thread only.
+  // Engine thread only; these do not throw.
   void clear(int slot);
   void copy(int from, int to);
   /** conv (n_layer, d_inner, d_conv - 1), ssm (n_layer, d_inner, d_state): the layout people see. */
@@ -31,16 +31,20 @@ class StatePool {
   void restore(int slot, const float* conv, const float* ssm);
 
  private:
+  struct Slab {
+    Buffer memory;
+    std::vector<int> free;  // slots of it that are not in use
+  };
   template <class Each>
-  void each_element(float* staged, const Each& each) const;
+  void each_element(int layer, const Each& each);
 
   const ModelConfig config_;
   Backend& backend_;
   const size_t d_inner_, conv_floats_, layer_floats_, slot_floats_;
+  const int slab_slots_;
   mutable std::mutex mutex_;
-  std::vector<Buffer> slabs_;
-  std::vector<int> free_;
-  std::vector<float> staging_;
+  std::vector<Slab> slabs_;  // slot s lies in slab s / slab_slots_; one without memory has no free slots
+  std::vector<float> staged_;  // (layer_floats_): one layer on its way in or out
 };
 
 }  // namespace longhaul

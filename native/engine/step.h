@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "engine/sampler.h"
@@ -20,6 +21,7 @@ struct StepItem {
 
   int32_t sampled = -1;
   float logprob = 0;
+  std::exception_ptr failure;  // set where the sample could not be drawn; the state has read the tokens all the same
 };
 
 }  // namespace longhaul

@@ -108,6 +108,62 @@ test('a fork and a restored snapshot go on with the same bits, and apart', async
   assert.deepEqual(await restored.snapshot(), await session.snapshot(), 'a fork shares nothing');
 });
 
+test('an item whose logits are no numbers fails alone; the others of its step get their results', async (t) => {
+  const model = await load(t, 'tiny-f32');
+  const tokens = someTokens(30, model.info.vocabSize);
+  const snapshot = await model.openSession().snapshot();
+  const broken = model.restoreSession({ ...snapshot, ssm: new Float32Array(snapshot.ssm.length).fill(Number.NaN) });
+  const want: Want = { kind: 'sample', sampling: greedy };
+  const items = [model.openSession(), broken, model.openSession()].map((session) => ({ session, tokens, want }));
+  const [first, failed, last] = await model.step(items);
+  const [alone] = await model.step([{ session: model.openSession(), tokens, want }]);
+  assert.equal(alone?.kind, 'sample');
+  assert.deepEqual([first, last], [alone, alone]);
+  assert.ok(failed?.kind === 'failed' && is('engine_failure', /not finite/)(failed.error));
+  assert.deepEqual(
+    items.map(({ session }) => session.position),
+    [30, 30, 30],
+  );
+});
+
+test('what is asked of other sessions does not wait for a long step', async (t) => {
+  const model = await load(t, 'tiny-bf16');
+  const { vocabSize } = model.info;
+  const [stepped, queued, other, closing] = Array.from({ length: 4 }, () => model.openSession());
+  const short = someTokens(20, vocabSize);
+  await model.step([queued, other, closing].map((session) => ({ session: session!, tokens: short, want: nothing })));
+  const ended: string[] = [];
+  const noting = async <T>(name: string, work: Promise<T>) => {
+    const value = await work;
+    ended.push(name);
+    return value;
+  };
+
+  const long = noting(
+    'step',
+    model.step([{ session: stepped!, tokens: someTokens(20_000, vocabSize), want: nothing }]),
+  );
+  const own = noting('snapshot of the stepped', stepped!.snapshot());
+  const next = noting('next step', model.step([{ session: queued!, tokens: short, want: nothing }]));
+  const ofQueued = noting('snapshot of the queued', queued!.snapshot());
+  closing!.close();
+  const fresh = model.openSession();
+  const forked = other!.fork();
+  const snapshot = await noting('snapshot', other!.snapshot());
+  const restored = model.restoreSession(snapshot);
+  const same = await Promise.all([forked.snapshot(), restored.snapshot()]);
+  assert.deepEqual(ended, ['snapshot']);
+  assert.deepEqual(same, [snapshot, snapshot]);
+  const zero = await fresh.snapshot();
+  assert.ok(zero.ssm.every((x) => x === 0) && zero.conv.every((x) => x === 0));
+  // Still in the long step, or this test has shown nothing.
+  assert.equal(stepped!.position, 0);
+
+  await Promise.all([long, own, next, ofQueued]);
+  assert.deepEqual(ended, ['snapshot', 'step', 'snapshot of the stepped', 'next step', 'snapshot of the queued']);
+  assert.deepEqual([(await own).position, (await ofQueued).position], [20_000, 40]);
+});
+
 test('a snapshot of another model, shape or type is refused', async (t) => {
   const model = await load(t, 'tiny-f32');
   const snapshot = await model.openSession().snapshot();
@@ -202,7 +258,7 @@ test('threads and instruction sets change no bit', async (t) => {
   };
   const expected = await outcome(1, 'portable');
   const all = ['portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16'] as const;
-  for (const isa of all.slice(0, all.findIndex((isa) => isa === best) + 1))
+  for (const isa of all.slice(0, all.indexOf(best as (typeof all)[number]) + 1))
     for (const threads of [1, 2, 5])
       assert.deepEqual(await outcome(threads, isa), expected, `${isa}, ${threads} threads`);
 });

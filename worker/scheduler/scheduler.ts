@@ -49,7 +49,7 @@ export class Scheduler {
       const batch = this.take();
       try {
         const results = await this.runner.step(batch.map((w) => w.item));
-        for (const [i, w] of batch.entries()) w.resolve(results[i]!);
+        for (const [i, w] of batch.entries()) settle(w, results[i]!);
       } catch (error) {
         await this.runApart(batch, error);
       }
@@ -66,7 +66,7 @@ export class Scheduler {
     }
     for (const w of batch) {
       try {
-        w.resolve((await this.runner.step([w.item]))[0]!);
+        settle(w, (await this.runner.step([w.item]))[0]!);
       } catch (own) {
         w.reject(own);
       }
@@ -93,4 +93,9 @@ export class Scheduler {
     }
     return batch;
   }
+}
+
+function settle(w: Waiting, result: StepResult): void {
+  if (result.kind === 'failed') w.reject(result.error);
+  else w.resolve(result);
 }
