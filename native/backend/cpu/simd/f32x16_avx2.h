@@ -67,6 +67,10 @@ LONGHAUL_HD Words16 load_words(const void* p) {
   const __m256i* q = static_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
 }
+LONGHAUL_HD void store_words(void* p, Words16 a) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(static_cast<__m256i*>(p) + 1, a.hi);
+}
 LONGHAUL_HD Words16 broadcast_word(uint32_t x) { return {_mm256_set1_epi32(int(x)), _mm256_set1_epi32(int(x))}; }
 LONGHAUL_HD F32x16 as_floats(Words16 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 /** The lower (0) or upper (1) bf16 of each word. */

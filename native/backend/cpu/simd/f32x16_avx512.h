@@ -50,6 +50,7 @@ struct Words16 {
   __m512i v;
 };
 LONGHAUL_HD Words16 load_words(const void* p) { return {_mm512_loadu_si512(p)}; }
+LONGHAUL_HD void store_words(void* p, Words16 a) { _mm512_storeu_si512(p, a.v); }
 LONGHAUL_HD Words16 broadcast_word(uint32_t x) { return {_mm512_set1_epi32(int(x))}; }
 LONGHAUL_HD F32x16 as_floats(Words16 a) { return {_mm512_castsi512_ps(a.v)}; }
 /** The lower (0) or upper (1) bf16 of each word. */

@@ -53,6 +53,7 @@ LONGHAUL_HD Words16 load_words(const void* p) {
   memcpy(out.v, p, 64);
   return out;
 }
+LONGHAUL_HD void store_words(void* p, Words16 a) { memcpy(p, a.v, 64); }
 LONGHAUL_HD Words16 broadcast_word(uint32_t x) { LONGHAUL_EACH_WORD(Words16, x); }
 LONGHAUL_HD F32x16 as_floats(Words16 a) { LONGHAUL_EACH_WORD(F32x16, math::bits_float(int32_t(a.v[i]))); }
 /** The lower (0) or upper (1) bf16 of each word. */
