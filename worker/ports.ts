@@ -11,7 +11,10 @@ export interface Engine {
   readonly eosTokenIds: readonly number[];
   openSession(): Session;
   restoreSession(snapshot: Snapshot): Session;
-  /** Feeds `tokens` [T >= 1] to one session; runs in the next batch that has room. Decode goes before prefill. */
+  /**
+   * Feeds `tokens` [T >= 1] to one session. Decode runs in the next batch, prefill in pieces as there is room; results and
+   * state are the same bits as uncut. Where it rejects, a part of the tokens may have been read: the session is to be closed.
+   */
   step(session: Session, tokens: Int32Array, want: Want, phase: Phase): Promise<StepResult>;
 }
 

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LonghaulError } from '@longhaul/core/contracts';
+import { LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { loadModel, type Model } from '@longhaul/native';
 import { engineOf } from '../engine/engine.ts';
 import type { Engine } from '../ports.ts';
@@ -54,6 +54,6 @@ export async function loadServedModel(
     );
   }
   // One prefill chunk and a decode token for each of the other jobs share a step.
-  const engine = engineOf(model, { budgetTokens: options.chunkTokens + options.slots });
+  const engine = engineOf(model, { budgetTokens: options.chunkTokens + options.slots, clock: systemClock });
   return { model, engine, tokenizer };
 }
