@@ -3,14 +3,20 @@ import { createRequire } from 'node:module';
 import type { TensorSource } from './checkpoint.ts';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
-import type { EngineProbe, ModelInfo } from './types.ts';
+import type { EngineProbe, ModelInfo, ModelOptions } from './types.ts';
 
 export type Isa = 'auto' | ModelInfo['isa'];
 
 /** Values are checked before they get here; the addon only asserts. */
 export interface Addon {
   probe(): EngineProbe;
-  load(checkpoint: NativeCheckpoint, threads: number, isa: Isa, activations: 'f32' | 'matched'): Promise<NativeModel>;
+  load(
+    checkpoint: NativeCheckpoint,
+    threads: number,
+    isa: Isa,
+    weights: ModelOptions['weights'],
+    activations: ModelOptions['activations'],
+  ): Promise<NativeModel>;
 }
 
 export interface NativeCheckpoint {

@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type ModelConfig, resolveConfig, resolveSpecialTokens, type SpecialTokens } from './config.ts';
 import { EngineError } from './errors.ts';
-import { readSafetensorsHeader, type Tensor } from './safetensors.ts';
+import { type Quantization, readQuantization, type StoredTensor } from './quantization.ts';
+import { readSafetensorsHeader } from './safetensors.ts';
 
 /** One stored tensor, flattened to (rows, cols); `layer` is -1 outside layers. */
 export interface TensorSource {
   readonly role: string;
   readonly layer: number;
   readonly dtype: 'F32' | 'F16' | 'BF16';
+  /** Where the stored bytes are int8 or 4-bit codes, which `dtype` then says nothing about. */
+  readonly quantization: Quantization | null;
   /** Index into `files`. */
   readonly file: number;
   readonly offset: number;
@@ -76,7 +79,7 @@ export async function readCheckpoint(dir: string): Promise<Checkpoint> {
   });
 
   const files = await weightFiles(dir);
-  const stored = new Map<string, Tensor & { readonly file: number }>();
+  const stored = new Map<string, StoredTensor>();
   for (const [file, path] of files.entries()) {
     for (const [name, tensor] of await readSafetensorsHeader(path)) {
       if (stored.has(name)) throw new EngineError('model_corrupt', `${path}: tensor ${name} is in another file too`);
@@ -84,12 +87,17 @@ export async function readCheckpoint(dir: string): Promise<Checkpoint> {
     }
   }
 
-  const tensors = expectedTensors(config).map((expected): TensorSource => {
+  const tensors: TensorSource[] = [];
+  for (const expected of expectedTensors(config)) {
     const tensor = stored.get(expected.name);
     if (!tensor) throw new EngineError('model_incomplete', `${dir}: tensor ${expected.name} is missing`);
     stored.delete(expected.name);
-    return source(files[tensor.file] ?? dir, expected, tensor);
-  });
+    const [rows = 1, cols = 1] = expected.shape;
+    const quantization = quantizable.has(expected.role)
+      ? await readQuantization(files, stored, expected.name, tensor, rows, cols)
+      : null;
+    tensors.push(source(files[tensor.file] ?? dir, expected, tensor, quantization));
+  }
   // A backbone tensor that the configuration does not know would be silently left out of the computation.
   const unknown = [...stored.keys()].find((name) => name.startsWith('backbone.'));
   if (unknown !== undefined)
@@ -101,9 +109,20 @@ export async function readCheckpoint(dir: string): Promise<Checkpoint> {
   return { config, special, files, tensors, parameterCount };
 }
 
-function source(path: string, expected: Expected, tensor: Tensor & { readonly file: number }): TensorSource {
+/** bitsandbytes replaces linear modules only. */
+const quantizable = new Set(['in_proj', 'x_proj', 'dt_proj', 'out_proj', 'lm_head']);
+
+function source(
+  path: string,
+  expected: Expected,
+  tensor: StoredTensor,
+  quantization: Quantization | null,
+): TensorSource {
   const { role, layer, shape } = expected;
   const { dtype, file, offset, bytes } = tensor;
+  const rows = shape[0] ?? 1;
+  const cols = shape.slice(1).reduce((product, n) => product * n, 1);
+  if (quantization) return { role, layer, dtype: 'F32', quantization, file, offset, bytes, rows, cols };
   if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')
     throw new EngineError(
       'model_unsupported',
@@ -114,8 +133,7 @@ function source(path: string, expected: Expected, tensor: Tensor & { readonly fi
       'model_corrupt',
       `${path}: tensor ${expected.name} must have shape [${shape}] by config.json, found [${tensor.shape}]`,
     );
-  const rows = shape[0] ?? 1;
-  return { role, layer, dtype, file, offset, bytes, rows, cols: shape.slice(1).reduce((product, n) => product * n, 1) };
+  return { role, layer, dtype, quantization: null, file, offset, bytes, rows, cols };
 }
 
 const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/)) });

@@ -57,10 +57,13 @@ export function resolveConfig(raw: Record<string, unknown>, file: string): Model
       'model_unsupported',
       `${file}: model_type must be falcon_mamba or mamba, found ${show(modelType)}`,
     );
-  if (raw['quantization_config'] != null)
+  // What is quantized is seen tensor by tensor; only another method's layout is refused by this key.
+  const quantization = raw['quantization_config'];
+  const method = typeof quantization === 'object' && quantization !== null && 'quant_method' in quantization;
+  if (quantization != null && (!method || quantization.quant_method !== 'bitsandbytes'))
     throw new EngineError(
       'model_unsupported',
-      `${file}: quantized checkpoints (quantization_config) are not supported`,
+      `${file}: quantization_config: quant_method must be bitsandbytes, found ${show(quantization)}`,
     );
   const activation = raw['hidden_act'] ?? 'silu';
   if (activation !== 'silu' && activation !== 'swish')

@@ -19,8 +19,6 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
   const { weights, activations } = options;
   if (weights !== 'as-stored' && weights !== 'int8' && weights !== 'nf4')
     throw new EngineError('invalid_argument', `weights must be as-stored, int8 or nf4, found ${String(weights)}`);
-  if (weights !== 'as-stored')
-    throw new EngineError('invalid_argument', `weights ${weights}: quantizing at load is not supported yet`);
   if (activations !== 'f32' && activations !== 'matched')
     throw new EngineError('invalid_argument', `activations must be f32 or matched, found ${String(activations)}`);
   if (/^cuda:\d+$/.test(options.device))
@@ -32,7 +30,7 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
     const engine = addon();
     const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir);
     const digest = await modelDigest(config, files);
-    const native = await engine.load({ config, files, tensors }, threads, options.isa, activations);
+    const native = await engine.load({ config, files, tensors }, threads, options.isa, weights, activations);
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };
     const lengths = stateLengths(shape);

@@ -31,19 +31,20 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
 /** Reads and packs the weights on a pool thread. */
 class LoadWorker : public Napi::AsyncWorker {
  public:
-  LoadWorker(Napi::Env env, Checkpoint checkpoint, int threads, Isa isa, Activations activations)
+  LoadWorker(Napi::Env env, Checkpoint checkpoint, int threads, Isa isa, Quantize quantize, Activations activations)
       : AsyncWorker(env, "longhaul.load"),
         promise(Napi::Promise::Deferred::New(env)),
         checkpoint_(std::move(checkpoint)),
         threads_(threads),
         isa_(isa),
+        quantize_(quantize),
         activations_(activations) {}
 
   Napi::Promise::Deferred promise;
 
   void Execute() override {
     try {
-      model_ = std::make_unique<Model>(checkpoint_, create_cpu_backend(threads_, isa_, activations_));
+      model_ = std::make_unique<Model>(checkpoint_, quantize_, create_cpu_backend(threads_, isa_, activations_));
     } catch (...) {
       failure_ = current_failure();
       SetError(failure_.message);
@@ -59,6 +60,7 @@ class LoadWorker : public Napi::AsyncWorker {
   const Checkpoint checkpoint_;
   const int threads_;
   const Isa isa_;
+  const Quantize quantize_;
   const Activations activations_;
   std::unique_ptr<Model> model_;
   Failure failure_;
@@ -67,7 +69,8 @@ class LoadWorker : public Napi::AsyncWorker {
 Napi::Value load(const Napi::CallbackInfo& info) {
   auto* worker = new LoadWorker(info.Env(), to_checkpoint(info[0].As<Napi::Object>()),
                                 info[1].As<Napi::Number>().Int32Value(), to_isa(info[2].As<Napi::String>().Utf8Value()),
-                                info[3].As<Napi::String>().Utf8Value() == "matched" ? Activations::matched : Activations::f32);
+                                to_quantize(info[3].As<Napi::String>().Utf8Value()),
+                                to_activations(info[4].As<Napi::String>().Utf8Value()));
   const Napi::Value promise = worker->promise.Promise();
   worker->Queue();
   return promise;

@@ -23,6 +23,34 @@ uint64_t u64_of(const Napi::Object& o, const char* key) {
   return value;
 }
 
+StoredRange range_of(const Napi::Object& o, const char* key) {
+  const Napi::Object range = o.Get(key).As<Napi::Object>();
+  return {int_of(range, "file"), uint64_t(double_of(range, "offset")), uint64_t(double_of(range, "bytes"))};
+}
+
+std::vector<float> floats_of(const Napi::Object& o, const char* key) {
+  const Napi::Float32Array a = o.Get(key).As<Napi::Float32Array>();
+  return {a.Data(), a.Data() + a.ElementLength()};
+}
+
+Quantization to_quantization(const Napi::Value& value) {
+  Quantization q;
+  if (!value.IsObject()) return q;
+  const Napi::Object o = value.As<Napi::Object>();
+  q.dtype = string_of(o, "kind") == "int8" ? Dtype::int8 : Dtype::code4;
+  q.scales = range_of(o, "scales");
+  if (q.dtype == Dtype::int8) return q;
+  q.block_size = int_of(o, "blockSize");
+  q.code = floats_of(o, "code");
+  if (!o.Get("nested").IsObject()) return q;
+  const Napi::Object nested = o.Get("nested").As<Napi::Object>();
+  q.nested_scales = range_of(nested, "scales");
+  q.nested_block_size = int_of(nested, "blockSize");
+  q.nested_map = floats_of(nested, "map");
+  q.nested_offset = float(double_of(nested, "offset"));
+  return q;
+}
+
 Dtype to_dtype(const std::string& name) {
   if (name == "F32") return Dtype::f32;
   if (name == "F16") return Dtype::f16;
@@ -66,7 +94,7 @@ Checkpoint to_checkpoint(const Napi::Object& value) {
     const Napi::Object t = tensors.Get(i).As<Napi::Object>();
     checkpoint.tensors.push_back({string_of(t, "role"), int_of(t, "layer"), to_dtype(string_of(t, "dtype")), int_of(t, "file"),
                                   uint64_t(double_of(t, "offset")), uint64_t(double_of(t, "bytes")), int_of(t, "rows"),
-                                  int_of(t, "cols")});
+                                  int_of(t, "cols"), to_quantization(t.Get("quantization"))});
   }
   return checkpoint;
 }
@@ -114,6 +142,16 @@ Isa to_isa(const std::string& name) {
   if (name == "avx512vnni") return Isa::avx512vnni;
   if (name == "avx512bf16") return Isa::avx512bf16;
   return Isa::automatic;
+}
+
+Quantize to_quantize(const std::string& name) {
+  if (name == "int8") return Quantize::int8;
+  if (name == "nf4") return Quantize::nf4;
+  return Quantize::none;
+}
+
+Activations to_activations(const std::string& name) {
+  return name == "matched" ? Activations::matched : Activations::f32;
 }
 
 Napi::Value Failure::to_error(Napi::Env env) const {

@@ -10,6 +10,8 @@ namespace longhaul {
 Checkpoint to_checkpoint(const Napi::Object& value);
 StepItem to_step_item(const Napi::Object& value);
 Isa to_isa(const std::string& name);
+Quantize to_quantize(const std::string& name);
+Activations to_activations(const std::string& name);
 
 /** { tokens, logprobs, failures }, one of each an item but for the failures, which name theirs. */
 Napi::Value to_samples(Napi::Env env, const std::vector<StepItem>& items);

@@ -14,10 +14,10 @@ constexpr int kHeadFloats = 1 << 22;
 
 }  // namespace
 
-Model::Model(const Checkpoint& checkpoint, std::unique_ptr<Backend> backend)
+Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend)
     : config_(checkpoint.config),
       backend_(std::move(backend)),
-      weights_(load_weights(checkpoint, *backend_)),
+      weights_(load_weights(checkpoint, quantize, *backend_)),
       states_(config_, *backend_),
       d_model_(padded(config_.d_model)),
       d_inner_(padded(config_.d_inner)),

@@ -15,7 +15,7 @@ namespace longhaul {
 
 class Model {
  public:
-  Model(const Checkpoint& checkpoint, std::unique_ptr<Backend> backend);
+  Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend);
 
   const Backend& backend() const { return *backend_; }
   StatePool& states() { return states_; }

@@ -56,7 +56,8 @@ double exp_fixed(double x) {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, Backend& backend) : c_(checkpoint.config), backend_(backend) {
+  Loader(const Checkpoint& checkpoint, Quantize quantize, Backend& backend)
+      : c_(checkpoint.config), quantize_(quantize), backend_(backend) {
     for (const std::string& path : checkpoint.files) files_.emplace_back(path);
     for (const TensorSource& t : checkpoint.tensors) tensors_[{t.role, t.layer}] = &t;
   }
@@ -64,7 +65,9 @@ class Loader {
   Weights load() {
     Weights w;
     w.embeddings = backend_.pack_table(host("embeddings", -1));
-    w.lm_head = backend_.pack(host(has("lm_head", -1) ? "lm_head" : "embeddings", -1), {c_.vocab_size});
+    // Quantized at load, the head is int8 either way: what it is worth to the result is far more than what it weighs.
+    w.lm_head = packed(has("lm_head", -1) ? "lm_head" : "embeddings", -1, {c_.vocab_size},
+                       quantize_ == Quantize::none ? Quantize::none : Quantize::int8);
     w.norm_f = vector("norm_f", -1, {c_.d_model});
     for (int i = 0; i < c_.n_layer; ++i) w.layers.push_back(layer(i));
     return w;
@@ -74,23 +77,34 @@ class Loader {
   LayerWeights layer(int i) {
     LayerWeights w;
     w.norm = vector("norm", i, {c_.d_model});
-    w.in_proj = backend_.pack(host("in_proj", i), {c_.d_inner, c_.d_inner});
+    w.in_proj = packed("in_proj", i, {c_.d_inner, c_.d_inner}, quantize_);
     if (has("in_proj_bias", i)) w.in_proj_bias = vector("in_proj_bias", i, {c_.d_inner, c_.d_inner});
     w.conv_weight = by_channel("conv1d", i, [&](int channel, int k) { return size_t(k) * padded(c_.d_inner) + channel; });
     w.conv_bias = has("conv1d_bias", i) ? vector("conv1d_bias", i, {c_.d_inner}) : Buffer(backend_, padded(c_.d_inner));
-    w.x_proj = backend_.pack(host("x_proj", i), {c_.dt_rank, c_.d_state, c_.d_state});
-    w.dt_proj = backend_.pack(host("dt_proj", i), {c_.d_inner});
+    w.x_proj = packed("x_proj", i, {c_.dt_rank, c_.d_state, c_.d_state}, quantize_);
+    w.dt_proj = packed("dt_proj", i, {c_.d_inner}, quantize_);
     w.dt_bias = vector("dt_proj_bias", i, {c_.d_inner});
     w.a_log2e = by_channel(
         "A_log", i, [&](int channel, int n) { return state_index(channel, n, c_.d_state); },
         [](float x) { return float(-exp_fixed(x) * math::kLog2E); });
     w.d = vector("D", i, {c_.d_inner});
-    w.out_proj = backend_.pack(host("out_proj", i), {c_.d_model});
+    w.out_proj = packed("out_proj", i, {c_.d_model}, quantize_);
     if (has("out_proj_bias", i)) w.out_proj_bias = vector("out_proj_bias", i, {c_.d_model});
     return w;
   }
 
   bool has(const char* role, int layer) const { return tensors_.count({role, layer}) > 0; }
+
+  /** Packs a linear weight as stored, or quantized where it is stored in floating point. */
+  std::unique_ptr<Matrix> packed(const char* role, int layer, const std::vector<int>& sections, Quantize to) {
+    const HostMatrix stored = host(role, layer);
+    if (to == Quantize::none || stored.dtype == Dtype::int8 || stored.dtype == Dtype::code4) return backend_.pack(stored, sections);
+    try {
+      return backend_.pack(quantize(stored, to).matrix, sections);
+    } catch (const EngineError& e) {
+      throw EngineError(e.code, std::string(role) + " of layer " + std::to_string(layer) + ": " + e.what());
+    }
+  }
 
   /** The tensor's bytes, valid until the next call. */
   HostMatrix host(const char* role, int layer) {
@@ -98,11 +112,52 @@ class Loader {
     if (found == tensors_.end())
       throw EngineError("model_incomplete", std::string(role) + " of layer " + std::to_string(layer) + " is missing");
     const TensorSource& t = *found->second;
-    const uint64_t expected = uint64_t(t.rows) * uint64_t(t.cols) * (t.dtype == Dtype::f32 ? 4 : 2);
+    const Quantization& q = t.quantization;
+    const uint64_t n = uint64_t(t.rows) * uint64_t(t.cols);
+    const uint64_t expected = q.dtype == Dtype::int8 ? n : q.dtype == Dtype::code4 ? (n + 1) / 2 : n * (t.dtype == Dtype::f32 ? 4 : 2);
     if (t.bytes != expected) throw EngineError("model_corrupt", t.role + " has the wrong length");
     bytes_.resize(t.bytes);
     files_.at(size_t(t.file)).read(t.offset, t.bytes, bytes_.data());
+    if (q.dtype == Dtype::int8) {
+      scales_ = floats(t, q.scales, t.rows);
+      for (float& scale : scales_) scale /= 127.0f;
+      return {bytes_.data(), Dtype::int8, t.rows, t.cols, scales_.data()};
+    }
+    if (q.dtype == Dtype::code4) {
+      read_block_scales(t, n);
+      return {bytes_.data(), Dtype::code4, t.rows, t.cols, scales_.data(), q.code.data(), q.block_size};
+    }
     return {bytes_.data(), t.dtype, t.rows, t.cols};
+  }
+
+  /** scales_ of a code4 tensor of n values; nested ones are multiplied out, half a bit a weight. */
+  void read_block_scales(const TensorSource& t, uint64_t n) {
+    const Quantization& q = t.quantization;
+    if (q.block_size < 1 || q.code.size() != 16) throw EngineError("model_corrupt", t.role + " has no usable quantization");
+    const uint64_t blocks = (n + q.block_size - 1) / q.block_size;
+    if (q.nested_block_size == 0) {
+      scales_ = floats(t, q.scales, blocks);
+      return;
+    }
+    if (q.scales.bytes != blocks || q.nested_map.size() != 256 || q.nested_block_size < 1)
+      throw EngineError("model_corrupt", t.role + " has no usable nested quantization");
+    const std::vector<float> outer = floats(t, q.nested_scales, (blocks + q.nested_block_size - 1) / q.nested_block_size);
+    std::vector<uint8_t> inner(blocks);
+    files_.at(size_t(q.scales.file)).read(q.scales.offset, blocks, reinterpret_cast<char*>(inner.data()));
+    scales_.resize(blocks);
+    for (uint64_t i = 0; i < blocks; ++i) scales_[i] = q.nested_map[inner[i]] * outer[i / q.nested_block_size] + q.nested_offset;
+  }
+
+  /** `n` finite fp32 values beside a tensor. */
+  std::vector<float> floats(const TensorSource& t, const StoredRange& range, uint64_t n) {
+    if (range.bytes != n * 4) throw EngineError("model_corrupt", "the scales of " + t.role + " have the wrong length");
+    std::vector<float> out(n);
+    files_.at(size_t(range.file)).read(range.offset, range.bytes, reinterpret_cast<char*>(out.data()));
+    for (uint64_t i = 0; i < n; ++i)
+      if (!std::isfinite(out[i]))
+        throw EngineError("model_corrupt", "scale " + std::to_string(i) + " of " + t.role + " of layer " + std::to_string(t.layer) +
+                                               " is not a finite number");
+    return out;
   }
 
   /** A vector as fp32, each section padded. */
@@ -134,14 +189,18 @@ class Loader {
   }
 
   const ModelConfig& c_;
+  const Quantize quantize_;
   Backend& backend_;
   std::vector<File> files_;
   std::map<std::pair<std::string, int>, const TensorSource*> tensors_;
   std::vector<char> bytes_;
+  std::vector<float> scales_;
 };
 
 }  // namespace
 
-Weights load_weights(const Checkpoint& checkpoint, Backend& backend) { return Loader(checkpoint, backend).load(); }
+Weights load_weights(const Checkpoint& checkpoint, Quantize quantize, Backend& backend) {
+  return Loader(checkpoint, quantize, backend).load();
+}
 
 }  // namespace longhaul

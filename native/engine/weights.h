@@ -7,8 +7,27 @@
 
 #include "backend/backend.h"
 #include "engine/config.h"
+#include "engine/quantize.h"
 
 namespace longhaul {
+
+/** Bytes of one of the checkpoint's files. */
+struct StoredRange {
+  int file = 0;
+  uint64_t offset = 0, bytes = 0;
+};
+
+/** How a stored tensor is quantized, by bitsandbytes; see native/quantization.ts. */
+struct Quantization {
+  Dtype dtype = Dtype::f32;       // int8, code4, or anything else: not at all
+  StoredRange scales;             // fp32; uint8 where nested
+  int block_size = 0;             // code4
+  std::vector<float> code;        // code4: (16)
+  StoredRange nested_scales;      // fp32
+  int nested_block_size = 0;      // 0 = not nested
+  std::vector<float> nested_map;  // (256)
+  float nested_offset = 0;
+};
 
 /** One stored tensor, flattened to (rows, cols). */
 struct TensorSource {
@@ -18,6 +37,7 @@ struct TensorSource {
   int file;
   uint64_t offset, bytes;
   int rows, cols;
+  Quantization quantization;
 };
 
 struct Checkpoint {
@@ -65,6 +85,6 @@ struct Weights {
 };
 
 /** Throws EngineError model_corrupt when a file ends before a tensor does, model_incomplete when a tensor is absent. */
-Weights load_weights(const Checkpoint& checkpoint, Backend& backend);
+Weights load_weights(const Checkpoint& checkpoint, Quantize quantize, Backend& backend);
 
 }  // namespace longhaul
