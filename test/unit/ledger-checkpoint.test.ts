@@ -19,7 +19,7 @@ const context: CheckpointContext = {
   inputByteOffset: 12_345,
   textCursor: '{"pending":"Grüße \\u0000"}',
   chunkTokens: 2048,
-  engine: 'cpu/1',
+  engine: 'cpu/2/as-stored/matched',
   parent: 'jobs/job-1/ckpt/0000000001-1-x.safetensors',
 };
 
@@ -62,7 +62,7 @@ test('a checkpoint reads back to the same state, position and context, also from
     assert.equal(found.state.conv.buffer.byteLength, found.state.conv.byteLength, 'the arrays share nothing');
     assert.deepEqual(
       [found.inputByteOffset, found.textCursor, found.chunkTokens, found.engine, found.parent, found.stateSha256],
-      [12_345, context.textCursor, 2048, 'cpu/1', context.parent, good.stateSha256],
+      [12_345, context.textCursor, 2048, 'cpu/2/as-stored/matched', context.parent, good.stateSha256],
     );
   }
 });

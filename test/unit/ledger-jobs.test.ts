@@ -44,7 +44,7 @@ const pins: Commit['pins'] = {
   modelDigest: digest('a'),
   tokenizerDigest: digest('b'),
   chunkTokens: 8,
-  engine: 'cpu/1',
+  engine: 'cpu/2/as-stored/matched',
 };
 const usage = { inputTokens: 1, outputTokens: 2, inputBytes: 3 };
 const completion = { finishReason: 'length', usage, text: 'ab', score: null } as const;

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LonghaulError, systemClock } from '@longhaul/core/contracts';
-import { loadModel, type Model } from '@longhaul/native';
+import { loadModel, type Model, type ModelOptions } from '@longhaul/native';
 import { engineOf } from '../engine/engine.ts';
 import type { Engine } from '../ports.ts';
 import { loadTokenizer } from '../text/index.ts';
@@ -31,6 +31,8 @@ export async function loadServedModel(
   asked: string,
   options: {
     readonly device: string;
+    readonly weights: ModelOptions['weights'];
+    readonly activations: ModelOptions['activations'];
     readonly threads: number | null;
     readonly chunkTokens: number;
     readonly slots: number;
@@ -38,12 +40,12 @@ export async function loadServedModel(
 ): Promise<LoadedModel> {
   const dir = await modelDirectory(asked);
   const tokenizer = await loadTokenizer(dir);
-  const device = options.device as Parameters<typeof loadModel>[1]['device'];
+  const { weights, activations, threads } = options;
   const model = await loadModel(dir, {
-    device,
-    weights: 'as-stored',
-    activations: 'matched',
-    threads: options.threads,
+    device: options.device as ModelOptions['device'],
+    weights,
+    activations,
+    threads,
   });
   const { vocabSize } = model.info;
   if (tokenizer.vocabSize > vocabSize) {

@@ -37,6 +37,8 @@ const RunOptions = z.looseObject({
   commitTokens: z.coerce.number().int().min(16).optional(),
   threads: z.coerce.number().int().min(1).max(64).optional(),
   device: z.string(),
+  weights: z.enum(['as-stored', 'int8', 'nf4']),
+  activations: z.enum(['f32', 'matched']),
   json: z.boolean().optional(),
 });
 
@@ -63,6 +65,8 @@ export async function run(
     const ledger = createLedger(store);
     const loaded = await loadServedModel(options.model, {
       device: options.device,
+      weights: options.weights,
+      activations: options.activations,
       threads: options.threads ?? null,
       chunkTokens: options.chunkTokens,
       slots: 1,

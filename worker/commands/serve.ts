@@ -50,11 +50,14 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
   const modelName = servedName(config);
   const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
     device: config.LONGHAUL_DEVICE,
+    weights: config.LONGHAUL_WEIGHTS,
+    activations: config.LONGHAUL_ACTIVATIONS,
     threads: config.LONGHAUL_THREADS ?? null,
     chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
     slots: config.LONGHAUL_SLOTS,
   });
-  log('info', 'model loaded', { model: modelName, digest: model.info.digest, isa: model.info.isa });
+  const { digest, isa } = model.info;
+  log('info', 'model loaded', { model: modelName, digest, isa, engine: engine.identity });
 
   const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
   const ledger = createLedger(store);

@@ -4,7 +4,7 @@ import type { Engine } from '../ports.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 
 /** Part of every pin: raised when a change of the engine changes bits. */
-const engineVersion = 1;
+const engineVersion = 2;
 
 /**
  * What the CPU likes in a step. Any cut gives the same bits there, so only whole tiles of rows speak for a grain; beyond
@@ -22,7 +22,7 @@ export function engineOf(
   const deviceType = info.device.split(':')[0]!;
   return {
     modelDigest: info.digest,
-    identity: `${deviceType}/${engineVersion}`,
+    identity: `${deviceType}/${engineVersion}/${info.weights}/${info.activations}`,
     vocabSize: info.vocabSize,
     shape: { nLayer: info.nLayer, dInner: info.dInner, dConv: info.dConv, dState: info.dState },
     bosTokenId: info.bosTokenId,
