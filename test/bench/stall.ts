@@ -10,7 +10,8 @@ import type { Engine } from '../../worker/ports.ts';
 
 const usage = `bench:stall: how long a stream waits for its next token while other documents are read
 
-  npm run bench:stall -- [--model DIR] [--threads N] [--seconds N] [--documents N] [--activations KIND] [--json]
+  npm run bench:stall -- [--model DIR] [--threads N] [--seconds N] [--documents N]
+                         [--weights KIND] [--activations KIND] [--json]
 
 One stream decodes greedily without a pause through the worker's engine, first alone, then while documents are read in
 chunks of 2048 tokens. Exit code 1 when the stream ever waited more than 150 ms for its next token while they were read.
@@ -20,6 +21,7 @@ The stream's tokens must be the same in both, else nothing is reported.
   --threads N         threads of the engine (default: all cores)
   --seconds N         length of each part (default 6)
   --documents N       documents read beside the stream (default 1)
+  --weights KIND      as-stored, int8 or nf4 (default as-stored)
   --activations KIND  matched or f32 (default matched, as the worker has it)
   --json              one JSON object on stdout
 
@@ -157,6 +159,7 @@ async function main(args: string[]): Promise<void> {
       threads: { type: 'string' },
       seconds: { type: 'string' },
       documents: { type: 'string' },
+      weights: { type: 'string', default: 'as-stored' },
       activations: { type: 'string', default: 'matched' },
     },
   });
@@ -168,7 +171,8 @@ async function main(args: string[]): Promise<void> {
   const documents = whole('documents', values.documents, 1)!;
   const threads = whole('threads', values.threads, null);
   const activations = values.activations as ModelOptions['activations'];
-  const model = await loadModel(values.model, { device: 'cpu', weights: 'as-stored', activations, threads });
+  const weights = values.weights as ModelOptions['weights'];
+  const model = await loadModel(values.model, { device: 'cpu', weights, activations, threads });
   try {
     const figures = await measure(model, seconds, documents);
     const { cpuModel } = await probeEngine();
@@ -178,6 +182,7 @@ async function main(args: string[]): Promise<void> {
       digest,
       parameterCount,
       isa,
+      weights,
       activations,
       threads: used,
       cpu: cpuModel,
