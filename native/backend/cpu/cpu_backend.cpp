@@ -76,7 +76,8 @@ class CpuBackend : public Backend {
     const int panels = ceil_div(w.n_out, kPanel), tiles = ceil_div(rows, kTileRows);
     const int tile_step = std::min(tiles, kTilesAtOnce);
     const int64_t work = int64_t(std::min(rows, tile_step * kTileRows)) * w.n_in * kPanel;
-    const int panel_step = int(std::clamp<int64_t>(kLinearTask / std::max<int64_t>(work, 1), 1, panels));
+    const int64_t by_work = kLinearTask / std::max<int64_t>(work, 1), by_bytes = kLinearBytes / int64_t(args.panel_bytes);
+    const int panel_step = int(std::clamp<int64_t>(std::min(by_work, by_bytes), 1, panels));
     const int column_tasks = ceil_div(panels, panel_step);
     pool_.run(ceil_div(tiles, tile_step) * column_tasks, [&](int task) {
       const int tile = task / column_tasks * tile_step, panel = task % column_tasks * panel_step;
@@ -112,8 +113,8 @@ class CpuBackend : public Backend {
 
  private:
   static constexpr int kTilesAtOnce = 8;
-  // Multiplications of one task of `linear`.
-  static constexpr int64_t kLinearTask = 1 << 21;
+  // Most multiplications, and most bytes of weights, of one task of `linear`.
+  static constexpr int64_t kLinearTask = 1 << 21, kLinearBytes = 1 << 17;
   // So many channels of a row are a run that memory delivers well.
   static constexpr int kConvChannels = 128;
   // Work, in element operations, worth handing to another core.

@@ -18,12 +18,14 @@
 namespace longhaul::cpu::LONGHAUL_ISA {
 
 #if defined(__AVX512F__)
-constexpr int kMaxRows = 12, kMaxSegmentedRows = 6, kVectors = 2;
+constexpr int kMaxRows = 12, kMaxSegmentedRows = 8, kVectors = 2;
 #elif defined(__AVX2__)
 constexpr int kMaxRows = 6, kMaxSegmentedRows = 2, kVectors = 1;
 #else
 constexpr int kMaxRows = 4, kMaxSegmentedRows = 2, kVectors = 1;
 #endif
+
+constexpr int kAhead = 24;  // loads of weights
 
 /** Where a tile of MR rows by NV vectors lies. */
 struct Place {
@@ -62,6 +64,10 @@ LONGHAUL_HD void steps_of(const F& format, const Place& at, int begin, int end, 
   const uint32_t* x = at.x + size_t(begin) * at.height;
 #pragma GCC unroll 4
   for (int step = begin; step < end; step += F::kUnroll) {
+    // Few rows take the weights from memory, and leave the hardware too little time to fetch ahead by itself. Full tiles
+    // come as 12 rows, or twice 6 with segments.
+    if constexpr (MR > 1 && MR != 12 && !(F::kSegmented && MR == 6))
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(at.w + v * at.cell + (step / F::kUnroll + kAhead) * at.stride);
 #pragma GCC unroll 8
     for (int u = 0; u < F::kUnroll; ++u) {
       typename F::Operand w[NV];
