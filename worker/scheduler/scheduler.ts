@@ -58,7 +58,8 @@ const firstWork = 16;
 /**
  * Many documents, one engine: gathers what the jobs in hand want next into one ragged batch a step.
  *
- * Decode items go first, then prefill, one chunk after the other by turns. While anyone is generating, chunks are cut
+ * Decode items go first, then prefill: in every second step the sessions by turns, in the others the one that has the
+ * least left to read, so that a question does not wait for every document and no document waits for ever. While anyone is generating, chunks are cut
  * into pieces that keep a step short, and otherwise into pieces that a stream about to start can wait for; the sizes are
  * learned from the steps that ran. A session's state has the same bits however it is cut and whoever shared its steps,
  * so a job sees its chunk read as if in one step.
@@ -67,6 +68,7 @@ export class Scheduler {
   /** What each session waits for, in order; the sessions in the order of their turns. */
   private readonly lines = new Map<Session, Waiting[]>();
   private running = false;
+  private byTurns = false;
   private streamingUntil = Number.NEGATIVE_INFINITY;
   private readonly runner: StepRunner;
   private readonly options: SchedulerOptions;
@@ -84,9 +86,9 @@ export class Scheduler {
     this.quiet = new Pace({ targetMs: quietMs, first: firstWork, least: leastQuiet, most });
   }
 
-  async step(session: Session, tokens: Int32Array, want: Want, phase: Phase): Promise<StepResult> {
+  step(session: Session, tokens: Int32Array, want: Want, phase: Phase): Promise<StepResult> {
     // Nothing to cut: the model says what is wrong with it.
-    if (tokens.length === 0) return (await this.runner.step([{ session, tokens, want }]))[0]!;
+    if (tokens.length === 0) return this.runner.step([{ session, tokens, want }]).then(([result]) => result!);
     return new Promise((resolve, reject) => {
       const line = this.lines.get(session) ?? [];
       line.push({ session, tokens, want, phase, parts: [], read: 0, resolve, reject });
@@ -136,6 +138,8 @@ export class Scheduler {
   private take(): Running[] {
     const { clock, grainTokens: grain, budgetTokens: tokens } = this.options;
     const heads = [...this.lines.values()].map((line) => line[0]!);
+    this.byTurns = !this.byTurns;
+    if (!this.byTurns) heads.sort((a, b) => a.tokens.length - a.read - (b.tokens.length - b.read));
     if (heads.some(({ phase }) => phase === 'decode')) this.streamingUntil = clock.now() + lingerMs;
     const streaming = clock.now() < this.streamingUntil;
     const work = streaming ? Math.max(this.brisk.work, this.patient.work) : this.quiet.work;
