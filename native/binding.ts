@@ -34,9 +34,26 @@ export interface NativeModel {
   /** Fills the arrays. */
   snapshot(slot: number, conv: Float32Array, ssm: Float32Array): Promise<void>;
   closeSession(slot: number): void;
-  /** Fills each item's `out`. */
-  step(items: readonly NativeStepItem[]): Promise<NativeSamples>;
+  /** Fills `outs`. */
+  step(step: NativeStep): Promise<NativeSamples>;
   close(): Promise<void>;
+}
+
+/** What of an item each array holds, and of which items, in their order; lists of one item after those of another. */
+export interface NativeStep {
+  /** [items] */
+  readonly slots: Int32Array;
+  readonly wants: Int32Array;
+  readonly lengths: Int32Array;
+  readonly tokens: Int32Array;
+  /** logprobs */
+  readonly targets: Int32Array;
+  /** logprobs, logits */
+  readonly outs: readonly Float32Array[];
+  /** sample: six numbers each */
+  readonly samplings: Float64Array;
+  readonly seeds: BigUint64Array;
+  readonly penalized: Int32Array;
 }
 
 export interface NativeStepItem {

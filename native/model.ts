@@ -1,6 +1,7 @@
 // Models and sessions over the addon: positions, who is busy, who is closed. The states themselves live in the engine.
 import type { NativeModel } from './binding.ts';
 import { asEngineError, EngineError } from './errors.ts';
+import { packStep } from './pack.ts';
 import { prepareItem } from './step.ts';
 import type { Model, ModelInfo, Session, Snapshot, StepItem, StepResult } from './types.ts';
 
@@ -55,7 +56,7 @@ export class EngineModel implements Model {
     if (prepared.length === 0) return [];
 
     // Refused where there is no memory for it; from here on it runs.
-    const stepping = call(() => this.native.step(prepared.map((item) => item.native)));
+    const stepping = call(() => this.native.step(packStep(prepared.map((item) => item.native))));
     const lengths = items.map((item) => item.tokens.length);
     for (const [i, session] of [...sessions].entries()) session.begin(lengths[i]!);
     try {

@@ -1,5 +1,6 @@
 #include "addon/convert.h"
 
+#include <cassert>
 #include <new>
 
 #include "engine/error.h"
@@ -11,17 +12,32 @@ int int_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::
 double double_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
 std::string string_of(const Napi::Object& o, const char* key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
 
-std::vector<int32_t> ints_of(const Napi::Object& o, const char* key) {
-  const Napi::Int32Array a = o.Get(key).As<Napi::Int32Array>();
-  return {a.Data(), a.Data() + a.ElementLength()};
-}
+/** Reads one of the arrays of a step from front to back. */
+template <class Array, class Value>
+class Reader {
+ public:
+  Reader(const Napi::Object& step, const char* key) {
+    const Array array = step.Get(key).template As<Array>();
+    at_ = array.Data();
+    end_ = at_ + array.ElementLength();
+  }
+  Value one() { return *take(1); }
+  std::vector<Value> some(size_t n) {
+    const Value* const from = take(n);
+    return {from, from + n};
+  }
 
-uint64_t u64_of(const Napi::Object& o, const char* key) {
-  bool lossless = false;
-  const uint64_t value = o.Get(key).As<Napi::BigInt>().Uint64Value(&lossless);
-  if (!lossless) throw Napi::TypeError::New(o.Env(), std::string(key) + " is not an unsigned 64-bit integer");
-  return value;
-}
+ private:
+  const Value* take(size_t n) {
+    assert(size_t(end_ - at_) >= n);
+    at_ += n;
+    return at_ - n;
+  }
+  const Value *at_, *end_;
+};
+using Ints = Reader<Napi::Int32Array, int32_t>;
+using Doubles = Reader<Napi::Float64Array, double>;
+using Seeds = Reader<Napi::BigUint64Array, uint64_t>;
 
 StoredRange range_of(const Napi::Object& o, const char* key) {
   const Napi::Object range = o.Get(key).As<Napi::Object>();
@@ -57,18 +73,17 @@ Dtype to_dtype(const std::string& name) {
   return Dtype::bf16;
 }
 
-Want to_want(const std::string& name) {
-  if (name == "sample") return Want::sample;
-  if (name == "logprobs") return Want::logprobs;
-  if (name == "logits_last") return Want::last_logits;
-  if (name == "logits_all") return Want::all_logits;
-  return Want::nothing;
-}
-
-Sampling to_sampling(const Napi::Object& o) {
-  return {float(double_of(o, "temperature")),       int_of(o, "topK"),        float(double_of(o, "topP")),
-          float(double_of(o, "repetitionPenalty")), ints_of(o, "penalized"), u64_of(o, "seed"),
-          uint64_t(double_of(o, "position"))};
+/** In the order of native/pack.ts. */
+Sampling to_sampling(Doubles& numbers, Seeds& seeds, Ints& penalized) {
+  Sampling sampling{};
+  sampling.temperature = float(numbers.one());
+  sampling.top_k = int(numbers.one());
+  sampling.top_p = float(numbers.one());
+  sampling.repetition_penalty = float(numbers.one());
+  sampling.position = uint64_t(numbers.one());
+  sampling.penalized = penalized.some(size_t(numbers.one()));
+  sampling.seed = seeds.one();
+  return sampling;
 }
 
 }  // namespace
@@ -99,15 +114,25 @@ Checkpoint to_checkpoint(const Napi::Object& value) {
   return checkpoint;
 }
 
-StepItem to_step_item(const Napi::Object& value) {
-  StepItem item{};
-  item.slot = int_of(value, "slot");
-  item.tokens = ints_of(value, "tokens");
-  item.want = to_want(string_of(value, "want"));
-  if (item.want == Want::sample) item.sampling = to_sampling(value.Get("sampling").As<Napi::Object>());
-  if (item.want == Want::logprobs) item.targets = ints_of(value, "targets");
-  if (value.Get("out").IsTypedArray()) item.out = value.Get("out").As<Napi::Float32Array>().Data();
-  return item;
+std::vector<StepItem> to_step_items(const Napi::Object& step) {
+  Ints slots(step, "slots"), wants(step, "wants"), lengths(step, "lengths"), tokens(step, "tokens");
+  Ints targets(step, "targets"), penalized(step, "penalized");
+  Doubles samplings(step, "samplings");
+  Seeds seeds(step, "seeds");
+  const Napi::Array outs = step.Get("outs").As<Napi::Array>();
+  uint32_t next_out = 0;
+  std::vector<StepItem> items(step.Get("slots").As<Napi::Int32Array>().ElementLength());
+  for (StepItem& item : items) {
+    const size_t length = size_t(lengths.one());
+    item.slot = slots.one();
+    item.tokens = tokens.some(length);
+    item.want = Want(wants.one());
+    if (item.want == Want::sample) item.sampling = to_sampling(samplings, seeds, penalized);
+    if (item.want == Want::logprobs) item.targets = targets.some(length);
+    if (item.want != Want::nothing && item.want != Want::sample)
+      item.out = outs.Get(next_out++).As<Napi::Float32Array>().Data();
+  }
+  return items;
 }
 
 Napi::Value to_samples(Napi::Env env, const std::vector<StepItem>& items) {

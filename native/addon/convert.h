@@ -8,7 +8,8 @@
 namespace longhaul {
 
 Checkpoint to_checkpoint(const Napi::Object& value);
-StepItem to_step_item(const Napi::Object& value);
+/** From a NativeStep (binding.ts); what the engine writes into stays alive as long as its `outs`. */
+std::vector<StepItem> to_step_items(const Napi::Object& step);
 Isa to_isa(const std::string& name);
 Quantize to_quantize(const std::string& name);
 Activations to_activations(const std::string& name);

@@ -132,16 +132,12 @@ Napi::Value ModelHandle::snapshot(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const Napi::Array values = info[0].As<Napi::Array>();
+    const Napi::Object step = info[0].As<Napi::Object>();
     auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
-    auto items = std::make_shared<std::vector<StepItem>>();
+    auto items = std::make_shared<std::vector<StepItem>>(to_step_items(step));
+    job->kept.push_back(Napi::Persistent(step.Get("outs").As<Napi::Object>()));
     std::vector<int> slots;
-    for (uint32_t i = 0; i < values.Length(); ++i) {
-      const Napi::Object value = values.Get(i).As<Napi::Object>();
-      items->push_back(to_step_item(value));
-      slots.push_back(items->back().slot);
-      if (items->back().out) job->kept.push_back(Napi::Persistent(value.Get("out").As<Napi::Object>()));
-    }
+    for (const StepItem& item : *items) slots.push_back(item.slot);
     job->run = [items](Model& model) { model.step(*items); };
     job->result = [items](Napi::Env env) { return to_samples(env, *items); };
     return post(info.Env(), WorkQueue::Kind::step, std::move(slots), std::move(job));

@@ -9,6 +9,7 @@
 
 namespace longhaul {
 
+/** As native/pack.ts numbers them. */
 enum class Want { nothing, sample, logprobs, last_logits, all_logits };
 
 struct StepItem {
@@ -17,7 +18,7 @@ struct StepItem {
   Want want;
   Sampling sampling;             // for sample
   std::vector<int32_t> targets;  // for logprobs: T ids, -1 where nothing is wanted
-  float* out;                    // host: T log-probabilities, or 1 or T rows of logits
+  float* out = nullptr;          // host: T log-probabilities, or 1 or T rows of logits
 
   int32_t sampled = -1;
   float logprob = 0;
