@@ -46,14 +46,16 @@ export interface NativeStep {
   readonly wants: Int32Array;
   readonly lengths: Int32Array;
   readonly tokens: Int32Array;
+  readonly tops: Int32Array;
   /** logprobs */
   readonly targets: Int32Array;
-  /** logprobs, logits */
-  readonly outs: readonly Float32Array[];
-  /** sample: six numbers each */
+  /** logprobs, logits: `out`; where `top` is not 0: `topIds`, `topLogprobs` */
+  readonly outs: readonly (Float32Array | Int32Array)[];
+  /** sample: eight numbers each, then its biases */
   readonly samplings: Float64Array;
   readonly seeds: BigUint64Array;
   readonly penalized: Int32Array;
+  readonly biasIds: Int32Array;
 }
 
 export interface NativeStepItem {
@@ -63,6 +65,10 @@ export interface NativeStepItem {
   readonly sampling: NativeSampling | null;
   readonly targets: Int32Array | null;
   readonly out: Float32Array | null;
+  /** Alternatives per position; where it is not 0, the two arrays are filled. */
+  readonly top: number;
+  readonly topIds: Int32Array | null;
+  readonly topLogprobs: Float32Array | null;
 }
 
 export interface NativeSampling {
@@ -71,6 +77,10 @@ export interface NativeSampling {
   readonly topK: number;
   /** 1 = all. */
   readonly topP: number;
+  /** 0 = all. */
+  readonly minP: number;
+  readonly biasIds: Int32Array;
+  readonly biases: Float32Array;
   readonly repetitionPenalty: number;
   readonly penalized: Int32Array;
   readonly seed: bigint;

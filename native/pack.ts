@@ -5,13 +5,16 @@ import type { NativeSampling, NativeStep, NativeStepItem } from './binding.ts';
 const wants: readonly NativeStepItem['want'][] = ['nothing', 'sample', 'logprobs', 'logits_last', 'logits_all'];
 
 /** As `to_sampling` in addon/convert.cpp reads them. */
-const samplingNumbers = ({ temperature, topK, topP, repetitionPenalty, position, penalized }: NativeSampling) => [
-  temperature,
-  topK,
-  topP,
-  repetitionPenalty,
-  position,
-  penalized.length,
+const samplingNumbers = (s: NativeSampling) => [
+  s.temperature,
+  s.topK,
+  s.topP,
+  s.minP,
+  s.repetitionPenalty,
+  s.position,
+  s.penalized.length,
+  s.biasIds.length,
+  ...s.biases,
 ];
 
 export function packStep(items: readonly NativeStepItem[]): NativeStep {
@@ -22,11 +25,17 @@ export function packStep(items: readonly NativeStepItem[]): NativeStep {
     lengths: Int32Array.from(items, ({ tokens }) => tokens.length),
     tokens: joined(items.map(({ tokens }) => tokens)),
     targets: joined(items.flatMap(({ targets }) => targets ?? [])),
-    outs: items.flatMap(({ out }) => out ?? []),
+    tops: Int32Array.from(items, ({ top }) => top),
+    outs: items.flatMap(outsOf),
     samplings: Float64Array.from(samplings.flatMap(samplingNumbers)),
     seeds: BigUint64Array.from(samplings, ({ seed }) => seed),
     penalized: joined(samplings.map(({ penalized }) => penalized)),
+    biasIds: joined(samplings.map(({ biasIds }) => biasIds)),
   };
+}
+
+function outsOf({ out, top, topIds, topLogprobs }: NativeStepItem): (Float32Array | Int32Array)[] {
+  return [out, ...(top > 0 ? [topIds, topLogprobs] : [])].filter((array) => array !== null);
 }
 
 function joined(parts: readonly Int32Array[]): Int32Array {

@@ -82,12 +82,19 @@ export interface Snapshot {
   readonly ssm: Float32Array;
 }
 
+/**
+ * Applied in the order of Hugging Face's generation: logit bias, repetition penalty, temperature, top-k, top-p, min-p;
+ * each of the last three cuts what the one before it left.
+ */
 export interface Sampling {
   /** 0 = greedy: the lowest id among the largest logits. */
   readonly temperature: number;
   readonly topK: number | null;
   readonly topP: number | null;
-  readonly minP?: never;
+  /** Keeps the tokens with p >= minP * the largest p. */
+  readonly minP: number | null;
+  /** biases[i], from -100 to 100, is added to the logit of ids[i]; no id twice. */
+  readonly logitBias: { readonly ids: Int32Array; readonly biases: Float32Array };
   /** 1 = off. */
   readonly repetitionPenalty: number;
   /** Token ids that the penalty applies to, each once however often it is listed. */
@@ -100,10 +107,10 @@ export interface Sampling {
 
 export type Want =
   | { readonly kind: 'nothing' }
-  /** Samples after the last token. */
-  | { readonly kind: 'sample'; readonly sampling: Sampling }
+  /** Samples after the last token. `top`, here and below: how many of the most likely tokens to tell with it, 0 to 20. */
+  | { readonly kind: 'sample'; readonly sampling: Sampling; readonly top: number }
   /** targets[t] is the token to score after tokens[t]; -1 = none. */
-  | { readonly kind: 'logprobs'; readonly targets: Int32Array }
+  | { readonly kind: 'logprobs'; readonly targets: Int32Array; readonly top: number }
   | { readonly kind: 'logits'; readonly positions: 'last' | 'all' };
 
 export interface StepItem {
@@ -113,12 +120,22 @@ export interface StepItem {
   readonly want: Want;
 }
 
+/**
+ * The most likely tokens of each position: [top] of a sample, [T, top] of log-probabilities; descending, the lowest id
+ * first among equals. -1 and NaN where the target is -1. A token's own log-probability and its entry here are the same
+ * number, bit for bit.
+ */
+export interface TopLogprobs {
+  readonly ids: Int32Array;
+  readonly logprobs: Float32Array;
+}
+
 export type StepResult =
   | { readonly kind: 'nothing' }
-  /** `logprob` is under the model's own distribution: temperature 1, nothing cut, nothing penalised. */
-  | { readonly kind: 'sample'; readonly token: number; readonly logprob: number }
+  /** Log-probabilities are under the model's own distribution: temperature 1, nothing cut, biased or penalised. */
+  | { readonly kind: 'sample'; readonly token: number; readonly logprob: number; readonly top: TopLogprobs }
   /** [T], NaN where the target is -1. */
-  | { readonly kind: 'logprobs'; readonly logprobs: Float32Array }
+  | { readonly kind: 'logprobs'; readonly logprobs: Float32Array; readonly top: TopLogprobs }
   /** [1 or T, vocab]. */
   | { readonly kind: 'logits'; readonly logits: Float32Array }
   /** What was wanted cannot be had (no logit is a number); the tokens are read, and the other items are not touched. */

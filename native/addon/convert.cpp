@@ -74,14 +74,17 @@ Dtype to_dtype(const std::string& name) {
 }
 
 /** In the order of native/pack.ts. */
-Sampling to_sampling(Doubles& numbers, Seeds& seeds, Ints& penalized) {
+Sampling to_sampling(Doubles& numbers, Seeds& seeds, Ints& penalized, Ints& bias_ids) {
   Sampling sampling{};
   sampling.temperature = float(numbers.one());
   sampling.top_k = int(numbers.one());
   sampling.top_p = float(numbers.one());
+  sampling.min_p = float(numbers.one());
   sampling.repetition_penalty = float(numbers.one());
   sampling.position = uint64_t(numbers.one());
   sampling.penalized = penalized.some(size_t(numbers.one()));
+  sampling.bias_ids = bias_ids.some(size_t(numbers.one()));
+  for (size_t i = 0; i < sampling.bias_ids.size(); ++i) sampling.biases.push_back(float(numbers.one()));
   sampling.seed = seeds.one();
   return sampling;
 }
@@ -116,7 +119,7 @@ Checkpoint to_checkpoint(const Napi::Object& value) {
 
 std::vector<StepItem> to_step_items(const Napi::Object& step) {
   Ints slots(step, "slots"), wants(step, "wants"), lengths(step, "lengths"), tokens(step, "tokens");
-  Ints targets(step, "targets"), penalized(step, "penalized");
+  Ints tops(step, "tops"), targets(step, "targets"), penalized(step, "penalized"), bias_ids(step, "biasIds");
   Doubles samplings(step, "samplings");
   Seeds seeds(step, "seeds");
   const Napi::Array outs = step.Get("outs").As<Napi::Array>();
@@ -127,10 +130,14 @@ std::vector<StepItem> to_step_items(const Napi::Object& step) {
     item.slot = slots.one();
     item.tokens = tokens.some(length);
     item.want = Want(wants.one());
-    if (item.want == Want::sample) item.sampling = to_sampling(samplings, seeds, penalized);
+    if (item.want == Want::sample) item.sampling = to_sampling(samplings, seeds, penalized, bias_ids);
     if (item.want == Want::logprobs) item.targets = targets.some(length);
     if (item.want != Want::nothing && item.want != Want::sample)
       item.out = outs.Get(next_out++).As<Napi::Float32Array>().Data();
+    item.top = tops.one();
+    if (item.top == 0) continue;
+    item.top_ids = outs.Get(next_out++).As<Napi::Int32Array>().Data();
+    item.top_logprobs = outs.Get(next_out++).As<Napi::Float32Array>().Data();
   }
   return items;
 }

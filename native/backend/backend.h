@@ -82,6 +82,19 @@ struct ScanWeights {
   int d_state;
 };
 
+constexpr int kMaxTop = 20;
+
+/** Log-probabilities wanted of one row of logits. */
+struct ScoredRow {
+  int32_t target = -1;  // nothing is written where it is -1
+  float* logprob = nullptr;
+  // The `top` most likely ids, at most kMaxTop, descending, the lowest id first among equals; less where the vocabulary
+  // or its numbers are fewer. The target's own entry is the same number as `logprob`.
+  int top = 0;
+  int32_t* top_ids = nullptr;
+  float* top_logprobs = nullptr;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -120,8 +133,8 @@ class Backend {
   /** out[i] = x[host_rows[i]], `width` floats each. */
   virtual void gather(Rows x, const int* host_rows, int rows, int width, Rows out) = 0;
 
-  /** host_out[i] = log softmax(logits[i, 0:vocab])[host_targets[i]]; untouched where the target is -1. */
-  virtual void log_probs(Rows logits, int vocab, const int32_t* host_targets, int rows, float* host_out) = 0;
+  /** Fills in, for each row, log softmax(logits[i, 0:vocab]) of what `host_scored[i]` asks for. */
+  virtual void log_probs(Rows logits, int vocab, const ScoredRow* host_scored, int rows) = 0;
 };
 
 enum class Isa { automatic, portable, avx2, avx512, avx512vnni, avx512bf16 };

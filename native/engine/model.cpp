@@ -35,8 +35,7 @@ Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Ba
   dt_ = block(d_inner_);
   logits_ = Buffer(*backend_, size_t(head_rows_) * vocab_);
   host_row_.resize(config_.vocab_size);
-  host_log_probs_.resize(head_rows_);
-  host_targets_.resize(head_rows_);
+  scored_.resize(head_rows_);
 }
 
 void Model::step(std::vector<StepItem>& items) {
@@ -124,34 +123,33 @@ void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& w
 
 void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) {
   const size_t vocab = config_.vocab_size;
-  bool scored = false;
+  bool any = false;
   for (int i = 0; i < n; ++i) {
     StepItem& item = items[wanted[i].item];
+    const int token = wanted[i].token;
     const float* logits = logits_.data + size_t(i) * vocab_;
-    host_targets_[i] = -1;
+    const auto score = [&](int32_t target, float* logprob, size_t row) {
+      scored_[i] = {target, logprob, item.top, item.top_ids + row * item.top, item.top_logprobs + row * item.top};
+      any = true;
+    };
+    scored_[i] = {};
     switch (item.want) {
-      case Want::all_logits: backend_->download(item.out + wanted[i].token * vocab, logits, vocab); break;
+      case Want::all_logits: backend_->download(item.out + token * vocab, logits, vocab); break;
       case Want::last_logits: backend_->download(item.out, logits, vocab); break;
-      case Want::logprobs: host_targets_[i] = item.targets[wanted[i].token]; break;
+      case Want::logprobs: score(item.targets[token], item.out + token, token); break;
       case Want::sample:
         backend_->download(host_row_.data(), logits, vocab);
         try {
-          host_targets_[i] = item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
+          item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
+          score(item.sampled, &item.logprob, 0);
         } catch (...) {
           item.failure = std::current_exception();
         }
         break;
       case Want::nothing: break;
     }
-    scored |= host_targets_[i] >= 0;
   }
-  if (!scored) return;
-  backend_->log_probs(rows(logits_, vocab_), int(vocab), host_targets_.data(), n, host_log_probs_.data());
-  for (int i = 0; i < n; ++i) {
-    StepItem& item = items[wanted[i].item];
-    if (item.want == Want::sample) item.logprob = host_log_probs_[i];
-    if (item.want == Want::logprobs) item.out[wanted[i].token] = host_log_probs_[i];
-  }
+  if (any) backend_->log_probs(rows(logits_, vocab_), int(vocab), scored_.data(), n);
 }
 
 }  // namespace longhaul

@@ -56,8 +56,8 @@ class Model {
   const int d_model_, d_inner_, dt_rank_, d_state_, vocab_;
   const int block_rows_, head_rows_;
   Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_, logits_;
-  std::vector<float> host_row_, host_log_probs_;
-  std::vector<int32_t> host_targets_;
+  std::vector<float> host_row_;
+  std::vector<ScoredRow> scored_;
 };
 
 }  // namespace longhaul

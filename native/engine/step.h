@@ -19,6 +19,9 @@ struct StepItem {
   Sampling sampling;             // for sample
   std::vector<int32_t> targets;  // for logprobs: T ids, -1 where nothing is wanted
   float* out = nullptr;          // host: T log-probabilities, or 1 or T rows of logits
+  int top = 0;                   // for sample and logprobs: alternatives of each position, at most kMaxTop
+  int32_t* top_ids = nullptr;    // host: (1 or T, top)
+  float* top_logprobs = nullptr;
 
   int32_t sampled = -1;
   float logprob = 0;

@@ -263,24 +263,54 @@ Case scan_case(int first, int second, int d_inner, int d_state) {
           2e-5 * d_state};
 }
 
+/** kMaxTop alternatives of every row. */
+struct Scores {
+  std::vector<int32_t> ids;
+  Floats logprobs;
+  std::vector<ScoredRow> wanted;
+  Scores(int rows, int vocab) : ids(size_t(rows) * kMaxTop, -1), logprobs(ids.size(), 1.0f), wanted(rows) {
+    for (int r = 0; r < rows; ++r) {
+      wanted[r].top = std::min(kMaxTop, vocab);
+      wanted[r].top_ids = &ids[size_t(r) * kMaxTop];
+      wanted[r].top_logprobs = &logprobs[size_t(r) * kMaxTop];
+    }
+  }
+};
+
 Case log_probs_case(int rows, int vocab) {
-  const Floats z = padded_rows(random_floats(size_t(rows) * vocab, 20, 12.0f), rows, vocab);
+  Floats z = padded_rows(random_floats(size_t(rows) * vocab, 20, 12.0f), rows, vocab);
+  for (size_t i = 0; i < z.size() / 2; ++i) z[i] = std::round(z[i]);  // equals, among which the lowest id goes first
   std::vector<int32_t> targets;
   for (int r = 0; r < rows; ++r) targets.push_back(r % 5 == 4 ? -1 : (r * 7919) % vocab);
   return {"log_probs " + std::to_string(rows) + "x" + std::to_string(vocab),
           [=](Backend& backend) {
             const Device dz(backend, z);
             Floats out(rows, 1.0f);
-            backend.log_probs({dz.data, padded(vocab)}, vocab, targets.data(), rows, out.data());
+            Scores top(rows, vocab);
+            for (int r = 0; r < rows; ++r) top.wanted[r].target = targets[r], top.wanted[r].logprob = &out[r];
+            backend.log_probs({dz.data, padded(vocab)}, vocab, top.wanted.data(), rows);
+            out.insert(out.end(), top.ids.begin(), top.ids.end());
+            out.insert(out.end(), top.logprobs.begin(), top.logprobs.end());
             return out;
           },
           [=] {
-            Doubles out;
+            Doubles out, ids, logprobs;
             for (int r = 0; r < rows; ++r) {
+              const float* const row = &z[size_t(r) * padded(vocab)];
               double sum = 0;
-              for (int v = 0; v < vocab; ++v) sum += std::exp(double(z[size_t(r) * padded(vocab) + v]));
-              out.push_back(targets[r] < 0 ? 1.0 : z[size_t(r) * padded(vocab) + targets[r]] - std::log(sum));
+              for (int v = 0; v < vocab; ++v) sum += std::exp(double(row[v]));
+              out.push_back(targets[r] < 0 ? 1.0 : row[targets[r]] - std::log(sum));
+              std::vector<int> order(vocab);
+              for (int v = 0; v < vocab; ++v) order[v] = v;
+              std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return row[a] > row[b]; });
+              for (int i = 0; i < kMaxTop; ++i) {
+                const bool filled = targets[r] >= 0 && i < vocab;
+                ids.push_back(filled ? order[i] : -1);
+                logprobs.push_back(filled ? row[order[i]] - std::log(sum) : 1.0);
+              }
             }
+            out.insert(out.end(), ids.begin(), ids.end());
+            out.insert(out.end(), logprobs.begin(), logprobs.end());
             return out;
           },
           6e-6};

@@ -5,6 +5,8 @@ export const greedy: Sampling = {
   temperature: 0,
   topK: null,
   topP: null,
+  minP: null,
+  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
   repetitionPenalty: 1,
   penalized: new Int32Array(0),
   seed: 0n,
@@ -69,7 +71,7 @@ export async function decodeRate(model: Model, sessionCount: number, steps: numb
   const sessions = Array.from({ length: sessionCount }, () => model.openSession());
   let next = sessions.map((_, i) => Int32Array.of(i + 1));
   const step = async () => {
-    const want = { kind: 'sample', sampling: greedy } as const;
+    const want = { kind: 'sample', sampling: greedy, top: 0 } as const;
     const results = await model.step(sessions.map((session, i) => ({ session, tokens: next[i]!, want })));
     next = results.map((result) => Int32Array.of(result.kind === 'sample' ? result.token : 0));
   };

@@ -40,6 +40,8 @@ const greedy: Sampling = {
   temperature: 0,
   topK: null,
   topP: null,
+  minP: null,
+  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
   repetitionPenalty: 1,
   penalized: new Int32Array(0),
   seed: 0n,
@@ -60,7 +62,7 @@ interface Stream {
 /** Reads a short prompt, then samples one token after the other until `signal`. */
 async function stream(engine: Engine, signal: AbortSignal): Promise<Stream> {
   const session = engine.openSession();
-  const want = { kind: 'sample', sampling: greedy } as const;
+  const want = { kind: 'sample', sampling: greedy, top: 0 } as const;
   const tokens: number[] = [];
   const gaps: number[] = [];
   let last = performance.now();

@@ -61,7 +61,7 @@ test('a bad item refuses the whole step before any session changes', async (t) =
       ]),
       is(code, text),
     );
-  const sample = (change: object): Want => ({ kind: 'sample', sampling: { ...greedy, ...change } });
+  const sample = (change: object): Want => ({ kind: 'sample', sampling: { ...greedy, ...change }, top: 0 });
 
   await refuse(
     { tokens: Int32Array.of(0, 256), want: nothing },
@@ -71,18 +71,37 @@ test('a bad item refuses the whole step before any session changes', async (t) =
   await refuse({ tokens: Int32Array.of(-1), want: nothing }, 'token_out_of_range', /found -1/);
   await refuse({ tokens: new Int32Array(), want: nothing }, 'invalid_argument', /at least one/);
   await refuse(
-    { tokens, want: { kind: 'logprobs', targets: Int32Array.of(1) } },
+    { tokens, want: { kind: 'logprobs', targets: Int32Array.of(1), top: 0 } },
     'invalid_argument',
     /targets.*of 3.*of 1/,
   );
   await refuse(
-    { tokens, want: { kind: 'logprobs', targets: Int32Array.of(1, -2, 3) } },
+    { tokens, want: { kind: 'logprobs', targets: Int32Array.of(1, -2, 3), top: 0 } },
     'token_out_of_range',
     /targets\[1\]/,
   );
   await refuse({ tokens, want: sample({ temperature: -1 }) }, 'invalid_argument', /temperature.*-1/);
   await refuse({ tokens, want: sample({ topK: 0 }) }, 'invalid_argument', /topK.*found 0/);
   await refuse({ tokens, want: sample({ topP: 1.5 }) }, 'invalid_argument', /topP.*1.5/);
+  await refuse({ tokens, want: sample({ minP: -0.1 }) }, 'invalid_argument', /minP.*-0.1/);
+  await refuse({ tokens, want: sample({ minP: Number.NaN }) }, 'invalid_argument', /minP.*NaN/);
+  const bias = (ids: number[], biases: number[]) =>
+    sample({ logitBias: { ids: Int32Array.from(ids), biases: Float32Array.from(biases) } });
+  await refuse({ tokens, want: bias([1, 256], [1, 1]) }, 'token_out_of_range', /logitBias.ids\[1\].*found 256/);
+  await refuse({ tokens, want: bias([1, 1], [1, 1]) }, 'invalid_argument', /logitBias.ids must not repeat/);
+  await refuse(
+    { tokens, want: bias([1, 2], [1]) },
+    'invalid_argument',
+    /logitBias.*Int32Array of 2 and Float32Array of 1/,
+  );
+  await refuse({ tokens, want: bias([1, 2], [1, 101]) }, 'invalid_argument', /biases\[1\].*-100 to 100, found 101/);
+  await refuse({ tokens, want: bias([1], [Number.NaN]) }, 'invalid_argument', /biases\[0\].*found NaN/);
+  await refuse({ tokens, want: sample({ logitBias: null }) }, 'invalid_argument', /logitBias/);
+  const targets = tokens;
+  for (const top of [21, -1, 1.5, Number.NaN]) {
+    await refuse({ tokens, want: { kind: 'logprobs', targets, top } }, 'invalid_argument', /top must be .*0 to 20/);
+    await refuse({ tokens, want: { kind: 'sample', sampling: greedy, top } }, 'invalid_argument', /top must be/);
+  }
   await refuse({ tokens, want: sample({ seed: 1n << 64n }) }, 'invalid_argument', /seed/);
   await refuse({ tokens, want: sample({ penalized: Int32Array.of(999) }) }, 'token_out_of_range', /penalized\[0\]/);
   assert.equal(good.position, 0);
@@ -113,7 +132,7 @@ test('an item whose logits are no numbers fails alone; the others of its step ge
   const tokens = someTokens(30, model.info.vocabSize);
   const snapshot = await model.openSession().snapshot();
   const broken = model.restoreSession({ ...snapshot, ssm: new Float32Array(snapshot.ssm.length).fill(Number.NaN) });
-  const want: Want = { kind: 'sample', sampling: greedy };
+  const want: Want = { kind: 'sample', sampling: greedy, top: 0 };
   const items = [model.openSession(), broken, model.openSession()].map((session) => ({ session, tokens, want }));
   const [first, failed, last] = await model.step(items);
   const [alone] = await model.step([{ session: model.openSession(), tokens, want }]);
@@ -223,8 +242,8 @@ test('wants of every kind share a step and agree with each other', async (t) => 
   const targets = Int32Array.from(tokens, (_, i) => (i % 3 === 2 ? -1 : tokens[(i + 1) % 30]!));
   const wants: Want[] = [
     { kind: 'logits', positions: 'all' },
-    { kind: 'logprobs', targets },
-    { kind: 'sample', sampling: greedy },
+    { kind: 'logprobs', targets, top: 0 },
+    { kind: 'sample', sampling: greedy, top: 0 },
     { kind: 'logits', positions: 'last' },
     nothing,
   ];

@@ -20,6 +20,8 @@ export const greedy: Sampling = {
   temperature: 0,
   topK: null,
   topP: null,
+  minP: null,
+  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
   repetitionPenalty: 1,
   penalized: new Int32Array(),
   seed: 0n,

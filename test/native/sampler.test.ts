@@ -56,7 +56,11 @@ async function prepared(model: Model): Promise<{ base: Session; last: Int32Array
 async function sampleAll(model: Model, base: Session, last: Int32Array, samplings: readonly Sampling[]) {
   const sessions = samplings.map(() => base.fork());
   const results = await model.step(
-    samplings.map((sampling, i) => ({ session: sessions[i]!, tokens: last, want: { kind: 'sample', sampling } })),
+    samplings.map((sampling, i) => ({
+      session: sessions[i]!,
+      tokens: last,
+      want: { kind: 'sample', sampling, top: 0 },
+    })),
   );
   for (const session of sessions) session.close();
   return results.map((result) => (result.kind === 'sample' ? result.token : assert.fail(result.kind)));

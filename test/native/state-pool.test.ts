@@ -28,6 +28,7 @@ test('300 sessions at once: each reads as if alone, and slots that are used agai
       const want = {
         kind: 'sample',
         sampling: { ...greedy, temperature: 1, seed: BigInt(i), position: round },
+        top: 0,
       } as const;
       return { session: live.session, tokens: someTokens(length, vocabSize, i * 100 + round), want };
     });

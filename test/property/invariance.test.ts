@@ -188,6 +188,11 @@ const samplingOf: fc.Arbitrary<Omit<Sampling, 'penalized' | 'position'>> = fc.re
   temperature: fc.constantFrom(0, 0.5, 1, 3),
   topK: fc.option(fc.integer({ min: 1, max: 100 })),
   topP: fc.option(fc.double({ min: 0.1, max: 1, noNaN: true })),
+  minP: fc.option(fc.double({ min: 0, max: 1, noNaN: true })),
+  logitBias: fc.constantFrom(
+    { ids: new Int32Array(0), biases: new Float32Array(0) },
+    { ids: Int32Array.of(3, 0, 50), biases: Float32Array.of(4, -100, 0.5) },
+  ),
   repetitionPenalty: fc.constantFrom(1, 1.3),
   seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
 });
@@ -213,7 +218,7 @@ async function generate(
     const other = (ids: Int32Array): StepItem => ({ session: model.openSession(), tokens: ids, want: allLogits });
     const items: StepItem[] = [
       ...before.map(other),
-      { session, tokens: next, want: { kind: 'sample', sampling } },
+      { session, tokens: next, want: { kind: 'sample', sampling, top: 0 } },
       ...behind.map(other),
     ];
     const result = (await model.step(items))[before.length];

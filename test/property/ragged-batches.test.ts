@@ -240,18 +240,20 @@ function wantOf({ want, tokens: salt, length }: ItemPlan, vocabSize: number): Wa
   if (kind === 2) return { kind: 'nothing' };
   if (kind === 3) {
     const targets = Int32Array.from({ length }, (_, t) => (hash(salt * 3 + t) % (vocabSize + 4)) - 1);
-    return { kind: 'logprobs', targets: targets.map((id) => (id < vocabSize ? id : -1)) };
+    return { kind: 'logprobs', targets: targets.map((id) => (id < vocabSize ? id : -1)), top: salt % 21 };
   }
   const sampling = {
     temperature: kind === 4 ? 0 : 0.9,
     topK: want % 2 === 0 ? 20 : null,
     topP: want % 5 === 0 ? 0.9 : null,
+    minP: want % 3 === 0 ? 0.05 : null,
+    logitBias: { ids: Int32Array.of(4, 9), biases: Float32Array.of(1.5, -100) },
     repetitionPenalty: want % 7 === 0 ? 1.2 : 1,
     penalized: Int32Array.of(1, 2, 3),
     seed: BigInt(salt),
     position: want,
   };
-  return { kind: 'sample', sampling };
+  return { kind: 'sample', sampling, top: salt % 6 };
 }
 
 function hash(x: number): number {

@@ -98,7 +98,7 @@ async function runJob(engine: Engine, plan: JobPlan, name: string): Promise<Hist
   let next = someIds(1, plan.salt, engine.vocabSize);
   for (let position = 0; position < plan.output; position++) {
     const sampling: Sampling = { ...sampled, seed: BigInt(plan.salt), position };
-    const result = await read(next, { kind: 'sample', sampling }, position === 0 ? 'prefill' : 'decode');
+    const result = await read(next, { kind: 'sample', sampling, top: 3 }, position === 0 ? 'prefill' : 'decode');
     next = Int32Array.of(result.kind === 'sample' ? result.token : assert.fail());
   }
   const state = session.snapshot();
@@ -107,11 +107,19 @@ async function runJob(engine: Engine, plan: JobPlan, name: string): Promise<Hist
   return { name, readings, snapshots: [state] };
 }
 
-const sampled = { temperature: 0.9, topK: 50, topP: null, repetitionPenalty: 1, penalized: new Int32Array(0) };
+const sampled = {
+  temperature: 0.9,
+  topK: 50,
+  topP: null,
+  minP: 0.02,
+  logitBias: { ids: Int32Array.of(5), biases: Float32Array.of(2) },
+  repetitionPenalty: 1,
+  penalized: new Int32Array(0),
+};
 
 function wantOf(want: JobPlan['chunks'][number]['want'], ids: Int32Array): Want {
   if (want === 'nothing') return nothing;
-  if (want === 'logprobs') return { kind: 'logprobs', targets: ids.map((id, t) => (t % 5 === 0 ? -1 : id)) };
+  if (want === 'logprobs') return { kind: 'logprobs', targets: ids.map((id, t) => (t % 5 === 0 ? -1 : id)), top: 4 };
   return { kind: 'logits', positions: want };
 }
 

@@ -7,6 +7,8 @@ const digest = (letter: string) => letter.repeat(64);
 export const modelDigest = digest('a');
 export const tokenizerDigest = digest('b');
 
+const noTop = { ids: new Int32Array(0), logprobs: new Float32Array(0) };
+
 /** A session whose whole state is one number: a running sum that depends on the order of what it was fed. */
 class FakeSession implements Session {
   position: number;
@@ -57,8 +59,8 @@ export function fakeEngine(hooks: FakeEngineHooks = {}): Engine {
           logprobs[t] = target < 0 ? Number.NaN : -((own.state + target) % 97) / 8;
         }
       }
-      if (want.kind === 'logprobs') return { kind: 'logprobs', logprobs };
-      if (want.kind === 'sample') return { kind: 'sample', token: 97 + (own.state % 26), logprob: -1 };
+      if (want.kind === 'logprobs') return { kind: 'logprobs', logprobs, top: noTop };
+      if (want.kind === 'sample') return { kind: 'sample', token: 97 + (own.state % 26), logprob: -1, top: noTop };
       return { kind: 'nothing' };
     },
   };

@@ -63,10 +63,20 @@ function resultOf(session: SimulatedSession, tokens: Int32Array, want: Want): St
       return { kind: 'nothing' };
     case 'sample':
       if (session.name === 'failing') return { kind: 'failed', error: new Error('no number') as never };
-      return { kind: 'sample', token: tokens.at(-1)!, logprob: -1 };
+      return { kind: 'sample', token: tokens.at(-1)!, logprob: -1, top: topOf(tokens.slice(-1), want.top) };
     case 'logprobs':
-      return { kind: 'logprobs', logprobs: Float32Array.from(want.targets) };
+      return {
+        kind: 'logprobs',
+        logprobs: Float32Array.from(want.targets),
+        top: topOf(want.targets, want.top),
+      };
     case 'logits':
       return { kind: 'logits', logits: Float32Array.from(want.positions === 'all' ? tokens : tokens.slice(-1)) };
   }
+}
+
+/** Each token `top` times. */
+function topOf(tokens: Int32Array, top: number): { ids: Int32Array; logprobs: Float32Array } {
+  const ids = Int32Array.from({ length: tokens.length * top }, (_, i) => tokens[Math.floor(i / top)]!);
+  return { ids, logprobs: Float32Array.from(ids) };
 }

@@ -6,7 +6,7 @@ import { Scheduler } from '../../worker/scheduler/scheduler.ts';
 import { type Cost, SimulatedModel } from '../support/simulated-model.ts';
 
 const nothing = { kind: 'nothing' } as const;
-const sample = { kind: 'sample', sampling: {} } as unknown as Want;
+const sample = { kind: 'sample', sampling: {}, top: 0 } as unknown as Want;
 const grain = 8;
 
 function simulate(cost: Cost, budgetTokens = 2052): { model: SimulatedModel; scheduler: Scheduler } {
@@ -174,7 +174,7 @@ test('a cut chunk gives what it gives uncut', async () => {
   const tokens = Int32Array.from({ length: 300 }, (_, i) => i);
   const targets = tokens.map((token) => token + 1);
   const wants: Want[] = [
-    { kind: 'logprobs', targets },
+    { kind: 'logprobs', targets, top: 3 },
     { kind: 'logits', positions: 'all' },
     { kind: 'logits', positions: 'last' },
     sample,
@@ -219,7 +219,7 @@ test('a refused item rejects alone; the others of its batch get their results', 
     scheduler.step(
       model.open('long targets'),
       new Int32Array(40),
-      { kind: 'logprobs', targets: new Int32Array(41) },
+      { kind: 'logprobs', targets: new Int32Array(41), top: 0 },
       'prefill',
     ),
   ]);

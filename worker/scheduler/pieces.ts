@@ -23,19 +23,40 @@ export function joined(want: Want, parts: readonly StepResult[]): StepResult {
     case 'nothing':
     case 'sample':
       return last;
-    case 'logprobs':
+    case 'logprobs': {
+      const scored = parts.filter((part) => part.kind === 'logprobs');
       return {
         kind: 'logprobs',
-        logprobs: concat(parts.map((part) => (part.kind === 'logprobs' ? part.logprobs : none))),
+        logprobs: concat(
+          Float32Array,
+          scored.map((part) => part.logprobs),
+        ),
+        top: {
+          ids: concat(
+            Int32Array,
+            scored.map((part) => part.top.ids),
+          ),
+          logprobs: concat(
+            Float32Array,
+            scored.map((part) => part.top.logprobs),
+          ),
+        },
       };
+    }
     case 'logits':
       if (want.positions === 'last') return last;
-      return { kind: 'logits', logits: concat(parts.map((part) => (part.kind === 'logits' ? part.logits : none))) };
+      return {
+        kind: 'logits',
+        logits: concat(
+          Float32Array,
+          parts.map((part) => (part.kind === 'logits' ? part.logits : none)),
+        ),
+      };
   }
 }
 
-function concat(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+function concat<T extends Int32Array | Float32Array>(kind: new (length: number) => T, parts: readonly T[]): T {
+  const all = new kind(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     all.set(part, at);

@@ -128,12 +128,14 @@ class Decode {
       temperature: sampling.temperature,
       topK: sampling.topK,
       topP: sampling.topP,
+      minP: null,
+      logitBias: { ids: new Int32Array(0), biases: new Float32Array(0) },
       repetitionPenalty: sampling.repetitionPenalty,
       penalized: this.text.penalized,
       seed: BigInt(sampling.seed),
       position: this.text.count + 1,
     };
-    return { kind: 'sample', sampling: drawn };
+    return { kind: 'sample', sampling: drawn, top: 0 };
   }
 
   take(result: StepResult): void {

@@ -69,7 +69,7 @@ function targetsOf(chunk: InputChunk): Want {
   const targets = new Int32Array(chunk.tokens.length);
   targets.set(chunk.tokens.subarray(1));
   targets[targets.length - 1] = chunk.next ?? -1;
-  return { kind: 'logprobs', targets };
+  return { kind: 'logprobs', targets, top: 0 };
 }
 
 function logprobsOf(result: StepResult): Float32Array {

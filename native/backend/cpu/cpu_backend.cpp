@@ -107,8 +107,8 @@ class CpuBackend : public Backend {
       std::memcpy(out.data + size_t(i) * out.ld, x.data + size_t(rows_wanted[i]) * x.ld, size_t(width) * 4);
   }
 
-  void log_probs(Rows logits, int vocab, const int32_t* targets, int rows, float* out) override {
-    by_rows(rows, vocab * 8, [&](int begin, int end) { kernels_.log_probs(logits, vocab, targets, out, begin, end); });
+  void log_probs(Rows logits, int vocab, const ScoredRow* scored, int rows) override {
+    by_rows(rows, vocab * 8, [&](int begin, int end) { kernels_.log_probs(logits, vocab, scored, begin, end); });
   }
 
  private:

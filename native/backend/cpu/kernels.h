@@ -91,7 +91,7 @@ struct Kernels {
   void (*rms_norm)(const NormArgs&, int row_begin, int row_end);
   void (*causal_conv1d)(const ConvArgs&, const Span&, int channel_begin, int channel_end);
   void (*selective_scan)(const ScanArgs&, const Span&, int channel_begin, int channel_end);
-  void (*log_probs)(Rows logits, int vocab, const int32_t* targets, float* out, int row_begin, int row_end);
+  void (*log_probs)(Rows logits, int vocab, const ScoredRow* scored, int row_begin, int row_end);
   /** Per-element math, for tests: 0 exp2, 1 exp, 2 log, 3 log1p, 4 silu, 5 softplus; n is a multiple of 16. */
   void (*elementwise)(int function, const float* x, float* y, int n);
 };

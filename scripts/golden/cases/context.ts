@@ -19,6 +19,8 @@ export const greedy = (position: number): Sampling => ({
   temperature: 0,
   topK: null,
   topP: null,
+  minP: null,
+  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
   repetitionPenalty: 1,
   penalized: new Int32Array(0),
   seed: 0n,

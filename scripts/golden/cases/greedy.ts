@@ -18,7 +18,7 @@ export async function checkGreedy<S extends EngineSession>(context: CaseContext<
       const logprobs: number[] = [];
       let next = shelf.ids(`${name}.input_ids`);
       for (let i = 0; i < expected.length; i++) {
-        const result = await feed(engine, session, next, { kind: 'sample', sampling: greedy(i) });
+        const result = await feed(engine, session, next, { kind: 'sample', sampling: greedy(i), top: 0 });
         found.push(result.token);
         logprobs.push(result.logprob);
         next = Int32Array.of(result.token);

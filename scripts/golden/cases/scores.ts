@@ -14,7 +14,7 @@ export async function checkScores<S extends EngineSession>(context: CaseContext<
     targets.set(continuation, prompt.length - 1);
     const where = () => `score ${i}`;
     await withSession(engine.openSession(), async (session) => {
-      const { logprobs } = await feed(engine, session, ids, { kind: 'logprobs', targets });
+      const { logprobs } = await feed(engine, session, ids, { kind: 'logprobs', targets, top: 0 });
       const scored = logprobs.subarray(prompt.length - 1, ids.length - 1);
       findings.add({
         kind: 'score logprobs',

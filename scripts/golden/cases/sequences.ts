@@ -22,7 +22,7 @@ export async function checkSequences<S extends EngineSession>(context: CaseConte
     if (!shelf.has(`${name}.logprobs.f64`)) continue;
     await withSession(engine.openSession(), async (session) => {
       const targets = new Int32Array([...ids.subarray(1), -1]);
-      const { logprobs } = await feed(engine, session, ids, { kind: 'logprobs', targets });
+      const { logprobs } = await feed(engine, session, ids, { kind: 'logprobs', targets, top: 0 });
       findings.add({
         kind: 'logprobs',
         where: (i) => `${name} position ${i}`,

@@ -1,4 +1,4 @@
-import type { Snapshot, StepResult, Want } from '@longhaul/native';
+import type { Snapshot, StepResult, TopLogprobs, Want } from '@longhaul/native';
 import type { Engine, EngineSession, EngineShape } from '../engine.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { falconMamba, feedToken, logSoftmax, type Ops, type ReferenceState } from './model.ts';
@@ -74,14 +74,20 @@ function answer(want: Want, rows: readonly Float64Array[]): StepResult {
     }
     case 'logprobs': {
       const logprobs = rows.map((row, i) => (want.targets[i]! < 0 ? Number.NaN : logSoftmax(row)[want.targets[i]!]!));
-      return { kind: 'logprobs', logprobs: Float32Array.from(logprobs) };
+      return { kind: 'logprobs', logprobs: Float32Array.from(logprobs), top: topOf(want) };
     }
     case 'sample': {
       if (want.sampling.temperature !== 0) throw new Error('the reference samples greedily only');
       const token = argmax(last);
-      return { kind: 'sample', token, logprob: logSoftmax(last)[token]! };
+      return { kind: 'sample', token, logprob: logSoftmax(last)[token]!, top: topOf(want) };
     }
   }
+}
+
+/** The reference tells no alternatives. */
+function topOf({ top }: { readonly top: number }): TopLogprobs {
+  if (top !== 0) throw new Error('the reference tells no alternatives');
+  return { ids: new Int32Array(0), logprobs: new Float32Array(0) };
 }
 
 /** The first of the largest. */

@@ -13,7 +13,7 @@ void linear_int8(const LinearArgs& args, int tile_begin, int tile_end, int rows,
 void rms_norm(const NormArgs& args, int row_begin, int row_end);
 void causal_conv1d(const ConvArgs& args, const Span& span, int channel_begin, int channel_end);
 void selective_scan(const ScanArgs& args, const Span& span, int channel_begin, int channel_end);
-void log_probs(Rows logits, int vocab, const int32_t* targets, float* out, int row_begin, int row_end);
+void log_probs(Rows logits, int vocab, const ScoredRow* scored, int row_begin, int row_end);
 void elementwise(int function, const float* x, float* y, int n);
 
 }  // namespace longhaul::cpu::LONGHAUL_ISA
