@@ -21,6 +21,8 @@ export const Manifest = z.looseObject({
   ),
   max_abs_differences: z.looseObject({
     f32_vs_f64: z.record(z.string(), z.object({ logits: distance, conv_state: distance, ssm_state: distance })),
+    /** Logits of the reference's run in the stored 16-bit type; where there is one. */
+    native_vs_f64: z.record(z.string(), distance).optional(),
     /** Keys read "S first K": S fed as its first K tokens at once, then one by one. */
     chunked_vs_whole: z.record(z.string(), z.unknown()),
   }),
