@@ -102,12 +102,12 @@ Napi::Value ModelHandle::restore_session(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     // Copied now: the caller may change its arrays as soon as this returns.
     const size_t split = conv.ElementLength();
-    auto values = std::make_shared<std::vector<float>>(split + ssm.ElementLength());
-    std::copy_n(conv.Data(), split, values->data());
-    std::copy_n(ssm.Data(), ssm.ElementLength(), values->data() + split);
+    const std::shared_ptr<float[]> values(new float[split + ssm.ElementLength()]);
+    std::copy_n(conv.Data(), split, values.get());
+    std::copy_n(ssm.Data(), ssm.ElementLength(), values.get() + split);
     const int slot = model_->states().acquire();
     queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot, values, split] {
-      model->states().restore(slot, values->data(), values->data() + split);
+      model->states().restore(slot, values.get(), values.get() + split);
     });
     return Napi::Number::New(info.Env(), slot);
   });

@@ -5,7 +5,7 @@
 namespace longhaul {
 namespace {
 
-// A slab is cleared where a session is opened: small enough not to be felt there, large enough to be few.
+// A slab is cleared by whoever opens a session: small enough not to be felt there, large enough to be few.
 constexpr size_t kSlabFloats = size_t(2) << 20;
 constexpr size_t kMostSlots = 64;
 
