@@ -77,7 +77,10 @@ Quantized quantize(const HostMatrix& w, Quantize to) {
       for (size_t row = begin; row < end; ++row) {
         bool finite = true;
         const float most = absolute_maximum(w, row * cols, (row + 1) * cols, finite);
-        if (!finite) all_finite = false;
+        if (!finite) {
+          all_finite = false;
+          continue;
+        }
         const float inverse = most > 0 ? 127.0f / most : 0.0f;
         out.scales[row] = most / 127.0f;
         for (size_t i = row * cols; i < (row + 1) * cols; ++i)
@@ -93,7 +96,10 @@ Quantized quantize(const HostMatrix& w, Quantize to) {
         bool finite = true;
         const size_t stop = std::min(end, block + kNf4Block);
         const float most = absolute_maximum(w, block, stop, finite);
-        if (!finite) all_finite = false;
+        if (!finite) {
+          all_finite = false;
+          continue;
+        }
         const float inverse = most > 0 ? 1.0f / most : 0.0f;
         out.scales[block / kNf4Block] = most;
         for (size_t i = block; i < stop; ++i) {

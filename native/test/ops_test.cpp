@@ -113,7 +113,8 @@ struct LinearShape {
 };
 
 Case linear_case(LinearShape s, Dtype dtype, Activations activations = Activations::f32, int block_size = 64) {
-  const auto [rows, n_in, n_out, bias, accumulate] = s;
+  const int rows = s.rows, n_in = s.n_in, n_out = s.n_out;
+  const bool bias = s.bias, accumulate = s.accumulate;
   const Floats x = random_floats(size_t(rows) * n_in, 1), b = random_floats(padded(n_out), 3);
   const Floats y0 = random_floats(size_t(rows) * padded(n_out), 4);
   const Weight w = random_weight(dtype, n_out, n_in, block_size, 2);

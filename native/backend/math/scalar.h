@@ -40,7 +40,7 @@ LONGHAUL_HD float shift_exponent(float p, float t) {
 
 /** x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for a positive normal x. Returns m. */
 LONGHAUL_HD float split_exponent(float x, float& e) {
-  const int32_t i = float_bits(x) - 0x3f3504f3;
+  const int32_t i = int32_t(uint32_t(float_bits(x)) - 0x3f3504f3u);  // wraps for what is no positive number
   const int32_t n = i >> 23;
   e = float(n);
   return bits_float(int32_t(uint32_t(float_bits(x)) - (uint32_t(n) << 23)));
