@@ -76,7 +76,8 @@ function sourceFiles(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (path !== build && entry.name !== 'node_modules') files.push(...sourceFiles(path));
+      if (!entry.name.startsWith('build') && entry.name !== 'node_modules' && entry.name !== 'corpus')
+        files.push(...sourceFiles(path));
     } else if (/\.(h|cpp|cu|cuh)$/.test(entry.name) || entry.name === 'CMakeLists.txt') files.push(path);
   }
   return files;

@@ -47,7 +47,7 @@ async function bitsPerByte(
     for (let at = 0; at < text.length; at += chunk) {
       const tokens = ids.subarray(at, Math.min(at + chunk, text.length));
       const targets = ids.subarray(at + 1, at + 1 + tokens.length);
-      const [result] = await model.step([{ session, tokens, want: { kind: 'logprobs', targets } }]);
+      const [result] = await model.step([{ session, tokens, want: { kind: 'logprobs', targets, top: 0 } }]);
       if (result?.kind === 'logprobs') for (const logprob of result.logprobs) nats -= logprob;
     }
     return nats / Math.LN2 / text.length;
