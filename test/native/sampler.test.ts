@@ -22,6 +22,7 @@ function uniform(seed: bigint, position: number): number {
 
 function reference(logits: Float32Array, s: Sampling): number {
   const z = Float32Array.from(logits);
+  for (const [i, id] of s.logitBias.ids.entries()) z[id]! += s.logitBias.biases[i]!;
   for (const id of new Set(s.penalized))
     z[id] = z[id]! > 0 ? z[id]! / s.repetitionPenalty : z[id]! * s.repetitionPenalty;
   const order = [...z.keys()].sort((a, b) => z[b]! - z[a]! || a - b);
@@ -31,6 +32,7 @@ function reference(logits: Float32Array, s: Sampling): number {
   const total = kept.reduce((sum, id) => sum + weight(id), 0);
   const enough = (s.topP ?? Number.POSITIVE_INFINITY) * total;
   kept = kept.slice(0, reached(kept.map(weight), (sum) => sum >= enough) + 1);
+  kept = kept.filter((id) => weight(id) >= (s.minP ?? 0));
   const weights = kept.map(weight);
   const threshold = uniform(s.seed, s.position) * weights.reduce((all, w) => all + w, 0);
   return kept[reached(weights, (sum) => sum > threshold)]!;
@@ -66,6 +68,10 @@ async function sampleAll(model: Model, base: Session, last: Int32Array, sampling
   return results.map((result) => (result.kind === 'sample' ? result.token : assert.fail(result.kind)));
 }
 
+function bias(...pairs: readonly [number, number][]): Sampling['logitBias'] {
+  return { ids: Int32Array.from(pairs, ([id]) => id), biases: Float32Array.from(pairs, ([, by]) => by) };
+}
+
 const grids: [string, Partial<Sampling>][] = [
   ['temperature', { temperature: 1 }],
   ['low temperature', { temperature: 0.3 }],
@@ -80,6 +86,22 @@ const grids: [string, Partial<Sampling>][] = [
     'repetition penalty, ids unique or not',
     { temperature: 1, repetitionPenalty: 1.7, penalized: Int32Array.of(3, 9, 9, 3, 200) },
   ],
+  ['min-p', { temperature: 2, minP: 0.3 }],
+  ['min-p of one is greedy', { temperature: 2, minP: 1 }],
+  ['min-p of zero keeps all', { temperature: 2, minP: 0 }],
+  ['top-k, top-p and min-p, the last the tightest', { temperature: 2, topK: 60, topP: 0.9, minP: 0.5 }],
+  ['top-k, top-p and min-p, the first the tightest', { temperature: 2, topK: 3, topP: 0.95, minP: 0.01 }],
+  ['logit bias, one id banned and one forced up', { temperature: 1.5, logitBias: bias([7, -100], [200, 3]) }],
+  [
+    'logit bias, then penalty, which divides what the bias made positive',
+    {
+      temperature: 1,
+      logitBias: bias([3, 8], [9, -8], [255, 2.5]),
+      repetitionPenalty: 1.7,
+      penalized: Int32Array.of(3, 9),
+    },
+  ],
+  ['greedy with logit bias', { logitBias: bias([11, 100]) }],
   ['greedy with penalty', { repetitionPenalty: 3, penalized: Int32Array.from({ length: 250 }, (_, i) => i) }],
 ];
 for (const [name, change] of grids)
