@@ -340,12 +340,13 @@ test('a consumer started without Redis waits for it, saying so, and one that is 
   await assert.rejects(queue.enqueue('job-nowhere', { priority: 0 }), { code: 'queue_unavailable' });
   await redis.restart();
   await started;
-  await until('the queue', () =>
+  // One answer takes up to five seconds, the limit of a command: several may come from before the reconnection.
+  const enqueued = () =>
     queue.enqueue('job-after', { priority: 0 }).then(
       () => true,
       () => false,
-    ),
-  );
+    );
+  await until('the queue', enqueued, 30_000);
   await until('the job', () => ran.includes('job-after'));
   await patient.close();
 });
