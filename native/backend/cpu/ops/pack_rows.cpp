@@ -11,6 +11,9 @@
 namespace longhaul::cpu::LONGHAUL_ISA {
 namespace {
 
+/** All rows of a tile go by in chunks of whole groups, small enough for their words to stay in the first-level cache. */
+constexpr int kMostWords = 256;
+
 /** The bf16 in the upper half, the lower half undefined. */
 uint32_t to_bf16(uint32_t bits) {
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -70,12 +73,28 @@ void group_int8(const float* x, int n, int words, uint32_t* out, float& scale, i
   offset = -128 * sum;
 }
 
+/** Four rows of words side by side: to[w * height + m] = rows[m][w]. */
+void interleave(const uint32_t (*rows)[kMostWords], int words, int height, uint32_t* to) {
+  typedef uint32_t Four __attribute__((vector_size(16)));
+  int w = 0;
+  for (; w + 4 <= words; w += 4) {
+    Four r[4];
+    for (int m = 0; m < 4; ++m) memcpy(&r[m], rows[m] + w, 16);
+    const Four even01 = __builtin_shufflevector(r[0], r[1], 0, 4, 2, 6), odd01 = __builtin_shufflevector(r[0], r[1], 1, 5, 3, 7);
+    const Four even23 = __builtin_shufflevector(r[2], r[3], 0, 4, 2, 6), odd23 = __builtin_shufflevector(r[2], r[3], 1, 5, 3, 7);
+    const Four out[4] = {
+        __builtin_shufflevector(even01, even23, 0, 1, 4, 5), __builtin_shufflevector(odd01, odd23, 0, 1, 4, 5),
+        __builtin_shufflevector(even01, even23, 2, 3, 6, 7), __builtin_shufflevector(odd01, odd23, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; ++i) memcpy(to + size_t(w + i) * height, &out[i], 16);
+  }
+  for (; w < words; ++w)
+    for (int m = 0; m < 4; ++m) to[size_t(w) * height + m] = rows[m][w];
+}
+
 }  // namespace
 
 void pack_rows(const PackedRows& to, Rows x, int n_in, int row_begin, int row_end) {
-  // All rows of a tile go by in chunks of whole groups, small enough for their words to stay in the first-level cache.
-  constexpr int kMostWords = 256;
-  alignas(64) uint32_t words[kMostWords];
+  alignas(64) uint32_t rows_of_words[4][kMostWords];
   const int per = per_word(to.kind);
   const int group = to.kind == Words::int8 ? to.group_steps : 1;
   const int chunk = kMostWords / group * group;
@@ -90,6 +109,7 @@ void pack_rows(const PackedRows& to, Rows x, int n_in, int row_begin, int row_en
         const int count = to.steps - begin < chunk ? to.steps - begin : chunk;
         const int left = n_in - begin * per;
         const int n = m >= in_tile ? 0 : left < count * per ? left : count * per;
+        uint32_t* const words = rows_of_words[m % 4];
         const float* row = x.data + (m < in_tile ? size_t(first + m) * x.ld + size_t(begin) * per : 0);
         if (to.kind == Words::f32) {
           words_f32(row, n, count, words);
@@ -106,7 +126,9 @@ void pack_rows(const PackedRows& to, Rows x, int n_in, int row_begin, int row_en
         uint32_t* column = out + size_t(begin) * height + m;
         if (height == 1)
           memcpy(column, words, size_t(count) * 4);
-        else
+        else if (m % 4 == 3)
+          interleave(rows_of_words, count, height, column - 3);
+        else if (m >= height / 4 * 4)
           for (int w = 0; w < count; ++w) column[size_t(w) * height] = words[w];
       }
   }
