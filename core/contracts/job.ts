@@ -15,12 +15,25 @@ export const Seed = z
   .regex(/^(0|[1-9][0-9]{0,19})$/)
   .refine((s) => BigInt(s) < 2n ** 64n, 'a seed is below 2^64');
 
+/** Added to the logit of one token before anything else. */
+export const LogitBias = z.strictObject({ token: z.number().int().min(0).max(2 ** 31 - 1), bias: z.number().min(-100).max(100) });
+export type LogitBias = z.infer<typeof LogitBias>;
+
+const TopLogprobsWanted = z.number().int().min(0).max(limits.topLogprobs).default(0);
+
 /** Counter-based sampling: the draw depends on `seed` and the output position alone, so a resume needs no RNG state. */
 export const SamplingSpec = z.strictObject({
   /** 0 is greedy. */
   temperature: z.number().min(0).max(100),
   topK: z.number().int().min(1).nullable(),
   topP: z.number().gt(0).max(1).nullable(),
+  /** Keeps the tokens with p >= minP * the largest p. */
+  minP: z.number().gt(0).max(1).nullable().default(null),
+  logitBias: z
+    .array(LogitBias)
+    .max(limits.logitBiases)
+    .refine((all) => new Set(all.map(({ token }) => token)).size === all.length, 'a token has one bias')
+    .default([]),
   /** 1 is off. Applies to the tokens generated so far. */
   repetitionPenalty: z.number().gt(0).max(100),
   seed: Seed,
@@ -35,6 +48,8 @@ export const GenerateTask = z.strictObject({
   sampling: SamplingSpec,
   /** Generation ends before the first of these strings; the text excludes it. */
   stop: z.array(z.string().min(1).max(limits.stopStringChars)).max(limits.stopStrings),
+  /** So many of the most likely tokens are told with each generated one. */
+  topLogprobs: TopLogprobsWanted,
 });
 export type GenerateTask = z.infer<typeof GenerateTask>;
 
@@ -49,6 +64,8 @@ export const ScoreTask = z.strictObject({
     .refine((n) => (n & (n - 1)) === 0, 'segmentTokens is a power of two'),
   /** `token` adds each token's log-probability to the line. */
   detail: z.enum(['segment', 'token']),
+  /** So many of the most likely tokens are told with each scored one; needs `detail: 'token'`. */
+  topLogprobs: TopLogprobsWanted,
 });
 export type ScoreTask = z.infer<typeof ScoreTask>;
 

@@ -19,6 +19,10 @@ export const limits = {
   /** Stop strings of one job, and characters of each. */
   stopStrings: 16,
   stopStringChars: 256,
+  /** Tokens of one job with a logit bias. */
+  logitBiases: 300,
+  /** Most likely tokens told of one position. */
+  topLogprobs: 20,
   /** Bytes of one queue message: a pointer, never a payload. */
   queueMessageBytes: 8 * 1024,
   /** Attempts in a row that end without advancing `head.seq` before a job is quarantined. */

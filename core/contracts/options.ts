@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { LonghaulError } from './errors.ts';
-import { GenerateTask, ScoreTask, type Task } from './job.ts';
+import { GenerateTask, LogitBias, ScoreTask, type Task } from './job.ts';
 import { limits } from './limits.ts';
 import { Compression, InvalidUtf8 } from './source.ts';
 
@@ -68,6 +68,26 @@ const entries = [
     'a number above 0, at most 1',
   ],
   [
+    'minP',
+    '--min-p <p>',
+    'number',
+    'generate',
+    'sample among tokens at least p times as likely as the likeliest',
+    null,
+    null,
+    'a number above 0, at most 1',
+  ],
+  [
+    'logitBias',
+    '--logit-bias <id=bias>',
+    'list',
+    'generate',
+    'add this to the logit of a token; may be given several times',
+    null,
+    null,
+    `at most ${limits.logitBiases} different token ids, each with a number from -100 to 100, as in 11=-100`,
+  ],
+  [
     'repetitionPenalty',
     '--repetition-penalty <r>',
     'number',
@@ -107,6 +127,16 @@ const entries = [
     'segment',
     ['segment', 'token'],
     '',
+  ],
+  [
+    'topLogprobs',
+    '--top-logprobs <n>',
+    'number',
+    null,
+    'tell the n likeliest tokens with each generated or scored one',
+    '0',
+    null,
+    `an integer from 0 to ${limits.topLogprobs}`,
   ],
   [
     'invalidUtf8',
@@ -197,19 +227,33 @@ function generateTask(read: ReadonlyMap<string, unknown>): Task {
       temperature: read.get('temperature'),
       topK: read.get('topK'),
       topP: read.get('topP'),
+      minP: read.get('minP'),
+      logitBias: (read.get('logitBias') as string[]).map(readBias),
       repetitionPenalty: read.get('repetitionPenalty'),
       seed: read.get('seed'),
     },
     stop: read.get('stop'),
+    topLogprobs: read.get('topLogprobs'),
   });
 }
 
 function scoreTask(read: ReadonlyMap<string, unknown>): Task {
+  if (read.get('topLogprobs') !== 0 && read.get('detail') !== 'token')
+    throw new LonghaulError('invalid_argument', '--top-logprobs of --task score needs --detail token');
   return checked(ScoreTask, {
     kind: 'score',
     segmentTokens: read.get('segmentTokens'),
     detail: read.get('detail'),
+    topLogprobs: read.get('topLogprobs'),
   });
+}
+
+/** ID=BIAS */
+function readBias(text: string): LogitBias {
+  const [, token, bias] = /^(\d{1,10})=(\S+)$/.exec(text) ?? [];
+  const read = LogitBias.safeParse({ token: Number(token), bias: Number(bias) });
+  if (!read.success) throw refuse(optionOf('logitBias'), text);
+  return read.data;
 }
 
 /** The option of a key that is known to be in the table. */

@@ -24,7 +24,7 @@ timed, every cut of a document must give the same bits. A figure is the median o
 
   --peer [DIR]     a folder with llama-bench and llama-batched-bench, or one with node_modules/node-llama-cpp
                    (default: the current folder)
-  --node-peer DIR  node-llama-cpp as well, decoding
+  --node-peer DIR  node-llama-cpp as well, decoding for up to 8 sessions
   --sizes LIST     130m,790m     --weights LIST  bf16,int8,nf4 (beside BF16, Q8_0, Q4_0)
   --threads LIST   1,2           --sessions LIST decode together (default 1,8; the whole curve: 1,2,4,8,16,32)
   --rounds N       default 3     --quick         130m, 2 threads, fewer tokens, one round: a look, not a result
@@ -35,6 +35,9 @@ Examples:
   npm run bench -- --quick
   npm run bench -- --peer ~/llama.cpp/build/bin --threads 2
   npm run bench -- --sizes 130m --sessions 1,2,4,8,16,32`;
+
+/** node-llama-cpp takes minutes beyond. */
+const nodeSessions = 8;
 
 interface Plan {
   readonly sizes: readonly Size[];
@@ -123,7 +126,7 @@ async function measureModel(
       for (let round = 0; round < plan.rounds; round++) {
         ours.push(await measure.ours(model));
         if (peer) theirs.push(await measure.theirs(peer, gguf, threads));
-        if (nodePeer && measure.phase === 'decode') nodes.push(await measure.theirs(nodePeer, gguf, threads));
+        if (nodePeer && measure.phase === 'decode' && measure.sessions <= nodeSessions) nodes.push(await measure.theirs(nodePeer, gguf, threads));
       }
       const row = rowOf(measure.phase, size, weights, measure.sessions, spreadOf(ours), ceilings);
       out.rows.push(row);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { JobSpec } from '@longhaul/core/contracts';
 import { Cluster, models } from '../support/cluster.ts';
+import { scoreTask } from '../support/tasks.ts';
 
 const help = `Reads a small and a large document through queue, worker and ledger, and compares the worker's peak memory.
 
@@ -33,7 +34,7 @@ async function measure(bytes: number): Promise<Row> {
     const worker = await cluster.startWorker('measured');
     const { source } = await cluster.ledger.putInput(letters(bytes));
     const started = performance.now();
-    const task: JobSpec['task'] = { kind: 'score', segmentTokens: 2048, detail: 'segment' };
+    const task: JobSpec['task'] = scoreTask;
     await cluster.submit('memory-bench', source, task);
     const result = await cluster.result('memory-bench', 3_600_000);
     const seconds = (performance.now() - started) / 1000;

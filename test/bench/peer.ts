@@ -1,7 +1,7 @@
 // llama.cpp's side: llama-bench and llama-batched-bench from a folder, else node-llama-cpp from a node_modules folder.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire, findPackageJSON } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -34,9 +34,9 @@ export function findNode(dir: string): Peer | null {
   let version: string;
   let entry: string;
   try {
-    const require = createRequire(join(resolve(dir), 'x.js'));
-    entry = require.resolve('node-llama-cpp');
-    version = String(require('node-llama-cpp/package.json').version);
+    const from = join(resolve(dir), 'x.js');
+    entry = createRequire(from).resolve('node-llama-cpp');
+    version = String(JSON.parse(readFileSync(findPackageJSON('node-llama-cpp', from)!, 'utf8')).version);
   } catch {
     return null;
   }

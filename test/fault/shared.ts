@@ -1,26 +1,54 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobId, JobResult, LiveEvent, Task } from '@longhaul/core/contracts';
+import type { JobId, JobResult, LiveEvent, SamplingSpec, Task } from '@longhaul/core/contracts';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { runUninterrupted } from '../support/cluster.ts';
+import { greedySampling } from '../support/tasks.ts';
 
 /** The first `bytes` of a real book. */
 export async function bookBytes(bytes: number): Promise<Buffer> {
   return (await mobyDick()).subarray(0, bytes);
 }
 
-export const scoreTask: Task = { kind: 'score', segmentTokens: 2048, detail: 'segment' };
+export { scoreTask } from '../support/tasks.ts';
 
+/** Greedy at temperature 0, else drawn through every filter there is. */
 export function generateTask(maxNewTokens: number, temperature: number): Task {
   return {
     kind: 'generate',
     prompt: null,
     maxNewTokens,
-    sampling: { temperature, topK: null, topP: null, repetitionPenalty: 1, seed: '7' },
+    sampling: { ...greedySampling, ...(temperature > 0 && filters), temperature, seed: '7' },
     stop: [],
+    topLogprobs: temperature > 0 ? 2 : 0,
   };
+}
+
+const filters: Partial<SamplingSpec> = {
+  topK: 40,
+  topP: 0.95,
+  minP: 0.005,
+  repetitionPenalty: 1.05,
+  logitBias: [
+    { token: 101, bias: 1.5 },
+    { token: 10, bias: -100 },
+  ],
+};
+
+function samplingArgs({ temperature, topK, topP, minP, repetitionPenalty, logitBias, seed }: SamplingSpec): string[] {
+  const args = [
+    ...['--temperature', `${temperature}`, '--seed', seed, '--repetition-penalty', `${repetitionPenalty}`],
+    ...logitBias.flatMap(({ token, bias }) => ['--logit-bias', `${token}=${bias}`]),
+  ];
+  for (const [flag, value] of [
+    ['--top-k', topK],
+    ['--top-p', topP],
+    ['--min-p', minP],
+  ] as const)
+    if (value !== null) args.push(flag, `${value}`);
+  return args;
 }
 
 /** The uninterrupted run of the same task over the same bytes, on one thread as the workers. */
@@ -32,7 +60,7 @@ export async function truth(cluster: Cluster, model: string, text: Uint8Array, t
       ? ['--task', 'score', '--segment-tokens', String(task.segmentTokens), '--detail', task.detail]
       : [
           ...['--task', 'generate', '--max-new-tokens', String(task.maxNewTokens)],
-          ...['--temperature', String(task.sampling.temperature), '--seed', task.sampling.seed],
+          ...['--top-logprobs', String(task.topLogprobs), ...samplingArgs(task.sampling)],
         ];
   return runUninterrupted(model, file, [...args, '--threads', '1']);
 }

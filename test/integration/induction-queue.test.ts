@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cluster, models } from '../support/cluster.ts';
 import { cases, draw, lettersOf } from '../support/induction.ts';
+import { greedySampling } from '../support/tasks.ts';
 
 const letters = 'abcdefghijklmnop';
 
@@ -15,8 +16,9 @@ test('one letter across a million others, through the queue, over kills and hand
     kind: 'generate',
     prompt: null,
     maxNewTokens: 1,
-    sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+    sampling: greedySampling,
     stop: [],
+    topLogprobs: 0,
   });
   for (const [i, end] of (['SIGKILL', 'SIGTERM', 'SIGKILL'] as const).entries()) {
     const worker = await cluster.startWorker(`reader-${i}`);

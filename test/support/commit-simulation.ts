@@ -19,6 +19,7 @@ import {
   type StateTensors,
 } from '@longhaul/core/ledger';
 import { MemoryStore } from './memory-store.ts';
+import { greedySampling } from './tasks.ts';
 
 /**
  * One job, several workers, one store; a seed decides who takes the next step and what goes wrong at each call:
@@ -66,8 +67,9 @@ const spec = JobSpec.parse({
     kind: 'generate',
     prompt: null,
     maxNewTokens: TOTAL,
-    sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+    sampling: greedySampling,
     stop: [],
+    topLogprobs: 0,
   },
   document: { kind: 'inline', text: 'x' },
   compression: 'none',

@@ -12,6 +12,7 @@ import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
 import { LiveGap, type LiveStream } from '@longhaul/core/stream';
 import { buildSpec } from '@longhaul/producer';
+import { greedySampling, scoreTask } from './tasks.ts';
 
 export const jobId = 'jtest0001';
 const zero = '0'.repeat(64);
@@ -25,13 +26,14 @@ export function specOf(kind: 'generate' | 'score' = 'generate', id = jobId): Job
     request: {
       task:
         kind === 'score'
-          ? { kind: 'score', segmentTokens: 2048, detail: 'segment' }
+          ? scoreTask
           : {
               kind: 'generate',
               prompt: null,
               maxNewTokens: 100,
-              sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+              sampling: greedySampling,
               stop: [],
+              topLogprobs: 0,
             },
       compression: 'auto',
       invalidUtf8: 'error',

@@ -11,6 +11,7 @@ import {
   timeJobId,
 } from '@longhaul/producer';
 import { FakeLedger, FakeLive, FakeQueue, headOf, jobId, specOf } from '../support/producer-fakes.ts';
+import { greedySampling, scoreTask } from '../support/tasks.ts';
 
 function submission(patch: Partial<Submission> = {}): Submission {
   return {
@@ -39,14 +40,15 @@ test('options that are not given take the documented defaults', () => {
       kind: 'generate',
       prompt: null,
       maxNewTokens: 256,
-      sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+      sampling: greedySampling,
       stop: [],
+      topLogprobs: 0,
     },
     compression: 'auto',
     invalidUtf8: 'error',
     addBos: false,
   });
-  assert.deepEqual(parseJobOptions({ task: 'score' }).task, { kind: 'score', segmentTokens: 2048, detail: 'segment' });
+  assert.deepEqual(parseJobOptions({ task: 'score' }).task, scoreTask);
 });
 
 test('options come as a command line gives them, or as a program writes them', () => {
@@ -55,6 +57,9 @@ test('options come as a command line gives them, or as a program writes them', (
     temperature: '0.7',
     topK: '40',
     topP: '0.9',
+    minP: '0.05',
+    logitBias: ['11=-100', '7=1.5'],
+    topLogprobs: '3',
     seed: '18446744073709551615',
     stop: ['a', 'b'],
   });
@@ -63,10 +68,17 @@ test('options come as a command line gives them, or as a program writes them', (
     temperature: 0.7,
     topK: 40,
     topP: 0.9,
+    minP: 0.05,
+    logitBias: ['11=-100', '7=1.5'],
+    topLogprobs: 3,
     seed: '18446744073709551615',
     stop: ['a', 'b'],
   });
   assert.deepEqual(typed, written);
+  assert.deepEqual(typed.task.kind === 'generate' && typed.task.sampling.logitBias, [
+    { token: 11, bias: -100 },
+    { token: 7, bias: 1.5 },
+  ]);
 });
 
 test('a wrong option is refused with its name, what was found and what is allowed', () => {
@@ -79,6 +91,13 @@ test('a wrong option is refused with its name, what was found and what is allowe
     [{ topP: '0' }, /^--top-p takes a number above 0, at most 1; found 0$/],
     [{ seed: '18446744073709551616' }, /^--seed takes an integer from 0 to 18446744073709551615/],
     [{ seed: '007' }, /--seed .* found "007"/],
+    [{ minP: '0' }, /^--min-p takes a number above 0, at most 1; found 0$/],
+    [{ logitBias: ['11'] }, /^--logit-bias takes at most 300 different token ids, each with .*; found "11"$/],
+    [{ logitBias: ['11=101'] }, /^--logit-bias takes .*; found "11=101"$/],
+    [{ logitBias: ['-1=1'] }, /^--logit-bias takes .*; found "-1=1"$/],
+    [{ logitBias: ['11=1', '11=2'] }, /^--logit-bias takes at most 300 different token ids/],
+    [{ topLogprobs: '21' }, /^--top-logprobs takes an integer from 0 to 20; found 21$/],
+    [{ task: 'score', topLogprobs: '2' }, /^--top-logprobs of --task score needs --detail token$/],
     [{ stop: [''] }, /^--stop takes at most 16 texts of 1 to 256 characters; found \[""\]$/],
     [{ stop: Array.from({ length: 17 }, () => 'x') }, /--stop takes at most 16/],
     [{ task: 'score', segmentTokens: '100' }, /^--segment-tokens takes a power of two from 64 to 65536; found 100$/],

@@ -21,22 +21,33 @@ function lines(
   lineTokens: number,
   detail: 'segment' | 'token',
   resume: boolean,
+  topLogprobs = 0,
 ) {
+  const task = { detail, topLogprobs };
   const records: ScoreRecord[] = [];
   let score: ScoreTotals | null = null;
   let at = 0;
-  let state = new ScoreLines(lineTokens, detail, null, start);
+  let state = new ScoreLines(lineTokens, task, null, start);
   while (at < logprobs.length) {
     const part = Float32Array.from(logprobs.slice(at, at + chunk));
     const end = at + part.length;
     const next = end < logprobs.length ? 1 : null;
     const position = { ...start, tokenOffset: end };
     const given: InputChunk = { tokens: new Int32Array(part.length), start: at, next, position };
-    records.push(...state.take(given, part));
+    // The likeliest tokens of position t are t, t + 1, …, the last of them missing.
+    const entries = Array.from({ length: part.length * topLogprobs }, (_, i) => [
+      i % topLogprobs === topLogprobs - 1 ? -1 : at + Math.floor(i / topLogprobs) + (i % topLogprobs),
+      -(i % topLogprobs),
+    ]);
+    const top = {
+      ids: Int32Array.from(entries, ([id]) => id!),
+      logprobs: Float32Array.from(entries, ([, logprob]) => logprob!),
+    };
+    records.push(...state.take(given, part, top));
     at = end;
     if (resume && next !== null) {
       score = JSON.parse(JSON.stringify(state.totals)) as ScoreTotals;
-      state = new ScoreLines(lineTokens, detail, score, { ...position, outputCount: state.written });
+      state = new ScoreLines(lineTokens, task, score, { ...position, outputCount: state.written });
     }
   }
   records.push(...state.finish());
@@ -65,6 +76,18 @@ test('a line covers the predictions made from its tokens; the last document toke
     { from: 0, to: 4, scored: 4, nats: 10, logprobs: [-1, -2, -3, -4] },
     { from: 4, to: 6, scored: 1, nats: 5, logprobs: [-5] },
   ]);
+});
+
+test('the likeliest tokens go with each scored token, as many as there are', () => {
+  const { records } = lines([-1, -2, -3, Number.NaN], 2, 2, 'token', true, 3);
+  const top = (t: number) => [
+    [t, -0],
+    [t + 1, -1],
+  ];
+  assert.deepEqual(
+    records.map((record) => record.top),
+    [[top(0), top(1)], [top(2)]],
+  );
 });
 
 test('a log-probability that is no number anywhere else is an error', () => {

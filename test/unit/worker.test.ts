@@ -17,6 +17,7 @@ import type { Document } from '../../worker/text/ports.ts';
 import { Worker, type WorkerParts } from '../../worker/worker.ts';
 import { byteTokenizer, type FakeEngineHooks, fakeEngine } from '../support/fake-engine.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import * as tasks from '../support/tasks.ts';
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -33,7 +34,7 @@ const clock: Clock = {
 
 const text = 'It is a way I have of driving off the spleen. '.repeat(40);
 const jobId = 'unit-worker-job';
-const scoreTask: Task = { kind: 'score', segmentTokens: 64, detail: 'segment' };
+const scoreTask: Task = { ...tasks.scoreTask, segmentTokens: 64 };
 
 class FakeLive implements LiveStream {
   readonly events: LiveEvent[] = [];
@@ -120,8 +121,9 @@ test('drained behind any chunk, a job is handed back and ends the same', async (
     kind: 'generate',
     prompt: ' And so',
     maxNewTokens: 30,
-    sampling: { temperature: 0, topK: null, topP: null, repetitionPenalty: 1, seed: '0' },
+    sampling: tasks.greedySampling,
     stop: [],
+    topLogprobs: 0,
   };
   for (const task of [scoreTask, generate]) {
     const straight = await setup(task);

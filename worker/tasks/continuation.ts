@@ -1,4 +1,4 @@
-import type { FinishReason, GenerateTask, TokenRecord } from '@longhaul/core/contracts';
+import type { FinishReason, GenerateTask, TokenRecord, TopLogprobs } from '@longhaul/core/contracts';
 import type { StreamingDecoder } from '../text/ports.ts';
 import { StopMatcher } from './stop-matcher.ts';
 
@@ -46,7 +46,7 @@ export class Continuation {
   }
 
   /** Takes the token at the next output position. */
-  push(token: number, logprob: number): TokenRecord {
+  push(token: number, logprob: number, top?: TopLogprobs): TokenRecord {
     this.length++;
     this.generated.add(token);
     const isEos = this.eos.has(token);
@@ -58,7 +58,7 @@ export class Continuation {
       text += this.stops.push(this.decoder.flush()) + this.stops.flush();
     }
     this.append(text);
-    return { position: this.length, token, logprob, text };
+    return { position: this.length, token, logprob, text, ...(top && { top }) };
   }
 
   private append(text: string): void {

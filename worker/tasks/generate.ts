@@ -15,9 +15,16 @@ import { ProgressReporter } from './progress.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
+import { topOf } from './top-of.ts';
 
 /** Reads the document and the prompt, then writes on: one output record a token. */
 export async function generate(context: JobContext, task: GenerateTask, run: TaskRun): Promise<TaskEnd> {
+  const unknown = task.sampling.logitBias.find(({ token }) => token >= context.engine.vocabSize);
+  if (unknown !== undefined)
+    throw new RejectedJob(
+      'invalid_spec',
+      `logitBias names token ${unknown.token}; the model has tokens 0 to ${context.engine.vocabSize - 1}`,
+    );
   const text = await replay(context, task);
   const attempt = await openAttempt(context, task.prompt, run.cancel.signal);
   const committer = new Committer(context, attempt.pins, run.recomputed);
@@ -82,7 +89,7 @@ async function replay(context: JobContext, task: GenerateTask): Promise<Continua
   for await (const record of context.ledger.readOutput(context.spec.jobId, { skip: 0 })) {
     if (!('token' in record))
       throw new RejectedJob('object_corrupt', 'the output of a generate job holds a score line');
-    text.push(record.token, record.logprob);
+    text.push(record.token, record.logprob, record.top);
   }
   return text;
 }
@@ -95,6 +102,7 @@ class Decode {
   private readonly text: Continuation;
   private readonly committer: Committer;
   private readonly live: LiveWriter;
+  private readonly bias: Sampling['logitBias'];
   /** The token sampled last: not fed yet. */
   private next: number | null;
 
@@ -113,6 +121,11 @@ class Decode {
     this.committer = committer;
     this.live = live;
     this.next = context.lease.head.position.nextToken;
+    const { logitBias } = task.sampling;
+    this.bias = {
+      ids: Int32Array.from(logitBias, ({ token }) => token),
+      biases: Float32Array.from(logitBias, ({ bias }) => bias),
+    };
   }
 
   /** Feeds the last token and samples the one after it. */
@@ -128,20 +141,21 @@ class Decode {
       temperature: sampling.temperature,
       topK: sampling.topK,
       topP: sampling.topP,
-      minP: null,
-      logitBias: { ids: new Int32Array(0), biases: new Float32Array(0) },
+      minP: sampling.minP,
+      logitBias: this.bias,
       repetitionPenalty: sampling.repetitionPenalty,
       penalized: this.text.penalized,
       seed: BigInt(sampling.seed),
       position: this.text.count + 1,
     };
-    return { kind: 'sample', sampling: drawn, top: 0 };
+    return { kind: 'sample', sampling: drawn, top: this.task.topLogprobs };
   }
 
   take(result: StepResult): void {
     if (result.kind !== 'sample') throw new TypeError(`the engine answered ${result.kind}, a sample was asked for`);
     this.next = result.token;
-    const record: TokenRecord = this.text.push(result.token, result.logprob);
+    const top = this.task.topLogprobs === 0 ? undefined : topOf(result.top, 0, this.task.topLogprobs);
+    const record: TokenRecord = this.text.push(result.token, result.logprob, top);
     this.committer.add([record]);
     countTokensGenerated(1);
     const event: LiveEvent = { kind: 'token', ...record };

@@ -1,5 +1,5 @@
-import type { JobResult, Position, ScoreRecord, ScoreTask, ScoreTotals } from '@longhaul/core/contracts';
-import type { Session, StepResult, Want } from '@longhaul/native';
+import type { JobResult, Position, ScoreRecord, ScoreTask, ScoreTotals, TopLogprobs as TopRecord } from '@longhaul/core/contracts';
+import type { Session, TopLogprobs } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import type { InputChunk } from './input.ts';
@@ -7,6 +7,7 @@ import { ProgressReporter } from './progress.ts';
 import { type ChunkTask, readInput } from './read-input.ts';
 import { openAttempt } from './resume.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
+import { topOf } from './top-of.ts';
 
 /** Reads the document and writes the log-probability of each of its tokens but the first, summed per line. */
 export async function score(context: JobContext, task: ScoreTask, run: TaskRun): Promise<TaskEnd> {
@@ -17,11 +18,13 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
   try {
     const lineTokens =
       task.detail === 'token' ? Math.min(task.segmentTokens, attempt.pins.chunkTokens) : task.segmentTokens;
-    const lines = new ScoreLines(lineTokens, task.detail, context.lease.head.score, attempt.position);
+    const lines = new ScoreLines(lineTokens, task, context.lease.head.score, attempt.position);
     const chunks: ChunkTask = {
-      want: targetsOf,
+      want: (chunk) => ({ kind: 'logprobs', targets: targetsOf(chunk), top: task.topLogprobs }),
       take: (chunk, result) => {
-        committer.add(lines.take(chunk, logprobsOf(result)));
+        if (result.kind !== 'logprobs')
+          throw new TypeError(`the engine answered ${result.kind}, logprobs were asked for`);
+        committer.add(lines.take(chunk, result.logprobs, result.top));
       },
       point: (chunk) => pointOf(attempt.session, lines, chunk.position),
     };
@@ -65,16 +68,11 @@ function complete(
   });
 }
 
-function targetsOf(chunk: InputChunk): Want {
+function targetsOf(chunk: InputChunk): Int32Array {
   const targets = new Int32Array(chunk.tokens.length);
   targets.set(chunk.tokens.subarray(1));
   targets[targets.length - 1] = chunk.next ?? -1;
-  return { kind: 'logprobs', targets, top: 0 };
-}
-
-function logprobsOf(result: StepResult): Float32Array {
-  if (result.kind !== 'logprobs') throw new TypeError(`the engine answered ${result.kind}, logprobs were asked for`);
-  return result.logprobs;
+  return targets;
 }
 
 function pointOf(session: Session, lines: ScoreLines, position: InputChunk['position']): CommitPoint {
@@ -91,21 +89,26 @@ function pointOf(session: Session, lines: ScoreLines, position: InputChunk['posi
  */
 export class ScoreLines {
   private readonly lineTokens: number;
-  private readonly detail: ScoreTask['detail'];
+  private readonly task: Pick<ScoreTask, 'detail' | 'topLogprobs'>;
   private tokens: number;
   private nats: number;
-  private line: { from: number; scored: number; nats: number; logprobs: number[] };
+  private line: { from: number; scored: number; nats: number; logprobs: number[]; top: TopRecord[] };
   private at: number;
   private count: number;
 
-  constructor(lineTokens: number, detail: ScoreTask['detail'], resume: ScoreTotals | null, position: Position) {
+  constructor(
+    lineTokens: number,
+    task: Pick<ScoreTask, 'detail' | 'topLogprobs'>,
+    resume: ScoreTotals | null,
+    position: Position,
+  ) {
     this.lineTokens = lineTokens;
-    this.detail = detail;
+    this.task = task;
     this.tokens = resume?.tokens ?? 0;
     this.nats = resume?.nats ?? 0;
     this.at = position.tokenOffset;
     this.count = position.outputCount;
-    this.line = { ...(resume?.line ?? { from: this.at, scored: 0, nats: 0 }), logprobs: [] };
+    this.line = { ...(resume?.line ?? { from: this.at, scored: 0, nats: 0 }), logprobs: [], top: [] };
   }
 
   /** Lines written in all. */
@@ -118,17 +121,19 @@ export class ScoreLines {
     return { tokens: this.tokens, nats: this.nats, line: from === this.at ? null : { from, scored, nats } };
   }
 
-  /** `logprobs[t]` is that of the token after `chunk.tokens[t]`; NaN where nothing follows. */
-  take(chunk: InputChunk, logprobs: Float32Array): ScoreRecord[] {
+  /** `logprobs[t]` is that of the token after `chunk.tokens[t]`, NaN where nothing follows; `top` goes with them. */
+  take(chunk: InputChunk, logprobs: Float32Array, top: TopLogprobs): ScoreRecord[] {
+    const { detail, topLogprobs } = this.task;
     const full: ScoreRecord[] = [];
-    for (const logprob of logprobs) {
+    for (const [t, logprob] of logprobs.entries()) {
       this.at++;
       if (!Number.isNaN(logprob)) {
         this.tokens++;
         this.nats -= logprob;
         this.line.scored++;
         this.line.nats -= logprob;
-        if (this.detail === 'token') this.line.logprobs.push(logprob);
+        if (detail === 'token') this.line.logprobs.push(logprob);
+        if (topLogprobs > 0) this.line.top.push(topOf(top, t, topLogprobs));
       } else if (chunk.next !== null || this.at !== chunk.position.tokenOffset) {
         throw new RangeError(`log-probability of token ${this.at} is not a number`);
       }
@@ -143,9 +148,11 @@ export class ScoreLines {
   }
 
   private cut(): ScoreRecord {
-    const { from, scored, nats, logprobs } = this.line;
+    const { from, scored, nats, logprobs, top } = this.line;
+    const { detail, topLogprobs } = this.task;
     this.count++;
-    this.line = { from: this.at, scored: 0, nats: 0, logprobs: [] };
-    return { from, to: this.at, scored, nats, logprobs: this.detail === 'token' ? logprobs : null };
+    this.line = { from: this.at, scored: 0, nats: 0, logprobs: [], top: [] };
+    const line = { from, to: this.at, scored, nats, logprobs: detail === 'token' ? logprobs : null };
+    return topLogprobs > 0 ? { ...line, top } : line;
   }
 }

@@ -35,7 +35,7 @@ export const padTo = (bytes: number): number => Math.ceil(bytes / alignment) * a
 
 /** Everything before the first tensor; tensors follow in order, each padded to 32 bytes. */
 export function ggufHeader(shape: Shape, tensors: readonly RandomTensor[], format: GgufFormat, name: string): Buffer {
-  const [number, real, bool, string] = [4, 6, 7, 8];
+  const [number, signed, real, bool, string] = [4, 5, 6, 7, 8];
   const keys: Buffer[] = [];
   const key = (key: string, type: number, value: Buffer) => keys.push(Buffer.concat([text(key), u32(type), value]));
   key('general.architecture', string, text('mamba'));
@@ -55,7 +55,17 @@ export function ggufHeader(shape: Shape, tensors: readonly RandomTensor[], forma
   key('mamba.ssm.time_step_rank', number, u32(shape.dtRank));
   key('mamba.attention.layer_norm_rms_epsilon', real, f32(1e-5));
   key('mamba.ssm.dt_b_c_rms', bool, Buffer.of(1));
-  key('tokenizer.ggml.model', string, text('no_vocab'));
+  // Nothing is ever tokenized, but node-llama-cpp asks for a vocabulary: single bytes, then names.
+  const array = 9;
+  const list = (type: number, items: readonly Buffer[]) => Buffer.concat([u32(type), u64(items.length), ...items]);
+  const names = Array.from({ length: shape.vocabSize }, (_, id) => text(id < 94 ? String.fromCharCode(33 + id) : `t${id}`));
+  key('tokenizer.ggml.model', string, text('gpt2'));
+  key('tokenizer.ggml.pre', string, text('gpt-2'));
+  key('tokenizer.ggml.tokens', array, list(string, names));
+  key('tokenizer.ggml.token_type', array, list(signed, Array(shape.vocabSize).fill(u32(1))));
+  key('tokenizer.ggml.merges', array, list(string, [text('a b')]));
+  key('tokenizer.ggml.bos_token_id', number, u32(11));
+  key('tokenizer.ggml.eos_token_id', number, u32(11));
 
   let offset = 0;
   const infos = tensors.map((tensor) => {
