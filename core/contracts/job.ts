@@ -16,7 +16,14 @@ export const Seed = z
   .refine((s) => BigInt(s) < 2n ** 64n, 'a seed is below 2^64');
 
 /** Added to the logit of one token before anything else. */
-export const LogitBias = z.strictObject({ token: z.number().int().min(0).max(2 ** 31 - 1), bias: z.number().min(-100).max(100) });
+export const LogitBias = z.strictObject({
+  token: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
+  bias: z.number().min(-100).max(100),
+});
 export type LogitBias = z.infer<typeof LogitBias>;
 
 const TopLogprobsWanted = z.number().int().min(0).max(limits.topLogprobs).default(0);

@@ -126,7 +126,8 @@ async function measureModel(
       for (let round = 0; round < plan.rounds; round++) {
         ours.push(await measure.ours(model));
         if (peer) theirs.push(await measure.theirs(peer, gguf, threads));
-        if (nodePeer && measure.phase === 'decode' && measure.sessions <= nodeSessions) nodes.push(await measure.theirs(nodePeer, gguf, threads));
+        if (nodePeer && measure.phase === 'decode' && measure.sessions <= nodeSessions)
+          nodes.push(await measure.theirs(nodePeer, gguf, threads));
       }
       const row = rowOf(measure.phase, size, weights, measure.sessions, spreadOf(ours), ceilings);
       out.rows.push(row);

@@ -1,4 +1,11 @@
-import type { JobResult, Position, ScoreRecord, ScoreTask, ScoreTotals, TopLogprobs as TopRecord } from '@longhaul/core/contracts';
+import type {
+  JobResult,
+  Position,
+  ScoreRecord,
+  ScoreTask,
+  ScoreTotals,
+  TopLogprobs as TopRecord,
+} from '@longhaul/core/contracts';
 import type { Session, TopLogprobs } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';

@@ -58,7 +58,9 @@ export function ggufHeader(shape: Shape, tensors: readonly RandomTensor[], forma
   // Nothing is ever tokenized, but node-llama-cpp asks for a vocabulary: single bytes, then names.
   const array = 9;
   const list = (type: number, items: readonly Buffer[]) => Buffer.concat([u32(type), u64(items.length), ...items]);
-  const names = Array.from({ length: shape.vocabSize }, (_, id) => text(id < 94 ? String.fromCharCode(33 + id) : `t${id}`));
+  const names = Array.from({ length: shape.vocabSize }, (_, id) =>
+    text(id < 94 ? String.fromCharCode(33 + id) : `t${id}`),
+  );
   key('tokenizer.ggml.model', string, text('gpt2'));
   key('tokenizer.ggml.pre', string, text('gpt-2'));
   key('tokenizer.ggml.tokens', array, list(string, names));
