@@ -20,7 +20,7 @@ Installs what is missing, and nothing else:
   redis-server    unless LONGHAUL_REDIS_URL is set: from LONGHAUL_REDIS_SERVER, PATH or .cache/redis, else from apt-get
 
   --no-redis      leaves redis-server out (building only)
-  --test          redis-server in any case: tests start and kill servers of their own
+  --test          redis-server in any case: tests start and kill servers of their own; clang for fuzzing, where this is root
 `;
 
 /** A failure that a person can act on: what is missing, and the line to type. */
@@ -152,6 +152,13 @@ async function installTools() {
   sudo apt-get update && sudo apt-get install -y --no-install-recommends ${needed.join(' ')}`);
 }
 
+/** Without clang the fuzz targets are built with the compiler at hand, and only replay: nothing here may fail a set-up. */
+async function installFuzzer() {
+  if (inPath('clang++') !== null) return;
+  // The package that depends on the runtime of its own version.
+  await aptInstall('installing clang', ['clang', 'libclang-rt-dev']).catch(() => false);
+}
+
 async function buildNative(node) {
   const script = path.join(root, 'scripts', 'build-native.mjs');
   if (!fs.existsSync(script)) throw new Missing(`${script} is missing: the checkout is incomplete`);
@@ -277,6 +284,7 @@ if (args.includes('--help') || args.includes('-h')) {
       const node = projectNode();
       await installTools();
       if (!args.includes('--no-redis')) await installRedis(args.includes('--test'));
+      if (args.includes('--test')) await installFuzzer();
       await buildNative(node);
     });
   } catch (error) {

@@ -8,8 +8,8 @@ import { Tally } from './test/tally.ts';
 
 const usage = `usage: npm test -- [--json] [PART …]
 
-Runs biome, tsc and every test file whose path contains one of the PARTs (all files where there is none; with a PART,
-the two checks are left out). The last line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
+Runs biome, tsc, every test file whose path contains one of the PARTs (all files where there is none), and the native
+operators and parsers under sanitizers; with a PART, test files alone. The last line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
 
   --json   one line of JSON per test in place of text; the last line is the same
 `;
@@ -34,7 +34,8 @@ async function testFiles(parts: readonly string[]): Promise<string[]> {
 /** A development tool as a counted check: its output is shown where it fails. */
 async function check(tally: Tally, name: string, command: string, args: readonly string[]): Promise<void> {
   const began = performance.now();
-  const child = spawn(path.join(root, 'node_modules', '.bin', command), args, {
+  const program = path.isAbsolute(command) ? command : path.join(root, 'node_modules', '.bin', command);
+  const child = spawn(program, args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -86,6 +87,10 @@ async function main(): Promise<number> {
     if (files.length === 0)
       tally.failure('no test file', `none matches ${positionals.join(', ') || 'test/**/*.test.ts'}`);
     else await runTests(tally, files);
+    if (positionals.length === 0) {
+      const args = [path.join(root, 'scripts', 'sanitize.mjs'), '--seconds', '10'];
+      await check(tally, 'native operators and hostile input under sanitizers', process.execPath, args);
+    }
   } finally {
     await rm(home, { recursive: true, force: true });
   }

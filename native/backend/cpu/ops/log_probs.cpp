@@ -19,9 +19,12 @@ F32x16 vector_at(const float* z, int i, int vocab) {
 
 /** The largest values offered so far, descending, the first offered before its equals. */
 struct Best {
-  int limit, size = 0;
+  int limit;
+  int size = 0;
   float values[kMaxTop];
   int32_t ids[kMaxTop];
+
+  explicit Best(int wanted) : limit(wanted) {}
 
   bool takes(float z) const { return size < limit ? z == z : z > values[limit - 1]; }
   void offer(float z, int32_t id) {
@@ -69,7 +72,7 @@ void log_probs(Rows logits, int vocab, const ScoredRow* scored, int row_begin, i
     const float log_sum = math::log(reduce_add(sum));
     *wanted.logprob = (z[wanted.target] - m) - log_sum;
     if (wanted.top == 0) continue;
-    Best best{wanted.top};
+    Best best(wanted.top);
     find_best(z, vocab, best);
     for (int i = 0; i < best.size; ++i) {
       wanted.top_ids[i] = best.ids[i];
