@@ -1,6 +1,7 @@
 // config.json and generation_config.json of a Hugging Face checkpoint, resolved to the model's shape.
 import { z } from 'zod';
 import { EngineError } from './errors.ts';
+import type { ModelShape } from './types.ts';
 
 const positive = (limit: number) => z.int().min(1).max(limit);
 const epsilon = z.number().positive().max(1);
@@ -27,15 +28,7 @@ const TokenIds = z.object({
   eos_token_id: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish(),
 });
 
-export interface ModelConfig {
-  readonly modelType: 'falcon_mamba' | 'mamba';
-  readonly vocabSize: number;
-  readonly nLayer: number;
-  readonly dModel: number;
-  readonly dInner: number;
-  readonly dState: number;
-  readonly dConv: number;
-  readonly dtRank: number;
+export interface ModelConfig extends ModelShape {
   readonly normEps: number;
   readonly mixerRmsEps: number;
   /** falcon_mamba normalises dt, B and C; mamba does not. */

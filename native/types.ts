@@ -20,7 +20,8 @@ export interface ModelOptions {
   readonly threads: number | null;
 }
 
-export interface ModelInfo {
+/** What a config.json says about the sizes of a model. */
+export interface ModelShape {
   readonly modelType: 'falcon_mamba' | 'mamba';
   readonly vocabSize: number;
   readonly nLayer: number;
@@ -29,6 +30,9 @@ export interface ModelInfo {
   readonly dState: number;
   readonly dConv: number;
   readonly dtRank: number;
+}
+
+export interface ModelInfo extends ModelShape {
   readonly parameterCount: number;
   /** Bytes of one snapshot's two arrays. */
   readonly stateBytes: number;

@@ -9,7 +9,7 @@ import { type Ceilings, measureCeilings } from './ceilings.ts';
 import { assertCorrect, decodeRate, load, prefillRate } from './ours.ts';
 import { findNode, findPeer, type Peer } from './peer.ts';
 import { prepareModels } from './random-model/prepare.ts';
-import { ceilingsTable, type PeerRow, peerRowOf, peerTable, type Row, rowOf, rowsTable } from './report.ts';
+import { ceilingsTable, type PeerRow, peerRowOf, type Row, resultsTable, rowOf } from './report.ts';
 import { besideSpinner, type SpinnerRow, spinnerTable } from './spinner.ts';
 import { spreadOf } from './stats.ts';
 import { nodeTarget, type Phase, targetOf } from './targets.ts';
@@ -209,9 +209,7 @@ async function main(args: string[]): Promise<void> {
     return;
   }
   console.log(`${cpuModel}, ${started}, ${plan.rounds} rounds, load at the end ${about.load!.toFixed(2)}\n`);
-  console.log(`Ceilings\n\n${ceilingsTable(ceilings)}\n\nThe engine\n\n${rowsTable(out.rows)}`);
-  for (const name of new Set(out.peer.map((row) => row.peer)))
-    console.log(`\nBeside ${name}\n\n${peerTable(out.peer.filter((row) => row.peer === name))}`);
+  console.log(`Ceilings\n\n${ceilingsTable(ceilings)}\n\nThe engine\n\n${resultsTable(out.rows, out.peer)}`);
   if (spinner.length > 0) console.log(`\nBeside one busy process, 2 threads\n\n${spinnerTable(spinner)}`);
 }
 

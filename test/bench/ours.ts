@@ -1,17 +1,5 @@
 // The engine's side: a correctness check before anything is timed, then prefill and decode.
-import { loadModel, type Model, type Sampling, type Session } from '@longhaul/native';
-
-export const greedy: Sampling = {
-  temperature: 0,
-  topK: null,
-  topP: null,
-  minP: null,
-  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
-  repetitionPenalty: 1,
-  penalized: new Int32Array(0),
-  seed: 0n,
-  position: 0,
-};
+import { greedy, loadModel, type Model, type Session } from '@longhaul/native';
 
 /** A fixed document: the same ids on every machine. xorshift32. */
 export function documentOf(tokens: number, vocabSize: number): Int32Array {

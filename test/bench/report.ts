@@ -81,21 +81,21 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), rule, ...rows.map(line)].join('\n');
 }
 
-export function rowsTable(rows: readonly Row[]): string {
+const ratioOf = ({ ratio, target, met }: PeerRow) =>
+  `${ratio.toFixed(2)}×${target === null ? '' : met ? ` ≥ ${target}` : ` < ${target} missed`}`;
+
+/** One line a measurement: the engine, its share of the ceilings, and each peer with the ratio and the target. */
+export function resultsTable(rows: readonly Row[], beside: readonly PeerRow[]): string {
+  const peers = [...new Set(beside.map(({ peer }) => peer))];
+  const same = (row: Row) => (other: PeerRow) =>
+    other.model === row.model &&
+    other.weights === row.weights &&
+    other.threads === row.threads &&
+    other.phase === row.phase &&
+    other.sessions === row.sessions;
+  const head = ['model', 'weights', 'threads', 'phase', 'sessions', 'tokens/s', 'min … max', 'of peak', 'of memory'];
   return table(
-    [
-      'model',
-      'weights',
-      'threads',
-      'phase',
-      'sessions',
-      'tokens/s',
-      'min … max',
-      'GFLOP/s',
-      'of peak',
-      'GB/s',
-      'of memory',
-    ],
+    [...head, ...peers.flatMap((peer) => [peer, 'ratio'])],
     rows.map((row) => [
       row.model,
       row.weights,
@@ -104,28 +104,12 @@ export function rowsTable(rows: readonly Row[]): string {
       `${row.sessions}`,
       whole(row.tokensPerSecond.median),
       `${whole(row.tokensPerSecond.min)} … ${whole(row.tokensPerSecond.max)}`,
-      whole(row.gflops),
       percent(row.gflopsShare),
-      row.gbs === null ? '' : row.gbs.toFixed(1),
       percent(row.gbsShare),
-    ]),
-  );
-}
-
-export function peerTable(rows: readonly PeerRow[]): string {
-  return table(
-    ['model', 'weights', 'threads', 'phase', 'sessions', 'ours', 'theirs', 'ratio', 'target', 'met'],
-    rows.map((row) => [
-      row.model,
-      `${row.weights} / ${formats[row.weights].gguf}`,
-      `${row.threads}`,
-      row.phase,
-      `${row.sessions}`,
-      whole(row.ours),
-      whole(row.theirs),
-      `${row.ratio.toFixed(2)}×`,
-      row.target === null ? '' : `${row.target}×`,
-      row.met === null ? '' : row.met ? 'yes' : 'no',
+      ...peers.flatMap((name) => {
+        const found = beside.filter(same(row)).find(({ peer }) => peer === name);
+        return found ? [whole(found.theirs), ratioOf(found)] : ['', ''];
+      }),
     ]),
   );
 }

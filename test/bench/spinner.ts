@@ -18,7 +18,7 @@ export interface SpinnerRow {
   readonly kept: number | null;
 }
 
-const prefillTokens = 128;
+const prefillTokens = 512;
 const decodeSteps = 32;
 const rounds = 5;
 const patienceMs = 60_000;

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeError, systemClock } from '@longhaul/core/contracts';
-import { loadModel, type Model, type ModelOptions, probeEngine, type Sampling } from '@longhaul/native';
+import { greedy, loadModel, type Model, type ModelOptions, probeEngine } from '@longhaul/native';
 import { engineOf } from '../../worker/engine/engine.ts';
 import type { Engine } from '../../worker/ports.ts';
 
@@ -35,18 +35,6 @@ const loopLimitMs = 50;
 const chunkTokens = 2048;
 /** As the worker's default of jobs in hand. */
 const slots = 4;
-
-const greedy: Sampling = {
-  temperature: 0,
-  topK: null,
-  topP: null,
-  minP: null,
-  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
-  repetitionPenalty: 1,
-  penalized: new Int32Array(0),
-  seed: 0n,
-  position: 0,
-};
 
 const prompt = (tokens: number, vocabSize: number) =>
   Int32Array.from({ length: tokens }, (_, i) => (300 + i * 7919) % vocabSize);

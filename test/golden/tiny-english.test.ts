@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
-import { loadModel, type Model } from '@longhaul/native';
+import { greedy, loadModel, type Model } from '@longhaul/native';
 import { z } from 'zod';
-import { feed, greedy, withSession } from '../../scripts/golden/cases/context.ts';
+import { feed, withSession } from '../../scripts/golden/cases/context.ts';
 import { argmax } from '../../scripts/golden/reference/engine.ts';
 
 /**
@@ -79,7 +79,7 @@ for (const one of cases) {
       checkTop(logits, one.last_top5, one.name);
       const tokens = [argmax(logits)];
       while (tokens.length < 64) {
-        const want = { kind: 'sample', sampling: greedy(tokens.length), top: 0 } as const;
+        const want = { kind: 'sample', sampling: { ...greedy, position: tokens.length }, top: 0 } as const;
         tokens.push((await feed(model, session, Int32Array.of(tokens.at(-1)!), want)).token);
       }
       // The smallest lead on the way is 0.004, forty times the tolerance of a logit: the tokens must be equal.

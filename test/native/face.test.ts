@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import {
   EngineError,
   type EngineErrorCode,
+  greedy,
   loadModel,
   type ModelInfo,
   probeEngine,
@@ -12,7 +13,7 @@ import {
   type Want,
 } from '../../native/index.ts';
 import { loadModelWith } from '../../native/internal.ts';
-import { cpu, golden, greedy, lastLogits, load, someTokens } from './fixture.ts';
+import { cpu, golden, lastLogits, load, someTokens } from './fixture.ts';
 
 const nothing: Want = { kind: 'nothing' };
 const is =

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { loadModel, type Model, type Sampling, type Session } from '../../native/index.ts';
+import { loadModel, type Model, type Session } from '../../native/index.ts';
 
 export const cpu = { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 2 } as const;
 
@@ -15,18 +15,6 @@ export async function load(t: TestContext, name: string): Promise<Model> {
   t.after(() => model.close());
   return model;
 }
-
-export const greedy: Sampling = {
-  temperature: 0,
-  topK: null,
-  topP: null,
-  minP: null,
-  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
-  repetitionPenalty: 1,
-  penalized: new Int32Array(),
-  seed: 0n,
-  position: 0,
-};
 
 /** Ids that look random and are the same in every run. */
 export function someTokens(count: number, vocabSize: number, seed = 1): Int32Array {

@@ -1,8 +1,8 @@
 // The native sampler against the same rules written out in TypeScript.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Model, Sampling, Session } from '../../native/index.ts';
-import { greedy, lastLogits, load, someTokens } from './fixture.ts';
+import { greedy, type Model, type Sampling, type Session } from '../../native/index.ts';
+import { lastLogits, load, someTokens } from './fixture.ts';
 
 /** Philox4x32-10 in BigInt; the engine's own is held to the published known answers by ops_test. */
 function uniform(seed: bigint, position: number): number {

@@ -2,8 +2,8 @@
 // from one output position to the next. False alarms are rarer than one in a million; every seed is fixed and printed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Model, Sampling } from '../../native/index.ts';
-import { greedy, lastLogits, load, someTokens } from './fixture.ts';
+import { greedy, type Model, type Sampling } from '../../native/index.ts';
+import { lastLogits, load, someTokens } from './fixture.ts';
 
 const seed = BigInt(process.env['LONGHAUL_SEED'] ?? 20_260_731);
 const draws = 12_000;

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { loadModel, type Model, type Session, type StepItem } from '../../native/index.ts';
+import { greedy, loadModel, type Model, type Session, type StepItem } from '../../native/index.ts';
 import { assertSameAlone, type Reading } from '../support/alone.ts';
-import { cpu, greedy, load, someTokens } from './fixture.ts';
+import { cpu, load, someTokens } from './fixture.ts';
 
 const tinyEnglish = fileURLToPath(new URL('../../models/tiny-english', import.meta.url));
 const isZero = (values: Float32Array) => values.every((value) => value === 0);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Model, StepResult, Want } from '../../native/index.ts';
-import { greedy, load } from './fixture.ts';
+import { greedy, type Model, type StepResult, type Want } from '../../native/index.ts';
+import { load } from './fixture.ts';
 
 const seed = Number(process.env['LONGHAUL_SEED'] ?? 5);
 type Scored = Extract<StepResult, { kind: 'logprobs' }>;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { shapes } from '../bench/cases.ts';
 import { ggufHeader } from '../bench/random-model/gguf.ts';
 import { elements, tensorsOf } from '../bench/random-model/tensors.ts';
-import { peerRowOf, rowOf, table } from '../bench/report.ts';
+import { peerRowOf, resultsTable, rowOf, table } from '../bench/report.ts';
 import { spreadOf } from '../bench/stats.ts';
 import { targetOf } from '../bench/targets.ts';
 
@@ -30,6 +30,8 @@ test('a row beside the peer says the ratio of medians, and whether it meets the 
   assert.deepEqual([met.ours, met.theirs, met.ratio, met.met], [100, 80, 1.25, true]);
   assert.equal(peerRowOf(row, 'peer', spreadOf([81]), 1.25).met, false);
   assert.equal(peerRowOf(row, 'peer', spreadOf([81]), null).met, null);
+  const printed = resultsTable([row], [met, peerRowOf(row, 'another', spreadOf([81]), 1.25)]).split('\n')[2];
+  assert.match(printed!, /80\.0 \| +1\.25× ≥ 1\.25 \| +81\.0 \| 1\.23× < 1\.25 missed \|$/);
   assert.equal(rowOf('prefill', '130m', 'int8', 1, spreadOf([1]), { ...ceilings, int8GOPs: null }).gflopsShare, null);
 });
 

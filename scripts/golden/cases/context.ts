@@ -1,4 +1,4 @@
-import type { Sampling, StepResult, Want } from '@longhaul/native';
+import type { StepResult, Want } from '@longhaul/native';
 import type { Findings } from '../compare.ts';
 import { convStateFromHuggingFace } from '../conv-layout.ts';
 import type { Engine, EngineSession } from '../engine.ts';
@@ -14,18 +14,6 @@ export interface CaseContext<S extends EngineSession> {
   readonly tolerances: Tolerances;
   readonly findings: Findings;
 }
-
-export const greedy = (position: number): Sampling => ({
-  temperature: 0,
-  topK: null,
-  topP: null,
-  minP: null,
-  logitBias: { ids: new Int32Array(), biases: new Float32Array() },
-  repetitionPenalty: 1,
-  penalized: new Int32Array(0),
-  seed: 0n,
-  position,
-});
 
 type ResultOf<K extends Want['kind']> = Extract<StepResult, { kind: K }>;
 

@@ -1,5 +1,6 @@
+import { greedy } from '@longhaul/native';
 import type { EngineSession } from '../engine.ts';
-import { type CaseContext, feed, greedy, withSession } from './context.ts';
+import { type CaseContext, feed, withSession } from './context.ts';
 
 /** Greedy continuations, token by token on the carried state: the tokens must be equal. */
 export async function checkGreedy<S extends EngineSession>(context: CaseContext<S>): Promise<void> {
@@ -18,7 +19,11 @@ export async function checkGreedy<S extends EngineSession>(context: CaseContext<
       const logprobs: number[] = [];
       let next = shelf.ids(`${name}.input_ids`);
       for (let i = 0; i < expected.length; i++) {
-        const result = await feed(engine, session, next, { kind: 'sample', sampling: greedy(i), top: 0 });
+        const result = await feed(engine, session, next, {
+          kind: 'sample',
+          sampling: { ...greedy, position: i },
+          top: 0,
+        });
         found.push(result.token);
         logprobs.push(result.logprob);
         next = Int32Array.of(result.token);

@@ -86,7 +86,7 @@ void linear_expanded(const LinearArgs& args, int tile_begin, int tile_end, int r
 void linear_int8(const LinearArgs& args, int tile_begin, int tile_end, int rows, int panel_begin, int panel_end) {
   if (args.dtype == Dtype::int8)
     linear<Int8Weights>(args, tile_begin, tile_end, rows, panel_begin, panel_end);
-  else if (tile_end - tile_begin > 1 && args.x.steps <= kMostSteps)
+  else if (tile_end - tile_begin > 3 && args.x.steps <= kMostSteps)
     linear_expanded(args, tile_begin, tile_end, rows, panel_begin, panel_end);
   else
     linear<Code4Weights>(args, tile_begin, tile_end, rows, panel_begin, panel_end);
