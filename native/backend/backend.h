@@ -1,12 +1,14 @@
 // What the engine asks of a device: buffers, packed matrices and about a dozen ops.
 //
-// Conventions. All activations are fp32, row-major, one token a row. Every row and every section of a row is padded
-// with zeros to a multiple of `kAlign` floats, so no kernel has a tail. Pointers are the backend's own memory unless a
-// parameter says `host`. Shapes are checked at load, not per call. Calls run in order; `download` waits for them.
+// Conventions. Activations are row-major, one token a row, fp32 unless their `element` says otherwise. Every row and every
+// section of a row is padded with zeros to a multiple of `kAlign` elements, so no kernel has a tail. Pointers are the
+// backend's own memory unless a parameter says `host`. Shapes are checked at load, not per call. Calls run in order;
+// `download` waits for them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,10 +65,24 @@ struct Span {
   float* state;  // its slot; each layer's part is at a fixed offset
 };
 
+/** How activations are stored. */
+enum class Element { f32, bf16 };
+
 /** (rows, ld) activations, or a window of columns of them. */
 struct Rows {
-  float* data;
-  int ld;  // floats from one row to the next
+  float* data;  // or bf16, by `element`
+  int ld;       // elements from one row to the next
+  Element element = Element::f32;
+};
+
+/**
+ * Rows that pass through the layers together: `tokens` of one or more sequences. A decode block has one token of each; a
+ * backend may use other kernels for it, so that what a token was read in is part of what its bits depend on.
+ */
+struct Block {
+  bool decode = false;
+  std::vector<int32_t> tokens;
+  std::vector<Span> spans;  // in the order of their rows
 };
 
 struct ConvWeights {
@@ -101,6 +117,16 @@ class Backend {
   virtual std::string device() const = 0;
   virtual std::string isa() const = 0;
   virtual int threads() const = 0;
+  /** What projections read, and what is best stored between them; the residual stream, B, C and logits are fp32. */
+  virtual Element activation_element() const { return Element::f32; }
+  /** Most rows of a block, and of a decode block; most logits held at once, in floats. */
+  virtual int block_rows() const = 0;
+  virtual int decode_rows() const { return block_rows(); }
+  virtual size_t head_floats() const = 0;
+  /** Whether one-token sequences come in blocks of their own. */
+  virtual bool decodes_apart() const { return false; }
+  /** States that are allocated together. */
+  virtual int slab_slots(size_t slot_floats) const = 0;
 
   /** Zero-filled; throws std::bad_alloc. */
   virtual float* allocate(size_t floats) = 0;
@@ -112,9 +138,17 @@ class Backend {
   /** Packs a weight; its rows come in sections (in_proj: x, z), each padded to kAlign rows of zeros. */
   virtual std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) = 0;
 
-  /** out[i] = table[host_tokens[i]]; table is (vocab, width) as `Rows`, upcast or kept as stored by `pack_table`. */
+  /** (vocab, width), kept as stored. */
   virtual std::unique_ptr<Matrix> pack_table(const HostMatrix& host) = 0;
-  virtual void embed(const Matrix& table, const int32_t* host_tokens, int rows, Rows out) = 0;
+
+  /**
+   * Calls ops(rows), which runs the ops of all layers on `block`; rows >= its tokens, those beyond them are idle. May
+   * instead repeat what it recorded of the same call for as many rows, so in a decode block what `ops` does depends on
+   * `rows` alone. Returns when the work is done.
+   */
+  virtual void run_block(const Block& block, const std::function<void(int rows)>& ops) = 0;
+  /** out[i] = table[block.tokens[i]] */
+  virtual void embed(const Matrix& table, const Block& block, int rows, Rows out) = 0;
 
   /** out = weight * x / sqrt(mean(x^2) + eps) over `width` columns; weight may be null (ones). In place allowed. */
   virtual void rms_norm(Rows x, const float* weight, int width, float eps, int rows, Rows out) = 0;
@@ -123,12 +157,12 @@ class Backend {
   virtual void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) = 0;
 
   /** u = silu(causal depthwise convolution of x), continuing from and updating each span's conv state. */
-  virtual void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const std::vector<Span>& spans,
-                             size_t state_offset, Rows u) = 0;
+  virtual void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const Block& block, size_t state_offset,
+                             Rows u) = 0;
 
   /** y = (scan(softplus(dt + dt_bias), B, C, u) + D u) silu(z), updating each span's ssm state. y may be u. */
   virtual void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z,
-                              const std::vector<Span>& spans, size_t state_offset, Rows y) = 0;
+                              const Block& block, size_t state_offset, Rows y) = 0;
 
   /** out[i] = x[host_rows[i]], `width` floats each. */
   virtual void gather(Rows x, const int* host_rows, int rows, int width, Rows out) = 0;

@@ -5,15 +5,6 @@
 #include "engine/error.h"
 
 namespace longhaul {
-namespace {
-
-// Tokens per block: enough rows to amortise reading the weights, few enough for activations to stay in cache.
-constexpr int kBlockRows = 384;
-// Logits held at once.
-constexpr int kHeadFloats = 1 << 22;
-
-}  // namespace
-
 Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend)
     : config_(checkpoint.config),
       backend_(std::move(backend)),
@@ -24,49 +15,59 @@ Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Ba
       dt_rank_(padded(config_.dt_rank)),
       d_state_(padded(config_.d_state)),
       vocab_(padded(config_.vocab_size)),
-      block_rows_(kBlockRows),
-      head_rows_(std::clamp(kHeadFloats / vocab_, 16, kBlockRows)) {
+      element_(backend_->activation_element()),
+      block_rows_(backend_->block_rows()),
+      decode_rows_(backend_->decode_rows()),
+      head_rows_(std::clamp(int(backend_->head_floats() / vocab_), 16, block_rows_)) {
   const auto block = [&](int width) { return Buffer(*backend_, size_t(block_rows_) * width); };
+  const auto activations = [&](int width) { return block(element_ == Element::f32 ? width : width / 2); };
   residual_ = block(d_model_);
-  normed_ = block(d_model_);
-  xz_ = block(2 * d_inner_);
-  u_ = block(d_inner_);
+  normed_ = activations(d_model_);
+  xz_ = activations(2 * d_inner_);
+  u_ = activations(d_inner_);
   dt_b_c_ = block(dt_rank_ + 2 * d_state_);
+  dt_in_ = activations(dt_rank_);
   dt_ = block(d_inner_);
+  picked_ = Buffer(*backend_, size_t(head_rows_) * d_model_);
   logits_ = Buffer(*backend_, size_t(head_rows_) * vocab_);
   host_row_.resize(config_.vocab_size);
   scored_.resize(head_rows_);
 }
 
 void Model::step(std::vector<StepItem>& items) {
-  std::vector<int32_t> tokens;
-  std::vector<Span> spans;
+  Block block;
   std::vector<HeadRow> wanted;
   const auto flush = [&] {
-    run_block(tokens, spans);
+    run_block(block);
     run_head(items, wanted);
-    tokens.clear();
-    spans.clear();
+    block.tokens.clear();
+    block.spans.clear();
     wanted.clear();
   };
-  for (int i = 0; i < int(items.size()); ++i) {
+  const auto read = [&](int i) {
     StepItem& item = items[i];
-    const int length = int(item.tokens.size());
+    const int length = int(item.tokens.size()), most = block.decode ? decode_rows_ : block_rows_;
     float* const state = states_.slot(item.slot);
     for (int t = 0; t < length;) {
-      const int row = int(tokens.size());
-      const int rows = std::min(length - t, block_rows_ - row);
-      spans.push_back({row, rows, state});
+      const int row = int(block.tokens.size());
+      const int rows = std::min(length - t, most - row);
+      block.spans.push_back({row, rows, state});
       for (int r = 0; r < rows; ++r, ++t) {
-        tokens.push_back(item.tokens[t]);
+        block.tokens.push_back(item.tokens[t]);
         const bool want = item.want == Want::all_logits || (item.want == Want::logprobs && item.targets[t] >= 0) ||
                           (t == length - 1 && (item.want == Want::last_logits || item.want == Want::sample));
         if (want) wanted.push_back({row + r, i, t});
       }
-      if (int(tokens.size()) == block_rows_) flush();
+      if (int(block.tokens.size()) == most) flush();
     }
+  };
+  const bool apart = backend_->decodes_apart();
+  for (const bool decode : {true, false}) {
+    block.decode = decode && apart;
+    for (int i = 0; i < int(items.size()); ++i)
+      if (decode == (apart && items[i].tokens.size() == 1)) read(i);
+    if (!block.tokens.empty()) flush();
   }
-  if (!tokens.empty()) flush();
 }
 
 void Model::pause() {
@@ -75,31 +76,36 @@ void Model::pause() {
 }
 
 /** Embedding and all layers for one block of rows; leaves the residual stream in residual_. */
-void Model::run_block(const std::vector<int32_t>& tokens, const std::vector<Span>& spans) {
-  Backend& b = *backend_;
-  const int n = int(tokens.size());
-  const int width = dt_rank_ + 2 * d_state_;
-  const Rows r = rows(residual_, d_model_), normed = rows(normed_, d_model_);
-  const Rows xz = rows(xz_, 2 * d_inner_), z = rows(xz_, 2 * d_inner_, d_inner_);
-  const Rows u = rows(u_, d_inner_), delta = rows(dt_, d_inner_);
-  const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, dt_rank_), C = rows(dt_b_c_, width, dt_rank_ + d_state_);
+void Model::run_block(const Block& block) {
+  backend_->run_block(block, [&](int rows) { run_layers(block, rows); });
+}
 
-  b.embed(*weights_.embeddings, tokens.data(), n, r);
+void Model::run_layers(const Block& block, int n) {
+  Backend& b = *backend_;
+  const int width = dt_rank_ + 2 * d_state_;
+  const Rows r = rows(residual_, d_model_), normed = activations(normed_, d_model_);
+  const Rows xz = activations(xz_, 2 * d_inner_), z = activations(xz_, 2 * d_inner_, d_inner_);
+  const Rows u = activations(u_, d_inner_), delta = rows(dt_, d_inner_);
+  const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, dt_rank_), C = rows(dt_b_c_, width, dt_rank_ + d_state_);
+  const Rows dt_in = config_.mixer_norms ? activations(dt_in_, dt_rank_) : dt_b_c;
+
+  b.embed(*weights_.embeddings, block, n, r);
   for (int i = 0; i < config_.n_layer; ++i) {
     const LayerWeights& w = weights_.layers[i];
-    pause();
+    // A decode block may be on record, without us; it is short.
+    if (!block.decode) pause();
     b.rms_norm(r, w.norm.data, config_.d_model, config_.norm_eps, n, normed);
     b.linear(*w.in_proj, w.in_proj_bias.data, normed, n, xz, false);
-    b.causal_conv1d({w.conv_weight.data, w.conv_bias.data, config_.d_conv}, config_.d_inner, xz, spans,
+    b.causal_conv1d({w.conv_weight.data, w.conv_bias.data, config_.d_conv}, config_.d_inner, xz, block,
                     states_.conv_offset(i), u);
     b.linear(*w.x_proj, nullptr, u, n, dt_b_c, false);
     if (config_.mixer_norms) {
-      b.rms_norm(dt_b_c, nullptr, config_.dt_rank, config_.mixer_rms_eps, n, dt_b_c);
+      b.rms_norm(dt_b_c, nullptr, config_.dt_rank, config_.mixer_rms_eps, n, dt_in);
       b.rms_norm(B, nullptr, config_.d_state, config_.mixer_rms_eps, n, B);
       b.rms_norm(C, nullptr, config_.d_state, config_.mixer_rms_eps, n, C);
     }
-    b.linear(*w.dt_proj, nullptr, dt_b_c, n, delta, false);
-    b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, spans,
+    b.linear(*w.dt_proj, nullptr, dt_in, n, delta, false);
+    b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, block,
                      states_.ssm_offset(i), u);
     b.linear(*w.out_proj, w.out_proj_bias.data, u, n, r, true);
   }
@@ -113,9 +119,9 @@ void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& w
     const int n = int(std::min(wanted.size() - first, size_t(head_rows_)));
     source.clear();
     for (int i = 0; i < n; ++i) source.push_back(wanted[first + i].row);
-    const Rows normed = rows(normed_, d_model_), logits = rows(logits_, vocab_);
-    b.gather(rows(residual_, d_model_), source.data(), n, d_model_, normed);
-    b.rms_norm(normed, weights_.norm_f.data, config_.d_model, config_.norm_eps, n, normed);
+    const Rows picked = rows(picked_, d_model_), normed = activations(normed_, d_model_), logits = rows(logits_, vocab_);
+    b.gather(rows(residual_, d_model_), source.data(), n, d_model_, picked);
+    b.rms_norm(picked, weights_.norm_f.data, config_.d_model, config_.norm_eps, n, normed);
     b.linear(*weights_.lm_head, nullptr, normed, n, logits, false);
     deliver(items, &wanted[first], n);
   }

@@ -39,10 +39,15 @@ class Model {
     int row, item, token;
   };
   void pause();
-  void run_block(const std::vector<int32_t>& tokens, const std::vector<Span>& spans);
+  void run_block(const Block& block);
+  void run_layers(const Block& block, int rows);
   void run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted);
   void deliver(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
   Rows rows(const Buffer& buffer, int ld, int column = 0) const { return {buffer.data + column, ld}; }
+  /** Of a buffer whose elements are the backend's activations. */
+  Rows activations(const Buffer& buffer, int ld, int column = 0) const {
+    return {buffer.data + column / (element_ == Element::f32 ? 1 : 2), ld, element_};
+  }
 
   const ModelConfig config_;
   std::unique_ptr<Backend> backend_;
@@ -54,8 +59,9 @@ class Model {
 
   // Padded widths, and the activations of one block: (block_rows, width).
   const int d_model_, d_inner_, dt_rank_, d_state_, vocab_;
-  const int block_rows_, head_rows_;
-  Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_, logits_;
+  const Element element_;
+  const int block_rows_, decode_rows_, head_rows_;
+  Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_in_, dt_, picked_, logits_;
   std::vector<float> host_row_;
   std::vector<ScoredRow> scored_;
 };

@@ -3,14 +3,6 @@
 #include <algorithm>
 
 namespace longhaul {
-namespace {
-
-// A slab is cleared by whoever opens a session: small enough not to be felt there, large enough to be few.
-constexpr size_t kSlabFloats = size_t(2) << 20;
-constexpr size_t kMostSlots = 64;
-
-}  // namespace
-
 StatePool::StatePool(const ModelConfig& config, Backend& backend)
     : config_(config),
       backend_(backend),
@@ -18,7 +10,7 @@ StatePool::StatePool(const ModelConfig& config, Backend& backend)
       conv_floats_((config.d_conv - 1) * d_inner_),
       layer_floats_(conv_floats_ + config.d_state * d_inner_),
       slot_floats_(config.n_layer * layer_floats_),
-      slab_slots_(int(std::clamp<size_t>(kSlabFloats / slot_floats_, 1, kMostSlots))),
+      slab_slots_(backend.slab_slots(slot_floats_)),
       staged_(layer_floats_) {}
 
 int StatePool::acquire() {

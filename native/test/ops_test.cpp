@@ -173,8 +173,8 @@ Case norm_case(int rows, int width, bool weighted, float eps) {
 struct Sequences {
   int rows[2], width;
   int total() const { return rows[0] + rows[1]; }
-  std::vector<Span> spans(float* states, size_t floats) const {
-    return {{0, rows[0], states}, {rows[0], rows[1], states + floats}};
+  Block block(float* states, size_t floats) const {
+    return {false, std::vector<int32_t>(total()), {{0, rows[0], states}, {rows[0], rows[1], states + floats}}};
   }
 };
 
@@ -189,7 +189,7 @@ Case conv_case(int first, int second, int d_inner, int d_conv) {
               std::to_string(d_conv),
           [=](Backend& backend) {
             const Device dx(backend, x), dw(backend, w), db(backend, b), ds(backend, state), du(backend, x.size());
-            backend.causal_conv1d({dw.data, db.data, d_conv}, d_inner, {dx.data, s.width}, s.spans(ds.data, state_floats), 0,
+            backend.causal_conv1d({dw.data, db.data, d_conv}, d_inner, {dx.data, s.width}, s.block(ds.data, state_floats), 0,
                                   {du.data, s.width});
             Floats out = du.host();
             const Floats after = ds.host();
@@ -236,7 +236,7 @@ Case scan_case(int first, int second, int d_inner, int d_state) {
                 dbias(backend, dt_bias), ds(backend, state), da(backend, a);
             const Rows ru{du.data, s.width};
             backend.selective_scan({da.data, dd.data, dbias.data, d_state}, d_inner, ru, {ddt.data, s.width}, {db.data, n_pad},
-                                   {dc.data, n_pad}, {dz.data, s.width}, s.spans(ds.data, state_floats), 0, ru);
+                                   {dc.data, n_pad}, {dz.data, s.width}, s.block(ds.data, state_floats), 0, ru);
             Floats out = du.host();
             const Floats after = ds.host();
             out.insert(out.end(), after.begin(), after.end());

@@ -36,6 +36,9 @@ class CpuBackend : public Backend {
   std::string device() const override { return "cpu"; }
   std::string isa() const override { return isa_name(isa_); }
   int threads() const override { return pool_.threads(); }
+  int block_rows() const override { return kBlockRows; }
+  size_t head_floats() const override { return size_t(1) << 22; }
+  int slab_slots(size_t slot_floats) const override { return int(std::clamp<size_t>(kSlabFloats / slot_floats, 1, kMostSlots)); }
 
   float* allocate(size_t floats) override { return static_cast<float*>(aligned_zeros(floats * 4).release()); }
   void release(float* buffer) override { AlignedFree()(buffer); }
@@ -49,10 +52,12 @@ class CpuBackend : public Backend {
   }
   std::unique_ptr<Matrix> pack_table(const HostMatrix& host) override { return std::make_unique<Table>(host); }
 
-  void embed(const Matrix& table, const int32_t* tokens, int rows, Rows out) override {
+  void run_block(const Block& block, const std::function<void(int)>& ops) override { ops(int(block.tokens.size())); }
+
+  void embed(const Matrix& table, const Block& block, int rows, Rows out) override {
     const Table& stored = static_cast<const Table&>(table);
     by_rows(rows, table.n_in, [&](int begin, int end) {
-      for (int row = begin; row < end; ++row) stored.read(tokens[row], out.data + size_t(row) * out.ld);
+      for (int row = begin; row < end; ++row) stored.read(block.tokens[row], out.data + size_t(row) * out.ld);
     });
   }
 
@@ -85,19 +90,18 @@ class CpuBackend : public Backend {
     });
   }
 
-  void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const std::vector<Span>& spans, size_t state_offset,
-                     Rows u) override {
+  void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const Block& block, size_t state_offset, Rows u) override {
     const ConvArgs args{w, padded(d_inner), x.data, x.ld, u.data, u.ld, state_offset};
-    by_channels(d_inner, w.d_conv + 8, kConvChannels, spans, [&](const Span& span, int begin, int end) {
+    by_channels(d_inner, w.d_conv + 8, kConvChannels, block.spans, [&](const Span& span, int begin, int end) {
       kernels_.causal_conv1d(args, span, begin, end);
     });
   }
 
   void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z,
-                      const std::vector<Span>& spans, size_t state_offset, Rows y) override {
+                      const Block& block, size_t state_offset, Rows y) override {
     const ScanArgs args{w,     u.data, dt.data, b.data, c.data, z.data, u.ld,
                         dt.ld, b.ld,   c.ld,    z.ld,   y.data, y.ld,   state_offset};
-    by_channels(d_inner, w.d_state * 16, 16, spans, [&](const Span& span, int begin, int end) {
+    by_channels(d_inner, w.d_state * 16, 16, block.spans, [&](const Span& span, int begin, int end) {
       kernels_.selective_scan(args, span, begin, end);
     });
   }
@@ -112,6 +116,10 @@ class CpuBackend : public Backend {
   }
 
  private:
+  // Tokens per block: enough rows to amortise reading the weights, few enough for activations to stay in cache.
+  static constexpr int kBlockRows = 384;
+  // A slab is cleared by whoever opens a session: small enough not to be felt there, large enough to be few.
+  static constexpr size_t kSlabFloats = size_t(2) << 20, kMostSlots = 64;
   static constexpr int kTilesAtOnce = 8;
   // Most multiplications, and most bytes of weights, of one task of `linear`.
   static constexpr int64_t kLinearTask = 1 << 21, kLinearBytes = 1 << 17;
