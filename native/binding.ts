@@ -3,15 +3,17 @@ import { createRequire } from 'node:module';
 import type { TensorSource } from './checkpoint.ts';
 import type { ModelConfig } from './config.ts';
 import { EngineError } from './errors.ts';
-import type { EngineProbe, ModelInfo, ModelOptions } from './types.ts';
+import type { CpuIsa, EngineProbe, ModelInfo, ModelOptions } from './types.ts';
 
-export type Isa = 'auto' | ModelInfo['isa'];
+export type Isa = 'auto' | CpuIsa;
 
 /** Values are checked before they get here; the addon only asserts. */
 export interface Addon {
   probe(): EngineProbe;
   load(
     checkpoint: NativeCheckpoint,
+    /** -1: the CPU. */
+    cudaDevice: number,
     threads: number,
     isa: Isa,
     weights: ModelOptions['weights'],

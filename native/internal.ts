@@ -21,16 +21,23 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
     throw new EngineError('invalid_argument', `weights must be as-stored, int8 or nf4, found ${String(weights)}`);
   if (activations !== 'f32' && activations !== 'matched')
     throw new EngineError('invalid_argument', `activations must be f32 or matched, found ${String(activations)}`);
-  if (/^cuda:\d+$/.test(options.device))
-    throw new EngineError('device_unavailable', `${options.device}: this build has no CUDA backend`);
-  if (options.device !== 'cpu' && options.device !== 'auto')
+  const cuda = /^cuda:(\d{1,3})$/.exec(options.device);
+  if (!cuda && options.device !== 'cpu' && options.device !== 'auto')
     throw new EngineError('invalid_argument', `device must be cpu, auto or cuda:N, found ${String(options.device)}`);
+  const cudaDevice = cuda ? Number(cuda[1]) : -1;
 
   try {
     const engine = addon();
     const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir);
     const digest = await modelDigest(config, files);
-    const native = await engine.load({ config, files, tensors }, threads, options.isa, weights, activations);
+    const native = await engine.load(
+      { config, files, tensors },
+      cudaDevice,
+      threads,
+      options.isa,
+      weights,
+      activations,
+    );
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };
     const lengths = stateLengths(shape);

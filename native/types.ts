@@ -20,6 +20,8 @@ export interface ModelOptions {
   readonly threads: number | null;
 }
 
+export type CpuIsa = 'avx512bf16' | 'avx512vnni' | 'avx512' | 'avx2' | 'portable';
+
 /** What a config.json says about the sizes of a model. */
 export interface ModelShape {
   readonly modelType: 'falcon_mamba' | 'mamba';
@@ -37,7 +39,8 @@ export interface ModelInfo extends ModelShape {
   /** Bytes of one snapshot's two arrays. */
   readonly stateBytes: number;
   readonly device: string;
-  readonly isa: 'avx512bf16' | 'avx512vnni' | 'avx512' | 'avx2' | 'portable';
+  /** Instruction set of the CPU's kernels, or the GPU's compute capability. */
+  readonly isa: CpuIsa | `sm_${number}`;
   readonly weights: ModelOptions['weights'];
   readonly activations: ModelOptions['activations'];
   readonly threads: number;

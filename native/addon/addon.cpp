@@ -1,4 +1,4 @@
-// Module entry: probe() and load(checkpoint, threads, isa). Same names and order as native/binding.ts.
+// Module entry: probe() and load(checkpoint, cudaDevice, threads, isa, weights, activations). Same names and order as native/binding.ts.
 #include <napi.h>
 
 #include <new>
@@ -24,17 +24,19 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   out.Set("cpuFeatures", features);
   out.Set("cpuModel", found.model.empty() ? info.Env().Null() : Napi::Value(Napi::String::New(info.Env(), found.model)));
   out.Set("cores", int(std::thread::hardware_concurrency()));
-  out.Set("cuda", "not built");
+  out.Set("cuda", probe_cuda());
   return out;
 }
 
 /** Reads and packs the weights on a pool thread. */
 class LoadWorker : public Napi::AsyncWorker {
  public:
-  LoadWorker(Napi::Env env, Checkpoint checkpoint, int threads, Isa isa, Quantize quantize, Activations activations)
+  LoadWorker(Napi::Env env, Checkpoint checkpoint, int cuda_device, int threads, Isa isa, Quantize quantize,
+             Activations activations)
       : AsyncWorker(env, "longhaul.load"),
         promise(Napi::Promise::Deferred::New(env)),
         checkpoint_(std::move(checkpoint)),
+        cuda_device_(cuda_device),
         threads_(threads),
         isa_(isa),
         quantize_(quantize),
@@ -44,7 +46,11 @@ class LoadWorker : public Napi::AsyncWorker {
 
   void Execute() override {
     try {
-      model_ = std::make_unique<Model>(checkpoint_, quantize_, create_cpu_backend(threads_, isa_, activations_));
+      CudaOptions cuda;
+      cuda.device = cuda_device_;
+      cuda.activations = activations_;
+      model_ = std::make_unique<Model>(checkpoint_, quantize_,
+                                       cuda_device_ < 0 ? create_cpu_backend(threads_, isa_, activations_) : create_cuda_backend(cuda));
     } catch (...) {
       failure_ = current_failure();
       SetError(failure_.message);
@@ -58,6 +64,7 @@ class LoadWorker : public Napi::AsyncWorker {
 
  private:
   const Checkpoint checkpoint_;
+  const int cuda_device_;  // -1: the CPU
   const int threads_;
   const Isa isa_;
   const Quantize quantize_;
@@ -68,9 +75,10 @@ class LoadWorker : public Napi::AsyncWorker {
 
 Napi::Value load(const Napi::CallbackInfo& info) {
   auto* worker = new LoadWorker(info.Env(), to_checkpoint(info[0].As<Napi::Object>()),
-                                info[1].As<Napi::Number>().Int32Value(), to_isa(info[2].As<Napi::String>().Utf8Value()),
-                                to_quantize(info[3].As<Napi::String>().Utf8Value()),
-                                to_activations(info[4].As<Napi::String>().Utf8Value()));
+                                info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Number>().Int32Value(),
+                                to_isa(info[3].As<Napi::String>().Utf8Value()),
+                                to_quantize(info[4].As<Napi::String>().Utf8Value()),
+                                to_activations(info[5].As<Napi::String>().Utf8Value()));
   const Napi::Value promise = worker->promise.Promise();
   worker->Queue();
   return promise;

@@ -197,8 +197,9 @@ Failure current_failure() {
     throw;
   } catch (const EngineError& e) {
     return {e.code, e.what()};
-  } catch (const std::bad_alloc&) {
-    return {"out_of_memory", "not enough memory"};
+  } catch (const std::bad_alloc& e) {
+    const std::string what = e.what();
+    return {"out_of_memory", what == std::bad_alloc().what() ? "not enough memory" : what};
   } catch (const std::invalid_argument& e) {
     return {"device_unavailable", e.what()};
   } catch (const std::exception& e) {

@@ -117,6 +117,8 @@ class Backend {
   virtual std::string device() const = 0;
   virtual std::string isa() const = 0;
   virtual int threads() const = 0;
+  /** What is missing for full speed, or "". */
+  virtual std::string note() const { return ""; }
   /** What projections read, and what is best stored between them; the residual stream, B, C and logits are fp32. */
   virtual Element activation_element() const { return Element::f32; }
   /** Most rows of a block, and of a decode block; most logits held at once, in floats. */
@@ -153,6 +155,9 @@ class Backend {
   /** out = weight * x / sqrt(mean(x^2) + eps) over `width` columns; weight may be null (ones). In place allowed. */
   virtual void rms_norm(Rows x, const float* weight, int width, float eps, int rows, Rows out) = 0;
 
+  /** out = x in another element. */
+  virtual void convert(Rows x, int width, int rows, Rows out) = 0;
+
   /** out = W x + bias, or out += W x + bias where `accumulate`; bias may be null. */
   virtual void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) = 0;
 
@@ -175,6 +180,18 @@ enum class Isa { automatic, portable, avx2, avx512, avx512vnni, avx512bf16 };
 
 /** Throws std::invalid_argument when this processor lacks `isa`. */
 std::unique_ptr<Backend> create_cpu_backend(int threads, Isa isa, Activations activations);
+
+struct CudaOptions {
+  int device = 0;
+  Activations activations = Activations::matched;
+  int block_rows = 2048, decode_rows = 64;  // the latter a power of two
+  int slots = 64;                           // states that are allocated together
+};
+
+/** Throws std::invalid_argument where the build has no CUDA or the machine no such device, and says why. */
+std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options);
+/** The first device, or why there is none. */
+std::string probe_cuda();
 
 struct CpuProbe {
   std::string isa, model;  // best instruction set; the processor's name or ""

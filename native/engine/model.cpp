@@ -87,7 +87,9 @@ void Model::run_layers(const Block& block, int n) {
   const Rows xz = activations(xz_, 2 * d_inner_), z = activations(xz_, 2 * d_inner_, d_inner_);
   const Rows u = activations(u_, d_inner_), delta = rows(dt_, d_inner_);
   const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, dt_rank_), C = rows(dt_b_c_, width, dt_rank_ + d_state_);
-  const Rows dt_in = config_.mixer_norms ? activations(dt_in_, dt_rank_) : dt_b_c;
+  // Where nothing normalizes dt, it is read as it is, or as a copy in the element that projections read.
+  const bool copied = config_.mixer_norms || element_ != Element::f32;
+  const Rows dt_in = copied ? activations(dt_in_, dt_rank_) : dt_b_c;
 
   b.embed(*weights_.embeddings, block, n, r);
   for (int i = 0; i < config_.n_layer; ++i) {
@@ -103,6 +105,8 @@ void Model::run_layers(const Block& block, int n) {
       b.rms_norm(dt_b_c, nullptr, config_.dt_rank, config_.mixer_rms_eps, n, dt_in);
       b.rms_norm(B, nullptr, config_.d_state, config_.mixer_rms_eps, n, B);
       b.rms_norm(C, nullptr, config_.d_state, config_.mixer_rms_eps, n, C);
+    } else if (copied) {
+      b.convert(dt_b_c, dt_rank_, n, dt_in);
     }
     b.linear(*w.dt_proj, nullptr, dt_in, n, delta, false);
     b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, block,

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import {
+  type CpuIsa,
   EngineError,
   type EngineErrorCode,
   greedy,
   loadModel,
-  type ModelInfo,
   probeEngine,
   type Snapshot,
   type Want,
@@ -268,7 +268,7 @@ test('wants of every kind share a step and agree with each other', async (t) => 
 
 test('threads and instruction sets change no bit', async (t) => {
   const { isa: best } = await probeEngine();
-  const outcome = async (threads: number, isa: ModelInfo['isa']) => {
+  const outcome = async (threads: number, isa: CpuIsa) => {
     const model = await loadModelWith(golden('stress'), { ...cpu, threads, isa });
     t.after(() => model.close());
     assert.deepEqual([model.info.isa, model.info.threads], [isa, threads]);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import {
+  type CpuIsa,
   EngineError,
   type EngineErrorCode,
   type Model,
-  type ModelInfo,
   probeEngine,
   type Session,
   type Snapshot,
@@ -263,7 +263,7 @@ function hash(x: number): number {
 }
 
 /** Models by what they are loaded with, closed after the test. */
-function models(t: TestContext, isa: ModelInfo['isa']) {
+function models(t: TestContext, isa: CpuIsa) {
   const loaded = new Map<string, Promise<Model>>();
   t.after(async () => {
     for (const model of loaded.values()) (await model).close();
@@ -279,7 +279,7 @@ function models(t: TestContext, isa: ModelInfo['isa']) {
 }
 
 const { isa: best } = await probeEngine();
-const available = isas.slice(0, isas.indexOf(best as ModelInfo['isa']) + 1);
+const available = isas.slice(0, isas.indexOf(best as CpuIsa) + 1);
 
 for (const isa of available) {
   test(`${isa}: whatever shares its steps, a session reads as if alone, token by token`, async (t) => {

@@ -66,6 +66,10 @@ class CpuBackend : public Backend {
     by_rows(rows, width, [&](int begin, int end) { kernels_.rms_norm(args, begin, end); });
   }
 
+  void convert(Rows x, int width, int rows, Rows out) override {
+    for (int i = 0; i < rows; ++i) std::memcpy(out.data + size_t(i) * out.ld, x.data + size_t(i) * x.ld, size_t(width) * 4);
+  }
+
   void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) override {
     const PackedMatrix& packed = static_cast<const PackedMatrix&>(w);
     LinearArgs args = packed.arguments();

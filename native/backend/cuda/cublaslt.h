@@ -1,0 +1,64 @@
+// The few names of cuBLASLt's C interface that gemm.cpp uses (NVIDIA's documentation of cublasLt.h), and the library behind
+// them, opened at run time.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <string>
+
+namespace longhaul::cuda::lt {
+
+using Handle = struct Context*;
+using MatmulDesc = struct MatmulDescOpaque*;
+using Layout = struct LayoutOpaque*;
+using Preference = struct PreferenceOpaque*;
+
+struct Algo {
+  uint64_t data[8];
+};
+struct HeuristicResult {
+  Algo algo;
+  size_t workspace_bytes;
+  int state;
+  float waves;
+  int reserved[4];
+};
+
+// cudaDataType
+constexpr int kF32 = 0, kBf16 = 14;
+// cublasComputeType_t CUBLAS_COMPUTE_32F
+constexpr int kCompute32F = 68;
+// cublasOperation_t
+constexpr int32_t kTranspose = 1;
+// cublasLtMatmulDescAttributes_t
+constexpr int kDescTransA = 3;
+// cublasLtMatmulPreferenceAttributes_t
+constexpr int kPreferenceWorkspace = 1, kPreferenceReduction = 3;
+// cublasLtReductionScheme_t
+constexpr uint32_t kReductionNone = 0;
+// cublasLtMatmulAlgoConfigAttributes_t
+constexpr int kConfigSplitK = 2;
+
+/** Every function returns a cublasStatus_t: 0 is success. */
+struct Library {
+  int (*create)(Handle*);
+  int (*destroy)(Handle);
+  int (*desc_create)(MatmulDesc*, int compute, int scale);
+  int (*desc_set)(MatmulDesc, int attribute, const void*, size_t);
+  int (*desc_destroy)(MatmulDesc);
+  int (*layout_create)(Layout*, int type, uint64_t rows, uint64_t cols, int64_t ld);
+  int (*layout_destroy)(Layout);
+  int (*preference_create)(Preference*);
+  int (*preference_set)(Preference, int attribute, const void*, size_t);
+  int (*preference_destroy)(Preference);
+  int (*heuristic)(Handle, MatmulDesc, Layout a, Layout b, Layout c, Layout d, Preference, int wanted, HeuristicResult*, int* found);
+  int (*config_get)(const Algo*, int attribute, void*, size_t, size_t* written);
+  int (*matmul)(Handle, MatmulDesc, const void* alpha, const void* a, Layout, const void* b, Layout, const void* beta,
+                const void* c, Layout, void* d, Layout, const Algo*, void* workspace, size_t, cudaStream_t);
+};
+
+/** Null where it is not found, or too old: `missing` says where it was looked for. Opened once a process. */
+const Library* open(std::string& missing);
+
+}  // namespace longhaul::cuda::lt

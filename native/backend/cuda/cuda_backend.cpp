@@ -1,0 +1,297 @@
+// The CUDA backend: stages what a block needs on the device, launches kernels in order on one stream, and repeats decode
+// blocks from graphs recorded once for each padded number of rows.
+//
+// A decode block and the head always use linear_mma, other blocks cuBLASLt where it keeps its promise (gemm.h): which one a
+// row meets depends on how it came, never on how many came with it.
+#include <array>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include "backend/backend.h"
+#include "backend/cuda/gemm.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/matrix.h"
+
+namespace longhaul::cuda {
+namespace {
+
+constexpr size_t kTransferBytes = size_t(8) << 20;
+
+/** What the kernels of a block read besides activations; the same layout in pinned and in device memory. */
+class Staging {
+ public:
+  explicit Staging(int rows)
+      : tokens_(size_t(rows) * sizeof(int32_t)),
+        spans_(size_t(rows) * sizeof(Span)),
+        tiles_((size_t(rows) * 2) * sizeof(ConvTile)),
+        host_(allocate_pinned(tokens_ + spans_ + tiles_)),
+        device_(allocate_device(tokens_ + spans_ + tiles_)) {}
+
+  void send(Stream& stream, const std::vector<int32_t>& tokens, const std::vector<Span>& spans, const std::vector<ConvTile>& tiles) {
+    char* const to = static_cast<char*>(host_.get());
+    std::memcpy(to, spans.data(), spans.size() * sizeof(Span));
+    std::memcpy(to + spans_, tiles.data(), tiles.size() * sizeof(ConvTile));
+    std::memcpy(to + spans_ + tiles_, tokens.data(), tokens.size() * sizeof(int32_t));
+    stream.copy(device_.get(), host_.get(), spans_ + tiles_ + tokens.size() * sizeof(int32_t));
+  }
+  const Span* spans() const { return static_cast<const Span*>(device_.get()); }
+  const ConvTile* tiles() const { return reinterpret_cast<const ConvTile*>(static_cast<const char*>(device_.get()) + spans_); }
+  const int32_t* tokens() const { return reinterpret_cast<const int32_t*>(static_cast<const char*>(device_.get()) + spans_ + tiles_); }
+
+ private:
+  const size_t tokens_, spans_, tiles_;
+  PinnedMemory host_;
+  DeviceMemory device_;
+};
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options)
+      : options_(options),
+        facts_((use_device(options.device), device_facts(options.device))),
+        transfers_(kTransferBytes),
+        staging_(options.block_rows),
+        head_host_(allocate_pinned(head_bytes())),
+        head_device_(allocate_device(head_bytes())) {
+    if (options.activations == Activations::matched) gemm_ = open_gemm(options.block_rows, gemm_missing_);
+  }
+
+  std::string device() const override { return "cuda:" + std::to_string(options_.device); }
+  std::string isa() const override { return facts_.architecture; }
+  int threads() const override { return 1; }
+  std::string note() const override { return gemm_missing_; }
+  Element activation_element() const override {
+    return options_.activations == Activations::matched ? Element::bf16 : Element::f32;
+  }
+  int block_rows() const override { return options_.block_rows; }
+  int decode_rows() const override { return options_.decode_rows; }
+  size_t head_floats() const override { return size_t(32) << 20; }
+  bool decodes_apart() const override { return true; }
+  int slab_slots(size_t slot_floats) const override {
+    slot_floats_ = slot_floats;
+    return options_.slots;
+  }
+
+  float* allocate(size_t floats) override {
+    // Any thread.
+    const std::lock_guard lock(allocating_);
+    use_device(options_.device);
+    DeviceMemory memory(allocate_device(floats * 4));
+    zeroing_.zero(memory.get(), floats * 4);
+    zeroing_.synchronize();
+    return static_cast<float*>(memory.release());
+  }
+  void release(float* buffer) override { free_device(buffer); }
+  // While a block runs, these concern states that are not in it: they go past it.
+  void zero(float* buffer, size_t floats) override { transfers().zero(buffer, floats * 4); }
+  void copy(float* to, const float* from, size_t floats) override { transfers().copy(to, from, floats * 4); }
+  void upload(float* to, const float* from, size_t floats) override {
+    transfers().upload(to, from, floats * 4);
+    transfers_.finish();
+  }
+  void download(float* to, const float* from, size_t floats) override { transfers().download(to, from, floats * 4); }
+
+  std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) override {
+    use_device(options_.device);
+    auto matrix = std::make_unique<DeviceMatrix>(host, sections, options_.activations, transfers_);
+    transfers_.finish();
+    const WeightView& view = matrix->view();
+    const size_t expanded = size_t(view.n_in) * view.n_out * 2;
+    if (gemm_ && (view.dtype == Dtype::int8 || view.dtype == Dtype::code4) && expanded > expanded_bytes_) {
+      expanded_.reset();
+      expanded_.reset(allocate_device(expanded));
+      expanded_bytes_ = expanded;
+    }
+    return matrix;
+  }
+  std::unique_ptr<Matrix> pack_table(const HostMatrix& host) override {
+    use_device(options_.device);
+    auto table = std::make_unique<DeviceTable>(host, transfers_);
+    transfers_.finish();
+    return table;
+  }
+
+  void run_block(const Block& block, const std::function<void(int)>& ops) override {
+    use_device(options_.device);
+    const int rows = stage(block);
+    in_block_ = true;
+    decode_ = block.decode;
+    try {
+      if (!block.decode) {
+        ops(rows);
+      } else {
+        auto graph = graphs_.find(rows);
+        if (graph == graphs_.end()) graph = graphs_.emplace(rows, stream_.record([&] { ops(rows); })).first;
+        stream_.run(graph->second);
+      }
+    } catch (...) {
+      in_block_ = false;
+      throw;
+    }
+    in_block_ = false;
+    stream_.synchronize();
+  }
+
+  void embed(const Matrix& table, const Block&, int rows, Rows out) override {
+    const DeviceTable& stored = static_cast<const DeviceTable&>(table);
+    cuda::embed(stream_, {stored.data(), stored.dtype(), stored.n_in, staging_.tokens(), out.data, out.ld}, rows);
+  }
+
+  void rms_norm(Rows x, const float* weight, int width, float eps, int rows, Rows out) override {
+    cuda::rms_norm(stream_, {x.data, x.ld, weight, width, eps, typed(out)}, rows);
+  }
+
+  void convert(Rows x, int width, int rows, Rows out) override {
+    cuda::convert(stream_, {x.data, x.ld, width, reinterpret_cast<uint16_t*>(out.data), out.ld}, rows);
+  }
+
+  void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) override {
+    LinearArgs args{static_cast<const DeviceMatrix&>(w).view(), bias, typed(x), rows, typed(out), accumulate};
+    if (args.w.dtype == Dtype::f32) return linear_f32(stream_, args);
+    if (in_block_ && !decode_ && gemm_ && by_gemm(args)) {
+      if (bias) add_bias(stream_, {bias, args.w.n_out, args.y}, rows);
+      return;
+    }
+    linear_mma(stream_, args);
+  }
+
+  void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const Block&, size_t state_offset, Rows u) override {
+    cuda::causal_conv1d(stream_, {w, padded(d_inner), typed(x), typed(u), staging_.spans(), staging_.tiles(), state_offset},
+                        int(tiles_.size()), int(spans_.size()), long_spans_);
+  }
+
+  void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z, const Block&,
+                      size_t state_offset, Rows y) override {
+    cuda::selective_scan(stream_,
+                         {w, padded(d_inner), typed(u), typed(z), typed(y), dt.data, b.data, c.data, dt.ld, b.ld, c.ld,
+                          staging_.spans(), state_offset},
+                         int(spans_.size()));
+  }
+
+  void gather(Rows x, const int* rows_wanted, int rows, int width, Rows out) override {
+    stream_.synchronize();  // the last call's numbers are on the device
+    int32_t* const host = static_cast<int32_t*>(head_host_.get());
+    int32_t* const device = static_cast<int32_t*>(head_device_.get());
+    std::copy_n(rows_wanted, rows, host);
+    stream_.copy(device, host, size_t(rows) * 4);
+    cuda::gather(stream_, {x.data, x.ld, device, width, out.data, out.ld}, rows);
+  }
+
+  void log_probs(Rows logits, int vocab, const ScoredRow* scored, int rows) override {
+    stream_.synchronize();
+    // (rows) each: targets, tops, log-probabilities; (rows, kMaxTop) each: ids, log-probabilities.
+    const size_t n = options_.block_rows, best = n * kMaxTop;
+    int32_t* const host = static_cast<int32_t*>(head_host_.get());
+    int32_t* const device = static_cast<int32_t*>(head_device_.get());
+    for (int i = 0; i < rows; ++i) {
+      host[i] = scored[i].target;
+      host[n + i] = scored[i].top;
+    }
+    std::fill_n(host + 3 * n, best, -1);
+    stream_.copy(device, host, head_bytes());
+    float* const floats = reinterpret_cast<float*>(device);
+    cuda::log_probs(stream_, {logits.data, logits.ld, vocab, device, device + n, floats + 2 * n, device + 3 * n, floats + 3 * n + best}, rows);
+    stream_.copy(host, device, head_bytes());
+    stream_.synchronize();
+    const float* const found = reinterpret_cast<const float*>(host);
+    for (int i = 0; i < rows; ++i) {
+      const ScoredRow& row = scored[i];
+      if (row.target < 0) continue;
+      *row.logprob = found[2 * n + i];
+      for (int j = 0; j < row.top && host[3 * n + size_t(i) * kMaxTop + j] >= 0; ++j) {
+        row.top_ids[j] = host[3 * n + size_t(i) * kMaxTop + j];
+        row.top_logprobs[j] = found[3 * n + best + size_t(i) * kMaxTop + j];
+      }
+    }
+  }
+
+ private:
+  size_t head_bytes() const { return size_t(options_.block_rows) * (3 + 2 * kMaxTop) * 4; }
+
+  /** Sends the block's tokens, spans and tiles; a decode block is filled up with idle rows. Returns its rows. */
+  int stage(const Block& block) {
+    tokens_ = block.tokens;
+    spans_ = block.spans;
+    if (block.decode) {
+      size_t rows = 1;
+      while (rows < tokens_.size()) rows *= 2;
+      if (!idle_state_) idle_state_.reset(allocate(slot_floats_));
+      while (tokens_.size() < rows) {
+        spans_.push_back({int(tokens_.size()), 1, idle_state_.get()});
+        tokens_.push_back(0);
+      }
+    }
+    tiles_.clear();
+    long_spans_ = false;
+    for (int s = 0; s < int(spans_.size()); ++s) {
+      for (int first = 0; first < spans_[s].rows; first += kConvTileRows)
+        tiles_.push_back({s, first, std::min(kConvTileRows, spans_[s].rows - first)});
+      long_spans_ |= spans_[s].rows > kConvTileRows;
+    }
+    staging_.send(stream_, tokens_, spans_, tiles_);
+    return int(tokens_.size());
+  }
+
+  bool by_gemm(LinearArgs args) {
+    if (args.w.dtype == Dtype::bf16) return gemm_->run(stream_, args);
+    uint16_t* const expanded = static_cast<uint16_t*>(expanded_.get());
+    dequantize(stream_, args.w, expanded);
+    args.w = {Dtype::bf16, expanded, nullptr, nullptr, args.w.n_in, args.w.n_out, 0};
+    return gemm_->run(stream_, args);
+  }
+
+  Uploader& transfers() {
+    use_device(options_.device);
+    if (!in_block_) stream_.synchronize();
+    return transfers_;
+  }
+
+  struct FreedFloats {
+    void operator()(float* memory) const noexcept { free_device(memory); }
+  };
+
+  const CudaOptions options_;
+  const DeviceFacts facts_;
+  std::mutex allocating_;
+  Stream stream_, zeroing_;
+  Uploader transfers_;
+  Staging staging_;
+  PinnedMemory head_host_;
+  DeviceMemory head_device_;
+  std::unique_ptr<Gemm> gemm_;
+  std::string gemm_missing_;
+  DeviceMemory expanded_;
+  size_t expanded_bytes_ = 0;
+  mutable size_t slot_floats_ = 0;
+  std::unique_ptr<float, FreedFloats> idle_state_;
+  std::map<int, Graph> graphs_;
+  // Of the block that runs.
+  bool in_block_ = false, decode_ = false, long_spans_ = false;
+  std::vector<int32_t> tokens_;
+  std::vector<Span> spans_;
+  std::vector<ConvTile> tiles_;
+};
+
+}  // namespace
+}  // namespace longhaul::cuda
+
+namespace longhaul {
+
+std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options) {
+  std::string reason;
+  const int count = cuda::device_count(reason);
+  if (count == 0) throw std::invalid_argument("cuda:" + std::to_string(options.device) + ": " + reason);
+  if (options.device < 0 || options.device >= count)
+    throw std::invalid_argument("cuda:" + std::to_string(options.device) + ": there are " + std::to_string(count) + " devices");
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+std::string probe_cuda() {
+  std::string reason;
+  if (cuda::device_count(reason) == 0) return reason;
+  const cuda::DeviceFacts facts = cuda::device_facts(0);
+  return facts.name + " (" + facts.architecture + ", " + std::to_string(facts.total_bytes >> 20) + " MiB)";
+}
+
+}  // namespace longhaul

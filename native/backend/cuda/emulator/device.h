@@ -1,0 +1,114 @@
+// The vocabulary of device.h on the host: each thread of a block is a fiber, so that barriers and exchanges between lanes
+// are real ones, and a missing one shows: fibers run in an order that a seed shuffles, and shared memory starts as NaN.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+
+#define __device__
+#define LONGHAUL_DEVICE static inline
+#define LONGHAUL_UNROLL
+
+namespace longhaul::cuda {
+
+struct alignas(16) Quad {
+  uint32_t x, y, z, w;
+};
+struct alignas(16) Float4 {
+  float x, y, z, w;
+};
+
+namespace emulator {
+
+struct Position {
+  int thread, block_x, block_y;
+};
+/** Of the fiber that runs. */
+const Position& position();
+void sync_block();
+/** Gives `words` to the lanes of this warp and returns lane `from`'s; all lanes call it together. */
+constexpr int kMostWords = 6;
+void publish(const uint32_t* words, int count);
+const uint32_t* published(int lane);
+void finish_exchange();
+
+}  // namespace emulator
+
+LONGHAUL_DEVICE int thread_id() { return emulator::position().thread; }
+LONGHAUL_DEVICE int block_x() { return emulator::position().block_x; }
+LONGHAUL_DEVICE int block_y() { return emulator::position().block_y; }
+LONGHAUL_DEVICE void sync_block() { emulator::sync_block(); }
+
+LONGHAUL_DEVICE uint32_t bits_of(float x) {
+  uint32_t i;
+  std::memcpy(&i, &x, 4);
+  return i;
+}
+LONGHAUL_DEVICE float float_of(uint32_t i) {
+  float x;
+  std::memcpy(&x, &i, 4);
+  return x;
+}
+
+LONGHAUL_DEVICE int shuffle_xor(int v, int mask) {
+  const uint32_t mine = uint32_t(v);
+  emulator::publish(&mine, 1);
+  const uint32_t theirs = emulator::published(thread_id() % 32 ^ mask)[0];
+  emulator::finish_exchange();
+  return int(theirs);
+}
+LONGHAUL_DEVICE float shuffle_xor(float v, int mask) { return float_of(uint32_t(shuffle_xor(int(bits_of(v)), mask))); }
+
+LONGHAUL_DEVICE float exp2_fast(float x) { return std::exp2(x); }
+LONGHAUL_DEVICE float log2_fast(float x) { return std::log2(x); }
+LONGHAUL_DEVICE float divide_fast(float a, float b) { return a / b; }
+LONGHAUL_DEVICE float fma(float a, float b, float c) { return std::fmaf(a, b, c); }
+LONGHAUL_DEVICE float multiply(float a, float b) { return a * b; }
+LONGHAUL_DEVICE float add(float a, float b) { return a + b; }
+LONGHAUL_DEVICE float root(float a) { return std::sqrt(a); }
+LONGHAUL_DEVICE float divide(float a, float b) { return a / b; }
+
+LONGHAUL_DEVICE uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t both = uint64_t(b) << 32 | a;
+  uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t pick = selector >> (4 * i) & 15;
+    uint32_t byte = uint32_t(both >> (8 * (pick & 7))) & 255;
+    if (pick & 8) byte = byte & 128 ? 255 : 0;
+    out |= byte << (8 * i);
+  }
+  return out;
+}
+
+LONGHAUL_DEVICE uint32_t round_bf16(float x) {
+  const uint32_t i = bits_of(x);
+  if (x != x) return 0x7fff;
+  return (i + 0x7fff + (i >> 16 & 1)) >> 16;
+}
+LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) { return round_bf16(low) | round_bf16(high) << 16; }
+
+LONGHAUL_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  emulator::publish(mine, 6);
+  const int group = thread_id() % 32 / 4, pair = thread_id() % 4;
+  const auto half = [](uint32_t word, int odd) { return float_of(odd ? word & 0xffff0000u : word << 16); };
+  for (int i = 0; i < 4; ++i) {
+    const int row = group + (i < 2 ? 0 : 8), col = 2 * pair + i % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; ++k) {
+      // Lane (row % 8, k % 8 / 2) holds A's words: [0] and [2] of rows 0..7, [1] and [3] of the others; [2], [3] from k = 8.
+      const uint32_t from_a = emulator::published(row % 8 * 4 + k % 8 / 2)[row / 8 + (k / 8) * 2];
+      const uint32_t from_b = emulator::published(col * 4 + k % 8 / 2)[4 + k / 8];
+      sum += half(from_a, k % 2) * half(from_b, k % 2);
+    }
+    c[i] += sum;
+  }
+  emulator::finish_exchange();
+}
+
+template <class T>
+LONGHAUL_DEVICE T load_streaming(const T* p) {
+  return *p;
+}
+
+}  // namespace longhaul::cuda

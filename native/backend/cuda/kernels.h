@@ -1,0 +1,136 @@
+// The kernels, a file each in kernels/. Pointers are device memory unless they say `host`; widths and strides are in elements and
+// multiples of kAlign. bf16 rows come as uint16_t behind a `Typed`.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/backend.h"
+#include "backend/cuda/runtime.h"
+
+namespace longhaul::cuda {
+
+/** Rows of either element. */
+struct Typed {
+  void* data;
+  int ld;
+  bool bf16;
+};
+inline Typed typed(Rows rows) { return {rows.data, rows.ld, rows.element == Element::bf16}; }
+
+struct EmbedArgs {
+  const void* table;  // (vocab, width)
+  Dtype dtype;        // f32, f16 or bf16
+  int width;
+  const int32_t* tokens;
+  float* out;
+  int ld;
+};
+void embed(Stream& stream, const EmbedArgs& args, int rows);
+
+/** out[i] = x[source[i]], `width` floats each. */
+struct GatherArgs {
+  const float* x;
+  int ldx;
+  const int32_t* source;
+  int width;
+  float* out;
+  int ld;
+};
+void gather(Stream& stream, const GatherArgs& args, int rows);
+
+struct NormArgs {
+  const float* x;
+  int ldx;
+  const float* weight;  // or null
+  int width;
+  float eps;
+  Typed out;
+};
+void rms_norm(Stream& stream, const NormArgs& args, int rows);
+
+/** A run of one span's rows: the work of one block of the convolution. */
+struct ConvTile {
+  int span, first, rows;  // rows of the span, from `first`
+};
+constexpr int kConvTileRows = 64;
+constexpr int kMostTaps = 8;
+
+struct ConvArgs {
+  ConvWeights w;
+  int d_inner;  // padded
+  Typed x, u;
+  const Span* spans;
+  const ConvTile* tiles;
+  size_t state_offset;
+};
+/** `long_spans`: some span has more than one tile. */
+void causal_conv1d(Stream& stream, const ConvArgs& args, int tiles, int spans, bool long_spans);
+
+constexpr int kMostStates = 64;
+
+struct ScanArgs {
+  ScanWeights w;
+  int d_inner;  // padded
+  Typed u, z, y;
+  const float *dt, *b, *c;
+  int lddt, ldb, ldc;
+  const Span* spans;
+  size_t state_offset;
+};
+void selective_scan(Stream& stream, const ScanArgs& args, int spans);
+
+/** A weight on the device, (n_out, n_in) row-major. */
+struct WeightView {
+  Dtype dtype;          // f32, bf16, int8, code4
+  const void* data;     // code4: element 2j in the high nibble of byte j
+  const float* scales;  // int8: (n_out). code4: (n_out, n_in / block_size)
+  const float* code;    // code4: (16)
+  int n_in, n_out, block_size;
+};
+
+struct LinearArgs {
+  WeightView w;
+  const float* bias;  // or null
+  Typed x;            // linear_mma: bf16. linear_f32: f32
+  int rows;
+  Typed y;
+  bool accumulate;  // y is fp32 then
+};
+/** bf16, int8 and code4 weights by bf16 activations on tensor cores; the same bits of a row whatever `rows`. */
+void linear_mma(Stream& stream, const LinearArgs& args);
+/** fp32 by fp32, one chain over k. */
+void linear_f32(Stream& stream, const LinearArgs& args);
+
+/** (rows, width) fp32 to bf16, to nearest even. */
+struct ConvertArgs {
+  const float* x;
+  int ldx, width;
+  uint16_t* out;
+  int ld;
+};
+void convert(Stream& stream, const ConvertArgs& args, int rows);
+
+/** An int8 or code4 weight as bf16 (n_out, n_in). */
+void dequantize(Stream& stream, const WeightView& w, uint16_t* out);
+
+/** y[i] += bias. */
+struct BiasArgs {
+  const float* bias;
+  int width;
+  Typed y;
+};
+void add_bias(Stream& stream, const BiasArgs& args, int rows);
+
+/** Per row: target -1 writes nothing. `best` is (rows, kMaxTop) and holds ids and log-probabilities, descending. */
+struct LogProbsArgs {
+  const float* logits;
+  int ld, vocab;
+  const int32_t* targets;
+  const int32_t* tops;
+  float* logprob;  // (rows)
+  int32_t* best_ids;
+  float* best_logprobs;
+};
+void log_probs(Stream& stream, const LogProbsArgs& args, int rows);
+
+}  // namespace longhaul::cuda
