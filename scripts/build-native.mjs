@@ -8,14 +8,18 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { presentArchitectures, released } from './cuda-architectures.mjs';
 
-const usage = `Usage: node scripts/build-native.mjs [--force] [--help]
+const usage = `Usage: node scripts/build-native.mjs [--force] [--release] [--help]
 
 Configures and builds native/ with CMake (Release) into native/build/. Does nothing when sources, flags and compiler
 are those of the last build.
 
-  --force   build from scratch
-  --help    this text
+Where nvcc is found the CUDA backend is built, for the GPUs of this machine, else for compute capability 9.0.
+
+  --force    build from scratch
+  --release  the CUDA backend for every GPU that a release supports (${released}); nvcc must be there
+  --help     this text
 
 Environment: CXX names the compiler, as everywhere with CMake.
 `;
@@ -27,7 +31,7 @@ const output = join(build, 'longhaul.node');
 const stampFile = join(build, 'stamp');
 
 function main(args) {
-  const unknown = args.find((arg) => arg !== '--force' && arg !== '--help');
+  const unknown = args.find((arg) => !['--force', '--release', '--help'].includes(arg));
   if (unknown !== undefined) fail(`unknown argument ${unknown}\n\n${usage}`);
   if (args.includes('--help')) return void process.stdout.write(usage);
 
@@ -41,7 +45,11 @@ function main(args) {
   const generator = findGenerator();
 
   const force = args.includes('--force');
-  const stamp = fingerprint([cmake, compiler.version, generator ?? 'default']);
+  const release = args.includes('--release');
+  const architectures = release ? released : presentArchitectures() || '90a';
+  const nvcc = version('nvcc');
+  if (release && nvcc === null) fail('nvcc is missing, and a release has the CUDA backend');
+  const stamp = fingerprint([cmake, compiler.version, generator ?? 'default', nvcc ?? 'no nvcc', architectures]);
   if (!force && existsSync(output) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) {
     console.log(`native engine: up to date (${relative(root, output)})`);
     return;
@@ -53,6 +61,7 @@ function main(args) {
   console.log(`native engine: building with ${compiler.version}`);
   const includes = [headers('node-addon-api', '.'), headers('node-api-headers', 'include')].join(';');
   const configure = ['-S', native, '-B', build, '-DCMAKE_BUILD_TYPE=Release', `-DNODE_API_INCLUDES=${includes}`];
+  configure.push(`-DLONGHAUL_CUDA_ARCHITECTURES=${architectures}`);
   if (generator !== null && !existsSync(join(build, 'CMakeCache.txt'))) configure.push('-G', generator);
   run('cmake', [...configure, `-DCMAKE_CXX_COMPILER=${compiler.command}`]);
   run('cmake', ['--build', build, '-j', '2']);

@@ -54,7 +54,12 @@ function testAddon() {
   const folder = (name, inside) =>
     path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), inside);
   const includes = [folder('node-addon-api', '.'), folder('node-api-headers', 'include')].join(';');
-  const options = ['-DLONGHAUL_SANITIZE=ON', '-DCMAKE_CXX_COMPILER=g++', `-DNODE_API_INCLUDES=${includes}`];
+  const options = [
+    '-DLONGHAUL_SANITIZE=ON',
+    '-DLONGHAUL_CUDA=off',
+    '-DCMAKE_CXX_COMPILER=g++',
+    `-DNODE_API_INCLUDES=${includes}`,
+  ];
   run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
   run('building', 'cmake', ['--build', build, '-j', '2', '--target', 'addon']);
   const library = (name) => run(`looking for ${name}`, 'g++', [`-print-file-name=${name}`]).trim();
@@ -101,7 +106,15 @@ const wanted = values.target === undefined ? targets.filter((name) => name !== '
 const withClang = spawnSync('clang++', ['--version']).status === 0;
 const build = path.join(root, 'native', `build-sanitize-${withClang ? 'clang' : 'default'}`);
 const compiler = withClang ? ['-DCMAKE_CXX_COMPILER=clang++'] : [];
-run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, '-DLONGHAUL_SANITIZE=ON', ...compiler]);
+run('configuring', 'cmake', [
+  '-S',
+  path.join(root, 'native'),
+  '-B',
+  build,
+  '-DLONGHAUL_SANITIZE=ON',
+  '-DLONGHAUL_CUDA=off',
+  ...compiler,
+]);
 const programs = wanted.map((name) => (name === 'ops' ? 'ops_test' : `fuzz_${name}`));
 run('building', 'cmake', ['--build', build, '-j', '2', '--target', ...programs]);
 

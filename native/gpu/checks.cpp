@@ -1,0 +1,167 @@
+#include "gpu/checks.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "engine/model.h"
+#include "gpu/synthetic.h"
+#include "test/op_cases.h"
+
+namespace longhaul {
+namespace {
+
+using op_cases::Case;
+using op_cases::Doubles;
+using op_cases::Floats;
+
+int report(bool ok, const std::string& name, const std::string& detail) {
+  std::printf("%s %s # %s\n", ok ? "ok" : "not ok", name.c_str(), detail.c_str());
+  return ok ? 0 : 1;
+}
+
+/** As FalconMamba-7B has them, and 13 rows of the widest. */
+std::vector<Case> large_cases() {
+  std::vector<Case> all;
+  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4})
+    for (const int rows : {1, 3, 13, 33, 64, 150})
+      for (const auto& [n_in, n_out] : {std::pair{4096, 512}, {8192, 288}, {256, 8192}, {8192, 4096}})
+        if (rows < 33 || n_in * n_out < 4 << 20) all.push_back(op_cases::linear_case({rows, n_in, n_out, false, n_out == 4096}, dtype, Activations::matched));
+  all.push_back(op_cases::scan_case(1, 200, 8192, 16));
+  all.push_back(op_cases::conv_case(1, 200, 8192, 4));
+  all.push_back(op_cases::norm_case(5, 4096, true, 1e-5f));
+  all.push_back(op_cases::log_probs_case(5, 65024));
+  return all;
+}
+
+int check_case(const Case& c, CudaOptions options, Activations activations) {
+  options.activations = activations;
+  const auto backend = create_cuda_backend(options);
+  const Floats found = c.run(*backend);
+  const Doubles reference = c.reference();
+  // The device's fast exponentials and logarithms are good to a few units in the last place, not to one.
+  const double most = activations == Activations::f32 ? 4 * c.tolerance : std::max(4 * c.tolerance, c.bf16_tolerance);
+  const double relative = activations == Activations::f32 ? 0 : c.bf16_relative;
+  double worst = reference.size() == found.size() ? 0 : INFINITY;
+  for (size_t i = 0; i < found.size() && worst < INFINITY; ++i) {
+    const double error = std::fabs(found[i] - reference[i]) / (most + relative * std::fabs(reference[i]));
+    worst = error <= worst ? worst : error;  // NaN sticks
+  }
+  char detail[64];
+  std::snprintf(detail, sizeof detail, "%.3f of the allowed error", worst);
+  return report(worst <= 1, c.name + (activations == Activations::f32 ? ", f32" : ", bf16"), detail);
+}
+
+struct Outcome {
+  Floats logits, conv, ssm;
+  bool operator==(const Outcome& other) const {
+    const auto same = [](const Floats& a, const Floats& b) { return a.size() == b.size() && !std::memcmp(a.data(), b.data(), 4 * a.size()); };
+    return same(logits, other.logits) && same(conv, other.conv) && same(ssm, other.ssm);
+  }
+};
+
+class Reader {
+ public:
+  Reader(const Checkpoint& checkpoint, std::unique_ptr<Backend> backend)
+      : config_(checkpoint.config), model_(checkpoint, Quantize::none, std::move(backend)) {}
+
+  std::vector<int32_t> document(int tokens) const {
+    std::vector<int32_t> out(tokens);
+    for (int i = 0; i < tokens; ++i) out[i] = int((int64_t(i) * 7919 + 13) % config_.vocab_size);
+    return out;
+  }
+
+  /** Reads `tokens`, cut, while `others` sequences read or decode in the same steps; then decodes three tokens. */
+  Outcome read(const std::vector<int32_t>& tokens, const std::vector<int>& cuts, int others) {
+    std::vector<int> slots;
+    for (int i = 0; i <= others; ++i) {
+      slots.push_back(model_.states().acquire());
+      model_.states().clear(slots.back());
+    }
+    Outcome out{Floats(config_.vocab_size), Floats(size_t(config_.n_layer) * config_.d_inner * (config_.d_conv - 1)),
+                Floats(size_t(config_.n_layer) * config_.d_inner * config_.d_state)};
+    const auto step = [&](std::vector<int32_t> mine) {
+      std::vector<StepItem> items(slots.size());
+      for (size_t i = 0; i < items.size(); ++i) {
+        items[i].slot = slots[i];
+        items[i].want = Want::nothing;
+        items[i].tokens = i % 2 ? std::vector<int32_t>{int32_t(i)} : document(int(5 + 3 * i));
+      }
+      items[0].tokens = std::move(mine);
+      items[0].want = Want::last_logits;
+      items[0].out = out.logits.data();
+      // Not always the first of its step.
+      std::swap(items.front(), items.back());
+      model_.step(items);
+    };
+    size_t at = 0;
+    for (size_t i = 0; at < tokens.size(); ++i) {
+      const size_t n = i < cuts.size() ? size_t(cuts[i]) : tokens.size() - at;
+      step({tokens.begin() + at, tokens.begin() + at + n});
+      at += n;
+    }
+    for (int i = 0; i < 3; ++i) step({tokens[i]});
+    model_.states().snapshot(slots[0], out.conv.data(), out.ssm.data());
+    for (const int slot : slots) model_.states().release(slot);
+    return out;
+  }
+
+ private:
+  const ModelConfig config_;
+  Model model_;
+};
+
+double farthest(const Floats& a, const Floats& b) {
+  double most = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double error = std::fabs(double(a[i]) - b[i]);
+    most = error <= most ? most : error;
+  }
+  return most;
+}
+
+}  // namespace
+
+int check_ops(const CudaOptions& options, bool quick) {
+  int failed = 0;
+  int number = 0;
+  for (const Case& c : op_cases::cases()) {
+    if (quick && number++ % 4) continue;
+    failed += check_case(c, options, c.activations);
+    // Convolution and scan have both elements.
+    if (c.activations == Activations::f32 && c.bf16_relative > 0) failed += check_case(c, options, Activations::matched);
+  }
+  if (!quick)
+    for (const Case& c : large_cases()) failed += check_case(c, options, Activations::matched);
+  return failed;
+}
+
+int check_model(const CudaOptions& options) {
+  int failed = 0;
+  for (const Stored stored : {Stored::bf16, Stored::int8, Stored::nf4})
+    for (const Activations activations : {Activations::f32, Activations::matched}) {
+      const std::string name = std::string("model ") + (stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4") +
+                               (activations == Activations::f32 ? ", f32" : ", matched");
+      const SyntheticModel synthetic(small_model(), stored);
+      CudaOptions own = options;
+      own.activations = activations;
+      Reader cpu(synthetic.checkpoint(), create_cpu_backend(2, Isa::automatic, Activations::f32));
+      Reader gpu(synthetic.checkpoint(), create_cuda_backend(own));
+      const auto tokens = cpu.document(150);
+      const Outcome expected = cpu.read(tokens, {}, 0), whole = gpu.read(tokens, {}, 0);
+      const double off = std::max(farthest(whole.logits, expected.logits), farthest(whole.ssm, expected.ssm));
+      char detail[64];
+      std::snprintf(detail, sizeof detail, "%.2e from the CPU's f32", off);
+      failed += report(off <= (activations == Activations::f32 ? 1e-3 : 0.3), name, detail);
+      bool same = true;
+      for (const auto& cuts : {std::vector<int>{64}, {2, 100, 45}, {149 - 2, 3}}) same &= gpu.read(tokens, cuts, 0) == whole;
+      failed += report(same, name + ": the same bits however it is cut", "four cuts");
+      same = true;
+      for (const int others : {1, 6, 20}) same &= gpu.read(tokens, {70}, others) == whole;
+      failed += report(same, name + ": the same bits whoever shares its steps", "with 1, 6 and 20 others");
+    }
+  return failed;
+}
+
+}  // namespace longhaul

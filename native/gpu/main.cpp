@@ -1,0 +1,76 @@
+// gpu_check: checks every op and small models on a GPU against the CPU, then prints the tables of docs/benchmarks.md.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+
+#include "gpu/checks.h"
+#include "gpu/timings.h"
+
+namespace {
+
+constexpr const char* kUsage = R"(usage: gpu_check [--device N] [--quick] [--checks] [--seconds N]
+
+Checks every op x shape and small models on the GPU, against the CPU and against themselves (same bits however a document is
+cut and whoever shares its steps); then prints speeds of FalconMamba-7B's shape with random weights beside the ceilings
+measured in the same run. Exit code 1 when a check fails, 2 when there is no GPU. Nothing is timed after a failure.
+
+  --device N   which GPU (default 0)
+  --quick      a quarter of the op cases alone
+  --checks     no timings
+  --seconds N  no new timing starts after these (default 240)
+
+Example: gpu_check --seconds 120
+)";
+
+int run(int argc, char** argv) {
+  longhaul::CudaOptions options;
+  bool quick = false, checks = false;
+  double seconds = 240;
+  for (int i = 1; i < argc; ++i) {
+    const auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
+    const auto number = [&] {
+      if (i + 1 >= argc) throw std::invalid_argument(std::string(argv[i]) + " needs a number");
+      return std::atoi(argv[++i]);
+    };
+    if (is("--device"))
+      options.device = number();
+    else if (is("--seconds"))
+      seconds = number();
+    else if (is("--quick"))
+      quick = true;
+    else if (is("--checks"))
+      checks = true;
+    else {
+      std::fputs(kUsage, stderr);
+      return is("--help") ? 0 : 64;
+    }
+  }
+  std::printf("device: %s\n", longhaul::probe_cuda().c_str());
+  longhaul::CudaOptions small = options;
+  small.block_rows = 256;
+  small.slots = 8;
+  try {
+    longhaul::create_cuda_backend(small);
+  } catch (const std::invalid_argument& e) {
+    std::fprintf(stderr, "gpu_check: %s\n", e.what());
+    return 2;
+  }
+  const int failed = longhaul::check_ops(small, quick) + (quick ? 0 : longhaul::check_model(small));
+  std::printf("%d checks failed\n", failed);
+  if (failed > 0) return 1;
+  if (!checks) longhaul::print_timings(options, seconds);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gpu_check: %s\n", e.what());
+    return 1;
+  }
+}

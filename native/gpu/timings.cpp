@@ -1,0 +1,231 @@
+#include "gpu/timings.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "backend/cuda/gemm.h"
+#include "backend/cuda/runtime.h"
+#include "engine/model.h"
+#include "gpu/synthetic.h"
+
+namespace longhaul {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// reference: 2 FLOP a weight of the four projections of 64 layers.
+constexpr double kGflopPerToken = 13.455;
+constexpr int kChunk = 2048;
+
+struct Ceilings {
+  double bytes_per_second, flops;  // 0: not measured
+};
+
+/** Bytes read plus bytes written of a large copy; the largest matrix product of the model by cuBLASLt. */
+Ceilings measure_ceilings() {
+  using namespace cuda;
+  Ceilings out{};
+  Stream stream;
+  {
+    const size_t bytes = size_t(2) << 30;
+    const DeviceMemory from(allocate_device(bytes)), to(allocate_device(bytes));
+    std::vector<double> rates;
+    for (int i = 0; i < 12; ++i) {
+      const float ms = time_on(stream, [&] { stream.copy(to.get(), from.get(), bytes); });
+      if (i > 1) rates.push_back(2e3 * double(bytes) / ms);
+    }
+    out.bytes_per_second = median(rates);
+  }
+  std::string missing;
+  const auto gemm = open_gemm(kChunk, missing);
+  if (!gemm) {
+    std::printf("%s\n", missing.c_str());
+    return out;
+  }
+  const int n_in = 4096, n_out = 16384;
+  const size_t w_bytes = size_t(n_in) * n_out * 2, x_bytes = size_t(kChunk) * n_in * 2, y_bytes = size_t(kChunk) * n_out * 2;
+  const DeviceMemory w(allocate_device(w_bytes)), x(allocate_device(x_bytes)), y(allocate_device(y_bytes));
+  const PinnedMemory random(allocate_pinned(w_bytes));
+  uint32_t state = 2463534242u;
+  for (size_t i = 0; i < w_bytes / 2; ++i) {
+    state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+    static_cast<uint16_t*>(random.get())[i] = uint16_t((state & 0x807f) | (120 + (state >> 20) % 4) << 7);
+  }
+  stream.copy(w.get(), random.get(), w_bytes);
+  stream.copy(x.get(), random.get(), x_bytes);
+  LinearArgs args{{Dtype::bf16, w.get(), nullptr, nullptr, n_in, n_out, 0}, nullptr, {x.get(), n_in, true}, kChunk, {y.get(), n_out, true}, false};
+  std::vector<double> rates;
+  for (int i = 0; i < 30; ++i) {
+    bool ran = true;
+    const float ms = time_on(stream, [&] { ran = gemm->run(stream, args); });
+    if (!ran) {
+      std::printf("no cuBLASLt plan keeps the bits of a row: prefill goes by linear_mma\n");
+      return out;
+    }
+    if (i > 4) rates.push_back(2e3 * kChunk * double(n_in) * n_out / ms);
+  }
+  out.flops = median(rates);
+  return out;
+}
+
+/** A model of the 7B shape on the device, with sessions. */
+class Bench {
+ public:
+  Bench(Stored stored, const CudaOptions& options) {
+    size_t before = cuda::device_facts(options.device).free_bytes;
+    const SyntheticModel synthetic(falcon_mamba_7b(), stored);
+    const auto began = Clock::now();
+    model_ = std::make_unique<Model>(synthetic.checkpoint(), Quantize::none, create_cuda_backend(options));
+    load_seconds = seconds_since(began);
+    device_bytes = before - cuda::device_facts(options.device).free_bytes;
+  }
+
+  int open() {
+    const int slot = model_->states().acquire();
+    model_->states().clear(slot);
+    return slot;
+  }
+  void close(int slot) { model_->states().release(slot); }
+  Model& model() { return *model_; }
+
+  /** Seconds of one step in which each of `slots` reads `tokens`. */
+  double step(const std::vector<int>& slots, int tokens, bool sample) {
+    std::vector<StepItem> items(slots.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      items[i].slot = slots[i];
+      items[i].want = sample ? Want::sample : Want::nothing;
+      for (int t = 0; t < tokens; ++t) items[i].tokens.push_back(int32_t((next_ = next_ * 1664525u + 1013904223u) >> 8) % 65024);
+      items[i].sampling.temperature = 0;
+    }
+    const auto began = Clock::now();
+    model_->step(items);
+    return seconds_since(began);
+  }
+
+  /** Median seconds of `count` steps after a few. */
+  double steps(const std::vector<int>& slots, int tokens, int count, bool sample) {
+    std::vector<double> all;
+    for (int i = 0; i < count + 3; ++i) {
+      const double took = step(slots, tokens, sample);
+      if (i >= 3) all.push_back(took);
+    }
+    return median(all);
+  }
+
+  double load_seconds = 0;
+  size_t device_bytes = 0;
+
+ private:
+  std::unique_ptr<Model> model_;
+  uint32_t next_ = 1;
+};
+
+void row(const char* what, double tokens_per_second, double share, const char* target) {
+  std::printf("| %s | %.0f | %s | %s |\n", what, tokens_per_second,
+              share > 0 ? (std::to_string(int(100 * share + 0.5)) + " %").c_str() : "", target);
+}
+
+/** Weights that a decode step reads, lm_head in bf16 with them. */
+double weight_bytes(Stored stored) {
+  const double linear = 6727663616.0, head = 2.0 * 65024 * 4096;
+  return head + linear * (stored == Stored::bf16 ? 2.0 : stored == Stored::int8 ? 1.0 : 0.5 + 4.0 / kNf4Block);
+}
+// Read and written: 64 layers of 8,192 channels, 16 states and 3 columns, fp32.
+constexpr double kStateTraffic = 2.0 * 64 * 8192 * (16 + 3) * 4;
+
+void prefill(Bench& bench, const Ceilings& ceilings, int chunks) {
+  const int slot = bench.open();
+  std::vector<double> times;
+  const size_t free_at_4k = (bench.step({slot}, kChunk, false), bench.step({slot}, kChunk, false), cuda::device_facts(0).free_bytes);
+  for (int i = 0; i < chunks; ++i) times.push_back(bench.step({slot}, kChunk, false));
+  const size_t grown = free_at_4k - std::min(free_at_4k, cuda::device_facts(0).free_bytes);
+  const double ceiling = ceilings.flops / (kGflopPerToken * 1e9);
+  const auto rate = [&](double s) { return kChunk / s; };
+  const auto share = [&](double r) { return ceiling > 0 ? r / ceiling : 0; };
+  const double all = rate(median(times));
+  row(("prefill, one document, " + std::to_string((chunks + 2) * kChunk / 1000) + " k tokens").c_str(), all, share(all), "≥ 80 % of the GEMM ceiling");
+  const size_t tenth = std::max<size_t>(1, times.size() / 10);
+  row("... its first tenth", rate(median({times.begin(), times.begin() + tenth})), 0, "flat");
+  row("... its last tenth", rate(median({times.end() - tenth, times.end()})), 0, "flat");
+  std::printf("| device memory grown between 4 k and the last token | %zu bytes | | 0 |\n", grown);
+  std::vector<int> eight;
+  for (int i = 0; i < 8; ++i) eight.push_back(bench.open());
+  const double together = 8 * kChunk / 8 / bench.steps(eight, kChunk / 8, 8, false);
+  row("prefill, 8 documents together", together, share(together), "≥ one document's");
+  for (const int s : eight) bench.close(s);
+
+  // Snapshots of a state that is not in the step, one a chunk, taken between its layers.
+  const ModelConfig config = falcon_mamba_7b();
+  std::vector<float> conv(size_t(config.n_layer) * config.d_inner * 3), ssm(size_t(config.n_layer) * config.d_inner * 16);
+  const int other = bench.open();
+  bool due = false;
+  bench.model().on_pause([&] {
+    if (due) bench.model().states().snapshot(other, conv.data(), ssm.data());
+    due = false;
+  });
+  std::vector<double> with, without;
+  for (int i = 0; i < 10; ++i) {
+    without.push_back(bench.step({slot}, kChunk, false));
+    due = true;
+    with.push_back(bench.step({slot}, kChunk, false));
+  }
+  bench.model().on_pause([] {});
+  std::printf("| snapshot while prefilling, cost of a chunk | %.2f %% | | at one every 64 k tokens: ≤ 0.5 %% |\n",
+              100 * (median(with) / median(without) - 1));
+  bench.close(other);
+  bench.close(slot);
+}
+
+void decode(Bench& bench, const Ceilings& ceilings, Stored stored, const std::vector<int>& sizes, bool after_reading) {
+  const char* const name = stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4";
+  const char* const targets[] = {"≥ 85 %", "≥ 75 %", "≥ 65 %"};
+  for (const int n : sizes) {
+    std::vector<int> slots;
+    for (int i = 0; i < n; ++i) slots.push_back(bench.open());
+    const double once = bench.steps(slots, 1, 30, false);
+    const double sampled = bench.steps(slots, 1, 10, true);
+    const double share = (weight_bytes(stored) - (2.0 * 65024 * 4096) + n * kStateTraffic) / once / ceilings.bytes_per_second;
+    row(("decode, " + std::string(name) + ", " + std::to_string(n) + " together, layers alone").c_str(), n / once, share, n == 1 ? targets[int(stored)] : n == 64 ? "≥ 70 %" : "");
+    row("... with lm_head, log-probabilities and sampling", n / sampled,
+        (weight_bytes(stored) + n * kStateTraffic) / sampled / ceilings.bytes_per_second, "");
+    for (const int slot : slots) bench.close(slot);
+  }
+  if (!after_reading) return;
+  const int fresh = bench.open(), read = bench.open();
+  for (int i = 0; i < 16; ++i) bench.step({read}, kChunk, false);
+  const double first = bench.steps({fresh}, 1, 30, false), later = bench.steps({read}, 1, 30, false);
+  std::printf("| decode after 32 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", 100 * (later / first - 1));
+}
+
+}  // namespace
+
+void print_timings(const CudaOptions& options, double seconds) {
+  const auto began = Clock::now();
+  const Ceilings ceilings = measure_ceilings();
+  std::printf("\n| ceiling | |\n|---|---:|\n| memory, copy (read + write) | %.0f GB/s |\n| bf16 GEMM, 2048 x 4096 x 16384, cuBLASLt | %.0f TFLOP/s |\n\n",
+              ceilings.bytes_per_second / 1e9, ceilings.flops / 1e12);
+  std::printf("| FalconMamba-7B shape, random weights | tokens/s | of the ceiling | target |\n|---|---:|---:|---|\n");
+  for (const Stored stored : {Stored::bf16, Stored::int8, Stored::nf4}) {
+    const char* const name = stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4";
+    if (seconds_since(began) > seconds) {
+      std::printf("| %s | not measured: no time left | | |\n", name);
+      continue;
+    }
+    Bench bench(stored, options);
+    std::printf("| %s: loaded in %.1f s, device memory %.2f GB | | | |\n", name, bench.load_seconds, bench.device_bytes / 1e9);
+    prefill(bench, ceilings, stored == Stored::bf16 ? 100 : 10);
+    decode(bench, ceilings, stored, stored == Stored::bf16 ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, stored == Stored::bf16);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace longhaul

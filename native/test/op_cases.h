@@ -1,0 +1,379 @@
+// The ops of a backend with random inputs, and what they are in double precision: for ops_test and gpu_check.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/math/convert.h"
+
+namespace longhaul::op_cases {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+inline Floats random_floats(size_t n, uint32_t seed, float scale = 1.0f) {
+  std::mt19937 generator(seed);
+  Floats out(n);
+  for (float& x : out) x = (float(generator()) * 0x1p-31f - 1.0f) * scale;
+  return out;
+}
+
+inline uint16_t to_bf16(float x) {
+  const uint32_t bits = uint32_t(math::float_bits(x));
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/** Backend memory that frees itself. */
+struct Device {
+  Backend& backend;
+  float* data;
+  size_t size;
+  Device(Backend& b, size_t n) : backend(b), data(b.allocate(n)), size(n) {}
+  Device(Backend& b, const Floats& v) : Device(b, v.size()) { b.upload(data, v.data(), size); }
+  Device(const Device&) = delete;
+  ~Device() { backend.release(data); }
+  Floats host() const {
+    Floats out(size);
+    backend.download(out.data(), data, size);
+    return out;
+  }
+};
+
+/** Activations in the element that the backend keeps them in. */
+struct Activation {
+  Device device;
+  Element element;
+  size_t size;
+  Activation(Backend& backend, const Floats& values)
+      : device(backend, stored(values, backend.activation_element())), element(backend.activation_element()), size(values.size()) {}
+  Rows rows(int ld) const { return {device.data, ld, element}; }
+  Floats host() const {
+    Floats raw = device.host();
+    if (element == Element::f32) return raw;
+    Floats out(size);
+    for (size_t i = 0; i < size; ++i) {
+      uint16_t half;
+      std::memcpy(&half, reinterpret_cast<const char*>(raw.data()) + 2 * i, 2);
+      out[i] = math::from_bf16(half);
+    }
+    return out;
+  }
+
+ private:
+  static Floats stored(const Floats& values, Element element) {
+    if (element == Element::f32) return values;
+    Floats out((values.size() + 1) / 2);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const uint16_t half = to_bf16(values[i]);
+      std::memcpy(reinterpret_cast<char*>(out.data()) + 2 * i, &half, 2);
+    }
+    return out;
+  }
+};
+
+/** (rows, width) into rows padded with zeros. */
+inline Floats padded_rows(const Floats& x, int rows, int width) {
+  Floats out(size_t(rows) * padded(width));
+  for (int r = 0; r < rows; ++r) std::copy_n(&x[size_t(r) * width], width, &out[size_t(r) * padded(width)]);
+  return out;
+}
+
+struct Case {
+  std::string name;
+  std::function<Floats(Backend&)> run;
+  std::function<Doubles()> reference;  // same length as run's result
+  double tolerance;                    // absolute
+  Activations activations = Activations::f32;
+  // Where activations are bf16: absolute, and relative to the result.
+  double bf16_tolerance = 0, bf16_relative = 0;
+};
+
+inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+inline double softplus(double x) { return x > 20 ? x : std::log1p(std::exp(x)); }
+
+/** A random weight in one format, and its values. */
+struct Weight {
+  Dtype dtype;
+  int rows, cols, block_size;
+  std::vector<uint8_t> data;
+  Floats scales, code, values;
+  HostMatrix host() const { return {data.data(), dtype, rows, cols, scales.data(), code.data(), block_size}; }
+};
+
+inline const float nf4[16] = {-1.0f, -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
+                       0.07958030f, 0.16093020f, 0.24611230f, 0.33791524f, 0.44070983f, 0.56261700f, 0.72295684f, 1.0f};
+
+inline Weight random_weight(Dtype dtype, int rows, int cols, int block_size, uint32_t seed) {
+  const size_t n = size_t(rows) * cols;
+  std::mt19937 generator(seed);
+  Weight w{dtype, rows, cols, block_size, std::vector<uint8_t>(4 * n), random_floats(n + rows, seed + 1), {}, Floats(n)};
+  for (float& x : w.scales) x = std::fabs(x) * (dtype == Dtype::int8 ? 1 / 127.0f : 1.0f);
+  w.code.assign(nf4, nf4 + 16);
+  for (size_t i = 0; i < n; ++i) {
+    const float x = float(generator()) * 0x1p-31f - 1.0f;
+    const uint16_t half = dtype == Dtype::bf16 ? uint16_t(uint32_t(math::float_bits(x)) >> 16)
+                                               : uint16_t((generator() & 0x83ff) | (8 + generator() % 8) << 10);
+    if (dtype == Dtype::f32) std::memcpy(&w.data[4 * i], &x, 4);
+    if (dtype == Dtype::bf16 || dtype == Dtype::f16) std::memcpy(&w.data[2 * i], &half, 2);
+    if (dtype == Dtype::int8 || dtype == Dtype::code4) w.data[i] = uint8_t(generator());
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int k = 0; k < cols; ++k) w.values[size_t(r) * cols + k] = math::element(w.host(), r, k);
+  return w;
+}
+
+inline const char* name_of(Dtype dtype) {
+  const char* const names[] = {"f32", "f16", "bf16", "int8", "code4"};
+  return names[int(dtype)];
+}
+
+struct LinearShape {
+  int rows, n_in, n_out;
+  bool bias, accumulate;
+};
+
+inline Case linear_case(LinearShape s, Dtype dtype, Activations activations = Activations::f32, int block_size = 64) {
+  const int rows = s.rows, n_in = s.n_in, n_out = s.n_out;
+  const bool bias = s.bias, accumulate = s.accumulate;
+  const Floats x = random_floats(size_t(rows) * n_in, 1), b = random_floats(padded(n_out), 3);
+  const Floats y0 = random_floats(size_t(rows) * padded(n_out), 4);
+  const Weight w = random_weight(dtype, n_out, n_in, block_size, 2);
+  const bool matched = activations == Activations::matched;
+  // fp32: rounding errors of the chain. bf16: half a unit in the ninth bit of each x. int8: half of 1 / 127 of a group's
+  // largest x, and for codes half of 1 / 64 of the largest code at most; all these errors add up like a random walk.
+  const double each = !matched || dtype == Dtype::f32 || dtype == Dtype::f16 ? 0 : dtype == Dtype::bf16 ? 0x1p-9 : 1.0 / 254;
+  const double tolerance = 1e-6 * (n_in + 4) + 4 * each * std::sqrt(double(n_in));
+  const std::string name = "linear " + std::to_string(rows) + "x" + std::to_string(n_in) + "x" + std::to_string(n_out) + " " +
+                           name_of(dtype) + (block_size == 64 ? "" : " block " + std::to_string(block_size)) +
+                           (matched ? " matched" : "") + (bias ? " bias" : "") + (accumulate ? " accumulate" : "");
+  return {name,
+          [=](Backend& backend) {
+            const auto matrix = backend.pack(w.host(), {n_out});
+            const Activation dx(backend, padded_rows(x, rows, n_in));
+            const Device db(backend, b), dy(backend, y0);
+            backend.linear(*matrix, bias ? db.data : nullptr, dx.rows(padded(n_in)), rows, {dy.data, padded(n_out)}, accumulate);
+            return dy.host();
+          },
+          [=] {
+            Doubles out;
+            for (int r = 0; r < rows; ++r)
+              for (int n = 0; n < padded(n_out); ++n) {
+                double sum = (bias ? b[n] : 0) + (accumulate ? y0[size_t(r) * padded(n_out) + n] : 0);
+                for (int k = 0; n < n_out && k < n_in; ++k) sum += double(x[size_t(r) * n_in + k]) * w.values[size_t(n) * n_in + k];
+                out.push_back(sum);
+              }
+            return out;
+          },
+          tolerance, activations, 1e-6 * (n_in + 4) + 8.0 / 254 * std::sqrt(double(n_in))};
+}
+
+inline Case norm_case(int rows, int width, bool weighted, float eps) {
+  const Floats x = random_floats(size_t(rows) * width, 5, 3.0f);
+  Floats w = random_floats(padded(width), 6);
+  std::fill(w.begin() + width, w.end(), 0.0f);
+  return {"rms_norm " + std::to_string(rows) + "x" + std::to_string(width) + (weighted ? " weighted" : ""),
+          [=](Backend& backend) {
+            const Device dx(backend, padded_rows(x, rows, width)), dw(backend, w);
+            backend.rms_norm({dx.data, padded(width)}, weighted ? dw.data : nullptr, width, eps, rows, {dx.data, padded(width)});
+            return dx.host();
+          },
+          [=] {
+            Doubles out;
+            for (int r = 0; r < rows; ++r) {
+              double squares = 0;
+              for (int i = 0; i < width; ++i) squares += double(x[size_t(r) * width + i]) * x[size_t(r) * width + i];
+              for (int i = 0; i < padded(width); ++i)
+                out.push_back(i < width ? (weighted ? w[i] : 1.0) * x[size_t(r) * width + i] / std::sqrt(squares / width + eps) : 0);
+            }
+            return out;
+          },
+          4e-6};
+}
+
+/** Two sequences of different length in one block, with states that are not zero. */
+struct Sequences {
+  int rows[2], width;
+  int total() const { return rows[0] + rows[1]; }
+  Block block(float* states, size_t floats) const {
+    return {false, std::vector<int32_t>(total()), {{0, rows[0], states}, {rows[0], rows[1], states + floats}}};
+  }
+};
+
+inline Case conv_case(int first, int second, int d_inner, int d_conv) {
+  const Sequences s{{first, second}, padded(d_inner)};
+  const int history = d_conv - 1;
+  const size_t state_floats = size_t(history) * s.width + 16;
+  const Floats x = padded_rows(random_floats(size_t(s.total()) * d_inner, 7, 2.0f), s.total(), d_inner);
+  const Floats w = padded_rows(random_floats(size_t(d_conv) * d_inner, 8), d_conv, d_inner);
+  const Floats b = padded_rows(random_floats(d_inner, 9), 1, d_inner), state = random_floats(state_floats * 2, 10);
+  return {"causal_conv1d " + std::to_string(first) + "+" + std::to_string(second) + "x" + std::to_string(d_inner) + " taps " +
+              std::to_string(d_conv),
+          [=](Backend& backend) {
+            const Activation dx(backend, x), du(backend, Floats(x.size()));
+            const Device dw(backend, w), db(backend, b), ds(backend, state);
+            const Block block = s.block(ds.data, state_floats);
+            backend.run_block(block, [&](int) {
+              backend.causal_conv1d({dw.data, db.data, d_conv}, d_inner, dx.rows(s.width), block, 0, du.rows(s.width));
+            });
+            Floats out = du.host();
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          [=] {
+            Doubles out(x.size()), after(state.begin(), state.end());
+            for (int q = 0, row = 0; q < 2; row += s.rows[q++]) {
+              const auto column = [&](int t, int i) -> double {
+                return t < 0 ? state[q * state_floats + size_t(history + t) * s.width + i] : x[size_t(row + t) * s.width + i];
+              };
+              for (int t = 0; t < s.rows[q]; ++t)
+                for (int i = 0; i < s.width; ++i) {
+                  double sum = b[i];
+                  for (int k = 0; k < d_conv; ++k) sum += w[size_t(k) * s.width + i] * column(t - history + k, i);
+                  out[size_t(row + t) * s.width + i] = sum * sigmoid(sum);
+                }
+              for (int j = 0; j < history; ++j)
+                for (int i = 0; i < s.width; ++i)
+                  after[q * state_floats + size_t(j) * s.width + i] = column(s.rows[q] - history + j, i);
+            }
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          4e-6, Activations::f32, 0.02, 0.01};
+}
+
+inline Case scan_case(int first, int second, int d_inner, int d_state) {
+  const Sequences s{{first, second}, padded(d_inner)};
+  const int n_pad = padded(d_state);
+  const size_t state_floats = size_t(d_state) * s.width;
+  const auto rows = [&](int width, uint32_t seed) {
+    return padded_rows(random_floats(size_t(s.total()) * width, seed, 2.0f), s.total(), width);
+  };
+  const Floats u = rows(d_inner, 11), dt = rows(d_inner, 12), z = rows(d_inner, 13), b = rows(d_state, 14), c = rows(d_state, 15);
+  const Floats d = random_floats(s.width, 16), dt_bias = random_floats(s.width, 17), state = random_floats(state_floats * 2, 18);
+  Floats a = random_floats(state_floats, 19);
+  for (float& value : a) value = -8.0f * std::fabs(value);
+  return {"selective_scan " + std::to_string(first) + "+" + std::to_string(second) + "x" + std::to_string(d_inner) + " states " +
+              std::to_string(d_state),
+          [=](Backend& backend) {
+            const Activation du(backend, u), dz(backend, z);
+            const Device ddt(backend, dt), db(backend, b), dc(backend, c), dd(backend, d), dbias(backend, dt_bias),
+                ds(backend, state), da(backend, a);
+            const Rows ru = du.rows(s.width);
+            const Block block = s.block(ds.data, state_floats);
+            backend.run_block(block, [&](int) {
+              backend.selective_scan({da.data, dd.data, dbias.data, d_state}, d_inner, ru, {ddt.data, s.width}, {db.data, n_pad},
+                                     {dc.data, n_pad}, dz.rows(s.width), block, 0, ru);
+            });
+            Floats out = du.host();
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.end());
+            return out;
+          },
+          [=] {
+            Doubles out(u.size()), h(state.begin(), state.end());
+            for (int q = 0, t = 0; q < 2; ++q)
+              for (const int end = t + s.rows[q]; t < end; ++t)
+                for (int i = 0; i < s.width; ++i) {
+                  const size_t at = size_t(t) * s.width + i;
+                  const double delta = softplus(double(dt[at]) + dt_bias[i]);
+                  double y = 0;
+                  for (int n = 0; n < d_state; ++n) {
+                    const size_t in_state = state_index(i, n, d_state);
+                    double& cell = h[q * state_floats + in_state];
+                    cell = std::exp2(delta * a[in_state]) * cell + delta * u[at] * b[size_t(t) * n_pad + n];
+                    y += cell * c[size_t(t) * n_pad + n];
+                  }
+                  out[at] = (y + double(d[i]) * u[at]) * z[at] * sigmoid(z[at]);
+                }
+            out.insert(out.end(), h.begin(), h.end());
+            return out;
+          },
+          2e-5 * d_state, Activations::f32, 0.1, 0.03};
+}
+
+/** kMaxTop alternatives of every row. */
+struct Scores {
+  std::vector<int32_t> ids;
+  Floats logprobs;
+  std::vector<ScoredRow> wanted;
+  Scores(int rows, int vocab) : ids(size_t(rows) * kMaxTop, -1), logprobs(ids.size(), 1.0f), wanted(rows) {
+    for (int r = 0; r < rows; ++r) {
+      wanted[r].top = std::min(kMaxTop, vocab);
+      wanted[r].top_ids = &ids[size_t(r) * kMaxTop];
+      wanted[r].top_logprobs = &logprobs[size_t(r) * kMaxTop];
+    }
+  }
+};
+
+inline Case log_probs_case(int rows, int vocab) {
+  Floats z = padded_rows(random_floats(size_t(rows) * vocab, 20, 12.0f), rows, vocab);
+  for (size_t i = 0; i < z.size() / 2; ++i) z[i] = std::round(z[i]);  // equals, among which the lowest id goes first
+  std::vector<int32_t> targets;
+  for (int r = 0; r < rows; ++r) targets.push_back(r % 5 == 4 ? -1 : (r * 7919) % vocab);
+  return {"log_probs " + std::to_string(rows) + "x" + std::to_string(vocab),
+          [=](Backend& backend) {
+            const Device dz(backend, z);
+            Floats out(rows, 1.0f);
+            Scores top(rows, vocab);
+            for (int r = 0; r < rows; ++r) top.wanted[r].target = targets[r], top.wanted[r].logprob = &out[r];
+            backend.log_probs({dz.data, padded(vocab)}, vocab, top.wanted.data(), rows);
+            out.insert(out.end(), top.ids.begin(), top.ids.end());
+            out.insert(out.end(), top.logprobs.begin(), top.logprobs.end());
+            return out;
+          },
+          [=] {
+            Doubles out, ids, logprobs;
+            for (int r = 0; r < rows; ++r) {
+              const float* const row = &z[size_t(r) * padded(vocab)];
+              double sum = 0;
+              for (int v = 0; v < vocab; ++v) sum += std::exp(double(row[v]));
+              out.push_back(targets[r] < 0 ? 1.0 : row[targets[r]] - std::log(sum));
+              std::vector<int> order(vocab);
+              for (int v = 0; v < vocab; ++v) order[v] = v;
+              std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return row[a] > row[b]; });
+              for (int i = 0; i < kMaxTop; ++i) {
+                const bool filled = targets[r] >= 0 && i < vocab;
+                ids.push_back(filled ? order[i] : -1);
+                logprobs.push_back(filled ? row[order[i]] - std::log(sum) : 1.0);
+              }
+            }
+            out.insert(out.end(), ids.begin(), ids.end());
+            out.insert(out.end(), logprobs.begin(), logprobs.end());
+            return out;
+          },
+          6e-6};
+}
+
+inline std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::int8, Dtype::code4})
+    for (const Activations activations : {Activations::f32, Activations::matched}) {
+      for (int rows = 1; rows <= 13; ++rows)
+        all.push_back(linear_case({rows, 37, 150, rows % 2 == 1, rows % 3 == 0}, dtype, activations));
+      for (const int rows : {1, 7, 100})
+        for (const int n_out : {5, 16, 48, 130, 512})
+          all.push_back(linear_case({rows, 192, n_out, true, n_out > 100}, dtype, activations));
+      all.push_back(linear_case({25, 2080, 40, false, true}, dtype, activations));
+    }
+  // Blocks that run over row ends, that are longer than a group, that are shorter than a word.
+  for (const auto& [n_in, block_size] : {std::pair{48, 64}, {24, 64}, {512, 256}, {4096, 4096}, {96, 32}, {20, 64}, {37, 32}})
+    for (const Activations activations : {Activations::f32, Activations::matched})
+      for (const int rows : {1, 5, 30}) all.push_back(linear_case({rows, n_in, 50, false, false}, Dtype::code4, activations, block_size));
+  for (const int width : {1, 5, 16, 17, 64, 80, 300}) all.push_back(norm_case(33, width, width % 2, 1e-5f));
+  for (const int taps : {1, 2, 3, 4, 7})
+    for (const int rows : {1, 2, 5, 40}) all.push_back(conv_case(rows, 3, rows + 70, taps));
+  for (const int states : {1, 5, 8, 16, 20})
+    for (const int rows : {1, 3, 50}) all.push_back(scan_case(rows, 2, rows + 70, states));
+  for (const int vocab : {1, 16, 17, 97, 1500}) all.push_back(log_probs_case(23, vocab));
+  return all;
+}
+
+}  // namespace longhaul::op_cases

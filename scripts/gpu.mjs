@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+// `npm run gpu`: builds gpu_check and runs it. Plain JavaScript, no dependencies: it needs cmake, a C++ compiler and nvcc.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { presentArchitectures } from './cuda-architectures.mjs';
+
+const usage = `Usage: npm run gpu -- [--emulated] [--architectures LIST] [gpu_check's own options] [--help]
+
+Builds the engine with its CUDA backend for this machine's GPU, checks every op and small models on it against the CPU, and
+prints the tables of docs/benchmarks.md. Without Node: docs/gpu.md.
+
+  --emulated            the same checks with the kernels read as C++ on the host: no GPU, no nvcc, no timings (minutes)
+  --architectures LIST  compute capabilities, e.g. "86;90a" (default: those of the GPUs here)
+  --device N, --quick, --checks, --seconds N   as gpu_check has them
+
+Example: npm run gpu -- --seconds 200
+`;
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const args = process.argv.slice(2);
+const take = (name) => {
+  const at = args.indexOf(name);
+  return at < 0 ? null : args.splice(at, 1)[0];
+};
+if (take('--help')) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const emulated = take('--emulated') !== null;
+const at = args.indexOf('--architectures');
+const named = at < 0 ? null : (args.splice(at, 2)[1] ?? null);
+
+function fail(message) {
+  process.stderr.write(`gpu: ${message}\n`);
+  process.exit(1);
+}
+
+function run(title, command, list) {
+  process.stderr.write(`${title} …\n`);
+  const { status, error } = spawnSync(command, list, { stdio: ['ignore', 'ignore', 'inherit'] });
+  if (status !== 0) fail(`${title} failed${error ? `: ${error.message}` : ''}`);
+}
+
+const build = path.join(root, 'native', emulated ? 'build-emulated' : 'build-gpu');
+mkdirSync(build, { recursive: true });
+const architectures = named ?? presentArchitectures();
+const options = emulated ? ['-DLONGHAUL_CUDA=off'] : ['-DLONGHAUL_CUDA=on'];
+if (!emulated && architectures !== '') options.push(`-DLONGHAUL_CUDA_ARCHITECTURES=${architectures}`);
+const target = emulated ? 'gpu_check_emulated' : 'gpu_check';
+run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
+run('building', 'cmake', ['--build', build, '--target', target, '-j', '8']);
+const { status } = spawnSync(path.join(build, target), emulated ? ['--checks', ...args] : args, { stdio: 'inherit' });
+process.exitCode = status ?? 1;
