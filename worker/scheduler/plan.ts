@@ -42,7 +42,7 @@ export function plan(candidates: readonly Candidate[], limits: Limits): Piece[] 
   for (const [index, candidate] of candidates.entries()) {
     if (candidate.phase !== 'prefill') continue;
     const fitting = piece(candidate, Math.min(tokens, work / candidate.weight), limits.grain);
-    const count = reading ? fitting : Math.max(fitting, piece(candidate, limits.grain, limits.grain));
+    const count = reading ? fitting : Math.max(fitting, leastPiece(candidate, limits.grain));
     if (count === 0) break;
     add(index, count);
     reading = true;
@@ -50,8 +50,19 @@ export function plan(candidates: readonly Candidate[], limits: Limits): Piece[] 
   return pieces;
 }
 
+// No cut makes a piece of one token, since devices read those as decode, with other kernels (decision 13).
+
 /** The most tokens, up to `room`, that end the chunk or end on the grain; 0 where there are none. */
 function piece({ left, position }: Candidate, room: number, grain: number): number {
   if (left <= room) return left;
-  return Math.max(0, Math.floor((position + room) / grain) * grain - position);
+  let count = Math.floor((position + room) / grain) * grain - position;
+  if (left - count === 1) count -= grain;
+  return count > 1 ? count : 0;
+}
+
+/** The fewest. */
+function leastPiece({ left, position }: Candidate, grain: number): number {
+  const toGrain = grain - (position % grain);
+  const count = toGrain === 1 ? 1 + grain : toGrain;
+  return left <= count + 1 ? left : count;
 }
