@@ -29,7 +29,7 @@ export interface NativeCheckpoint {
 
 /** A session is a slot number; work runs as if in the order of the calls. */
 export interface NativeModel {
-  info(): { device: string; isa: ModelInfo['isa']; threads: number };
+  info(): Pick<ModelInfo, 'device' | 'isa' | 'threads' | 'note'>;
   openSession(): number;
   forkSession(slot: number): number;
   restoreSession(conv: Float32Array, ssm: Float32Array): number;

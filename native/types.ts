@@ -41,6 +41,8 @@ export interface ModelInfo extends ModelShape {
   readonly device: string;
   /** Instruction set of the CPU's kernels, or the GPU's compute capability. */
   readonly isa: CpuIsa | `sm_${number}`;
+  /** What is missing for full speed on this device. */
+  readonly note: string | null;
   readonly weights: ModelOptions['weights'];
   readonly activations: ModelOptions['activations'];
   readonly threads: number;

@@ -65,6 +65,8 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
   out.Set("device", model_->backend().device());
   out.Set("isa", model_->backend().isa());
   out.Set("threads", model_->backend().threads());
+  const std::string note = model_->backend().note();
+  out.Set("note", note.empty() ? info.Env().Null() : Napi::Value(Napi::String::New(info.Env(), note)));
   return out;
 }
 

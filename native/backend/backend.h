@@ -127,6 +127,10 @@ class Backend {
   virtual size_t head_floats() const = 0;
   /** Whether one-token sequences come in blocks of their own. */
   virtual bool decodes_apart() const { return false; }
+  /** Of the device's memory; no limit that is known where it is the host's. */
+  virtual size_t free_bytes() const { return SIZE_MAX; }
+  /** What `pack` takes for a weight of this format. */
+  virtual size_t matrix_bytes(Dtype dtype, int rows, int cols) const = 0;
   /** States that are allocated together. */
   virtual int slab_slots(size_t slot_floats) const = 0;
 

@@ -3,35 +3,45 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/memory_plan.h"
 
 namespace longhaul {
+BlockShape::BlockShape(const ModelConfig& config, const Backend& backend)
+    : d_model(padded(config.d_model)),
+      d_inner(padded(config.d_inner)),
+      dt_rank(padded(config.dt_rank)),
+      d_state(padded(config.d_state)),
+      vocab(padded(config.vocab_size)),
+      element(backend.activation_element()),
+      rows(backend.block_rows()),
+      decode_rows(backend.decode_rows()),
+      head_rows(std::clamp(int(backend.head_floats() / vocab), 16, rows)) {}
+
+size_t BlockShape::floats() const {
+  const size_t narrow = d_model + 2 * d_inner + d_inner + dt_rank;  // in `element`
+  const size_t wide = d_model + dt_rank + 2 * d_state + d_inner;
+  return rows * (wide + (element == Element::f32 ? narrow : narrow / 2)) + size_t(head_rows) * (d_model + vocab);
+}
+
 Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend)
     : config_(checkpoint.config),
       backend_(std::move(backend)),
-      weights_(load_weights(checkpoint, quantize, *backend_)),
+      weights_((require_memory(plan_memory(checkpoint, quantize, *backend_), *backend_), load_weights(checkpoint, quantize, *backend_))),
       states_(config_, *backend_),
-      d_model_(padded(config_.d_model)),
-      d_inner_(padded(config_.d_inner)),
-      dt_rank_(padded(config_.dt_rank)),
-      d_state_(padded(config_.d_state)),
-      vocab_(padded(config_.vocab_size)),
-      element_(backend_->activation_element()),
-      block_rows_(backend_->block_rows()),
-      decode_rows_(backend_->decode_rows()),
-      head_rows_(std::clamp(int(backend_->head_floats() / vocab_), 16, block_rows_)) {
-  const auto block = [&](int width) { return Buffer(*backend_, size_t(block_rows_) * width); };
-  const auto activations = [&](int width) { return block(element_ == Element::f32 ? width : width / 2); };
-  residual_ = block(d_model_);
-  normed_ = activations(d_model_);
-  xz_ = activations(2 * d_inner_);
-  u_ = activations(d_inner_);
-  dt_b_c_ = block(dt_rank_ + 2 * d_state_);
-  dt_in_ = activations(dt_rank_);
-  dt_ = block(d_inner_);
-  picked_ = Buffer(*backend_, size_t(head_rows_) * d_model_);
-  logits_ = Buffer(*backend_, size_t(head_rows_) * vocab_);
+      shape_(config_, *backend_) {
+  const auto block = [&](int width) { return Buffer(*backend_, size_t(shape_.rows) * width); };
+  const auto activations = [&](int width) { return block(shape_.element == Element::f32 ? width : width / 2); };
+  residual_ = block(shape_.d_model);
+  normed_ = activations(shape_.d_model);
+  xz_ = activations(2 * shape_.d_inner);
+  u_ = activations(shape_.d_inner);
+  dt_b_c_ = block(shape_.dt_rank + 2 * shape_.d_state);
+  dt_in_ = activations(shape_.dt_rank);
+  dt_ = block(shape_.d_inner);
+  picked_ = Buffer(*backend_, size_t(shape_.head_rows) * shape_.d_model);
+  logits_ = Buffer(*backend_, size_t(shape_.head_rows) * shape_.vocab);
   host_row_.resize(config_.vocab_size);
-  scored_.resize(head_rows_);
+  scored_.resize(shape_.head_rows);
 }
 
 void Model::step(std::vector<StepItem>& items) {
@@ -46,7 +56,7 @@ void Model::step(std::vector<StepItem>& items) {
   };
   const auto read = [&](int i) {
     StepItem& item = items[i];
-    const int length = int(item.tokens.size()), most = block.decode ? decode_rows_ : block_rows_;
+    const int length = int(item.tokens.size()), most = block.decode ? shape_.decode_rows : shape_.rows;
     float* const state = states_.slot(item.slot);
     for (int t = 0; t < length;) {
       const int row = int(block.tokens.size());
@@ -82,14 +92,14 @@ void Model::run_block(const Block& block) {
 
 void Model::run_layers(const Block& block, int n) {
   Backend& b = *backend_;
-  const int width = dt_rank_ + 2 * d_state_;
-  const Rows r = rows(residual_, d_model_), normed = activations(normed_, d_model_);
-  const Rows xz = activations(xz_, 2 * d_inner_), z = activations(xz_, 2 * d_inner_, d_inner_);
-  const Rows u = activations(u_, d_inner_), delta = rows(dt_, d_inner_);
-  const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, dt_rank_), C = rows(dt_b_c_, width, dt_rank_ + d_state_);
+  const int width = shape_.dt_rank + 2 * shape_.d_state;
+  const Rows r = rows(residual_, shape_.d_model), normed = activations(normed_, shape_.d_model);
+  const Rows xz = activations(xz_, 2 * shape_.d_inner), z = activations(xz_, 2 * shape_.d_inner, shape_.d_inner);
+  const Rows u = activations(u_, shape_.d_inner), delta = rows(dt_, shape_.d_inner);
+  const Rows dt_b_c = rows(dt_b_c_, width), B = rows(dt_b_c_, width, shape_.dt_rank), C = rows(dt_b_c_, width, shape_.dt_rank + shape_.d_state);
   // Where nothing normalizes dt, it is read as it is, or as a copy in the element that projections read.
-  const bool copied = config_.mixer_norms || element_ != Element::f32;
-  const Rows dt_in = copied ? activations(dt_in_, dt_rank_) : dt_b_c;
+  const bool copied = config_.mixer_norms || shape_.element != Element::f32;
+  const Rows dt_in = copied ? activations(dt_in_, shape_.dt_rank) : dt_b_c;
 
   b.embed(*weights_.embeddings, block, n, r);
   for (int i = 0; i < config_.n_layer; ++i) {
@@ -106,7 +116,7 @@ void Model::run_layers(const Block& block, int n) {
       b.rms_norm(B, nullptr, config_.d_state, config_.mixer_rms_eps, n, B);
       b.rms_norm(C, nullptr, config_.d_state, config_.mixer_rms_eps, n, C);
     } else if (copied) {
-      b.convert(dt_b_c, dt_rank_, n, dt_in);
+      b.convert(dt_b_c, shape_.dt_rank, n, dt_in);
     }
     b.linear(*w.dt_proj, nullptr, dt_in, n, delta, false);
     b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, block,
@@ -119,12 +129,12 @@ void Model::run_layers(const Block& block, int n) {
 void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted) {
   Backend& b = *backend_;
   std::vector<int> source;
-  for (size_t first = 0; first < wanted.size(); first += head_rows_) {
-    const int n = int(std::min(wanted.size() - first, size_t(head_rows_)));
+  for (size_t first = 0; first < wanted.size(); first += shape_.head_rows) {
+    const int n = int(std::min(wanted.size() - first, size_t(shape_.head_rows)));
     source.clear();
     for (int i = 0; i < n; ++i) source.push_back(wanted[first + i].row);
-    const Rows picked = rows(picked_, d_model_), normed = activations(normed_, d_model_), logits = rows(logits_, vocab_);
-    b.gather(rows(residual_, d_model_), source.data(), n, d_model_, picked);
+    const Rows picked = rows(picked_, shape_.d_model), normed = activations(normed_, shape_.d_model), logits = rows(logits_, shape_.vocab);
+    b.gather(rows(residual_, shape_.d_model), source.data(), n, shape_.d_model, picked);
     b.rms_norm(picked, weights_.norm_f.data, config_.d_model, config_.norm_eps, n, normed);
     b.linear(*weights_.lm_head, nullptr, normed, n, logits, false);
     deliver(items, &wanted[first], n);
@@ -137,7 +147,7 @@ void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) 
   for (int i = 0; i < n; ++i) {
     StepItem& item = items[wanted[i].item];
     const int token = wanted[i].token;
-    const float* logits = logits_.data + size_t(i) * vocab_;
+    const float* logits = logits_.data + size_t(i) * shape_.vocab;
     const auto score = [&](int32_t target, float* logprob, size_t row) {
       scored_[i] = {target, logprob, item.top, item.top_ids + row * item.top, item.top_logprobs + row * item.top};
       any = true;
@@ -159,7 +169,7 @@ void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) 
       case Want::nothing: break;
     }
   }
-  if (any) backend_->log_probs(rows(logits_, vocab_), int(vocab), scored_.data(), n);
+  if (any) backend_->log_probs(rows(logits_, shape_.vocab), int(vocab), scored_.data(), n);
 }
 
 }  // namespace longhaul

@@ -13,6 +13,17 @@
 
 namespace longhaul {
 
+/** Padded widths, and how many rows of activations and of logits are held. */
+struct BlockShape {
+  BlockShape(const ModelConfig& config, const Backend& backend);
+  /** Of all activations and logits, in floats. */
+  size_t floats() const;
+
+  int d_model, d_inner, dt_rank, d_state, vocab;
+  Element element;
+  int rows, decode_rows, head_rows;
+};
+
 class Model {
  public:
   Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend);
@@ -46,7 +57,7 @@ class Model {
   Rows rows(const Buffer& buffer, int ld, int column = 0) const { return {buffer.data + column, ld}; }
   /** Of a buffer whose elements are the backend's activations. */
   Rows activations(const Buffer& buffer, int ld, int column = 0) const {
-    return {buffer.data + column / (element_ == Element::f32 ? 1 : 2), ld, element_};
+    return {buffer.data + column / (shape_.element == Element::f32 ? 1 : 2), ld, shape_.element};
   }
 
   const ModelConfig config_;
@@ -57,10 +68,8 @@ class Model {
   std::function<void()> give_way_ = [] {};
   std::atomic<bool> aborted_{false};
 
-  // Padded widths, and the activations of one block: (block_rows, width).
-  const int d_model_, d_inner_, dt_rank_, d_state_, vocab_;
-  const Element element_;
-  const int block_rows_, decode_rows_, head_rows_;
+  const BlockShape shape_;
+  // The activations of one block: (shape_.rows, width).
   Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_in_, dt_, picked_, logits_;
   std::vector<float> host_row_;
   std::vector<ScoredRow> scored_;

@@ -14,6 +14,9 @@ namespace longhaul {
 class StatePool {
  public:
   StatePool(const ModelConfig& config, Backend& backend);
+  static size_t slot_floats(const ModelConfig& config) {
+    return size_t(config.n_layer) * padded(config.d_inner) * (config.d_conv - 1 + config.d_state);
+  }
 
   /** Any thread; the content is undefined until `clear`, `copy` or `restore`. Throws std::bad_alloc, changing nothing. */
   int acquire();

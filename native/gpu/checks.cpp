@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "engine/memory_plan.h"
 #include "engine/model.h"
 #include "gpu/synthetic.h"
 #include "test/op_cases.h"
@@ -134,6 +135,20 @@ int check_ops(const CudaOptions& options, bool quick) {
   }
   if (!quick)
     for (const Case& c : large_cases()) failed += check_case(c, options, Activations::matched);
+  return failed;
+}
+
+int check_memory(const CudaOptions& options) {
+  CudaOptions whole = options;
+  whole.block_rows = 2048;
+  whole.slots = 64;
+  const auto backend = create_cuda_backend(whole);
+  int failed = 0;
+  for (const auto& [stored, name, most] : {std::tuple{Stored::bf16, "bf16", 20e9}, {Stored::nf4, "4 bits", 8e9}}) {
+    const SyntheticModel model(falcon_mamba_7b(), stored, false);
+    const MemoryPlan plan = plan_memory(model.checkpoint(), Quantize::none, *backend);
+    failed += report(double(plan.total()) < most, std::string("memory of 7B in ") + name, plan.text());
+  }
   return failed;
 }
 

@@ -27,7 +27,7 @@ uint16_t to_bf16(float x) {
 
 }  // namespace
 
-SyntheticModel::SyntheticModel(const ModelConfig& config, Stored stored) : stored_(stored) {
+SyntheticModel::SyntheticModel(const ModelConfig& config, Stored stored, bool with_file) : stored_(stored) {
   checkpoint_.config = config;
   for (const char* kind : kKinds) regions_.push_back({kind, 0});
   const ModelConfig& c = checkpoint_.config;
@@ -47,10 +47,12 @@ SyntheticModel::SyntheticModel(const ModelConfig& config, Stored stored) : store
   }
   add("norm_f", -1, c.d_model, 1, "one");
   add("lm_head", -1, c.vocab_size, c.d_model, "matrix");
-  write();
+  if (with_file) write();
 }
 
-SyntheticModel::~SyntheticModel() { unlink(path_.c_str()); }
+SyntheticModel::~SyntheticModel() {
+  if (!path_.empty()) unlink(path_.c_str());
+}
 
 /** Offsets hold the kind's number until `write` knows where its region lies. */
 StoredRange SyntheticModel::region(uint64_t bytes, const std::string& kind) {

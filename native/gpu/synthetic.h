@@ -13,7 +13,8 @@ enum class Stored { bf16, int8, nf4 };
 
 class SyntheticModel {
  public:
-  SyntheticModel(const ModelConfig& config, Stored stored);
+  /** `with_file`: else the checkpoint can be planned with, and not loaded. */
+  SyntheticModel(const ModelConfig& config, Stored stored, bool with_file = true);
   ~SyntheticModel();
   SyntheticModel(const SyntheticModel&) = delete;
   const Checkpoint& checkpoint() const { return checkpoint_; }

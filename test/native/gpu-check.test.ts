@@ -13,6 +13,7 @@ test('ops of the CUDA backend are what they are in double precision', async () =
   });
   assert.match(stdout, /^device: emulated/);
   assert.match(stdout, /^0 checks failed$/m);
+  assert.match(stdout, /^ok memory of 7B in bf16 # weights \d+ MiB/m);
   for (const op of ['linear', 'selective_scan']) assert.match(stdout, new RegExp(`^ok ${op} `, 'm'));
 });
 

@@ -56,8 +56,9 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
     chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
     slots: config.LONGHAUL_SLOTS,
   });
-  const { digest, isa } = model.info;
+  const { digest, isa, note } = model.info;
   log('info', 'model loaded', { model: modelName, digest, isa, engine: engine.identity });
+  if (note !== null) log('warn', 'the engine is slower than it could be', { note });
 
   const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
   const ledger = createLedger(store);

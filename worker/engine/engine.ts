@@ -11,6 +11,8 @@ const engineVersion = 2;
  * a hundred rows no matrix product is faster a row.
  */
 const cpuSteps = { grainTokens: 8, streamingTokens: 128 };
+/** A GPU wants whole chunks; the clock cuts them where a stream waits. */
+const gpuSteps = { grainTokens: 64, streamingTokens: 2048 };
 
 /** A loaded model behind the scheduler: the engine as jobs see it. `budgetTokens`: most tokens of one step. */
 export function engineOf(
@@ -18,8 +20,10 @@ export function engineOf(
   options: { readonly budgetTokens: number; readonly clock: Pick<Clock, 'now'> },
 ): Engine {
   const { info } = model;
-  const scheduler = new Scheduler(model, { ...options, ...cpuSteps, headWork: headWork(info) });
-  const deviceType = info.device.split(':')[0]!;
+  const onCpu = info.device === 'cpu';
+  const scheduler = new Scheduler(model, { ...options, ...(onCpu ? cpuSteps : gpuSteps), headWork: headWork(info) });
+  // GPUs of one compute capability compute alike; those of two need not.
+  const deviceType = onCpu ? 'cpu' : `cuda-${info.isa}`;
   return {
     modelDigest: info.digest,
     identity: `${deviceType}/${engineVersion}/${info.weights}/${info.activations}`,

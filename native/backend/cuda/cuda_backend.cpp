@@ -66,6 +66,13 @@ class CudaBackend : public Backend {
   }
   int block_rows() const override { return options_.block_rows; }
   int decode_rows() const override { return options_.decode_rows; }
+  size_t free_bytes() const override { return device_facts(options_.device).free_bytes; }
+  size_t matrix_bytes(Dtype dtype, int rows, int cols) const override {
+    const size_t cells = size_t(padded(rows)) * padded(cols);
+    if (options_.activations == Activations::f32) return cells * 4;
+    if (dtype == Dtype::int8) return cells + size_t(rows) * 4;
+    return dtype == Dtype::code4 && cols % 64 == 0 ? cells / 2 + cells / 16 : cells * 2;
+  }
   size_t head_floats() const override { return size_t(32) << 20; }
   bool decodes_apart() const override { return true; }
   int slab_slots(size_t slot_floats) const override {
