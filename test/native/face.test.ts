@@ -29,7 +29,7 @@ test('the probe says what this machine has', async () => {
   const probe = await probeEngine();
   assert.match(probe.isa, /^(avx512(bf16|vnni)?|avx2|portable)$/);
   assert.ok(probe.cores >= 1);
-  assert.equal(probe.cuda, 'not built');
+  assert.match(probe.cuda, /^(not built: nvcc was not found|no GPU\b.*|.+ \(sm_\d+, \d+ MiB\))$/);
 });
 
 test('a session in an unfinished step is busy; its snapshot waits for the step', async (t) => {
