@@ -9,6 +9,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "backend/math/convert.h"
+
 namespace longhaul {
 
 ModelConfig falcon_mamba_7b() { return {65024, 64, 4096, 8192, 16, 4, 256, 1e-5f, 1e-6f, true}; }
@@ -18,12 +20,6 @@ namespace {
 
 /** Kinds of values, each in a region of its own: offsets are filled in when all lengths are known. */
 constexpr const char* kKinds[] = {"matrix", "int8", "nibbles", "scales8", "scales4", "one", "rate", "step", "filter"};
-
-uint16_t to_bf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 }  // namespace
 
@@ -116,7 +112,7 @@ void SyntheticModel::write() {
     };
     if (kind == "matrix")
       for (uint64_t i = 0; i + 2 <= bytes; i += 2) {
-        const uint16_t x = to_bf16(uniform(-spread, spread));
+        const uint16_t x = math::to_bf16(uniform(-spread, spread));
         std::memcpy(&out[i], &x, 2);
       }
     else if (kind == "int8" || kind == "nibbles")

@@ -25,11 +25,6 @@ inline Floats random_floats(size_t n, uint32_t seed, float scale = 1.0f) {
   return out;
 }
 
-inline uint16_t to_bf16(float x) {
-  const uint32_t bits = uint32_t(math::float_bits(x));
-  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /** Backend memory that frees itself. */
 struct Device {
   Backend& backend;
@@ -71,7 +66,7 @@ struct Activation {
     if (element == Element::f32) return values;
     Floats out((values.size() + 1) / 2);
     for (size_t i = 0; i < values.size(); ++i) {
-      const uint16_t half = to_bf16(values[i]);
+      const uint16_t half = math::to_bf16(values[i]);
       std::memcpy(reinterpret_cast<char*>(out.data()) + 2 * i, &half, 2);
     }
     return out;

@@ -7,12 +7,6 @@ namespace {
 
 constexpr int kCodeBlock = 64;
 
-uint16_t to_bf16(float x) {
-  const uint32_t bits = uint32_t(math::float_bits(x));
-  if (x != x) return 0x7fff;
-  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /** Calls each(row on the device, row of the host); padding rows are not called. */
 template <class Each>
 void each_row(const std::vector<int>& sections, const Each& each) {
@@ -122,7 +116,7 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
         if (host.dtype == Dtype::bf16)
           std::memcpy(out, static_cast<const uint16_t*>(host.data) + from * stored, stored * 2);
         else
-          for (size_t k = 0; k < stored; ++k) out[k] = to_bf16(math::element(host, from, k));
+          for (size_t k = 0; k < stored; ++k) out[k] = math::to_bf16(math::element(host, from, k));
       });
     });
   }

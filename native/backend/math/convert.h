@@ -1,4 +1,4 @@
-// Exact upcasts of stored weights to fp32.
+// Upcasts of stored weights to fp32, which are exact, and rounding to bf16.
 #pragma once
 
 #include "backend/backend.h"
@@ -17,6 +17,13 @@ LONGHAUL_HD float from_f16(uint16_t x) {
   // A NaN becomes quiet, as the instructions make it.
   if (exponent == 31) return bits_float(int32_t(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0)));
   return bits_float(int32_t(sign | (exponent + 112) << 23 | mantissa << 13));
+}
+
+/** Rounded to nearest even; a NaN stays one. */
+LONGHAUL_HD uint16_t to_bf16(float x) {
+  const uint32_t bits = uint32_t(float_bits(x));
+  if (x != x) return 0x7fff;
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 /** Element i of an f32, f16 or bf16 array. */

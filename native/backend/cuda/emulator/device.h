@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/math/convert.h"
+
 #define __device__
 #define LONGHAUL_DEVICE static inline
 #define LONGHAUL_UNROLL
@@ -80,12 +82,7 @@ LONGHAUL_DEVICE uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector)
   return out;
 }
 
-LONGHAUL_DEVICE uint32_t round_bf16(float x) {
-  const uint32_t i = bits_of(x);
-  if (x != x) return 0x7fff;
-  return (i + 0x7fff + (i >> 16 & 1)) >> 16;
-}
-LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) { return round_bf16(low) | round_bf16(high) << 16; }
+LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) { return math::to_bf16(low) | uint32_t(math::to_bf16(high)) << 16; }
 
 LONGHAUL_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};

@@ -55,7 +55,12 @@ void Stream::wait_for(Stream&) {}
 Graph Stream::record(const std::function<void()>& body) {
   auto impl = std::make_unique<Graph::Impl>();
   recording_ = &impl->work;
-  body();
+  try {
+    body();
+  } catch (...) {
+    recording_ = nullptr;
+    throw;
+  }
   recording_ = nullptr;
   return Graph(std::move(impl));
 }

@@ -1,16 +1,10 @@
 // out[i] = table[tokens[i]], upcast to fp32, and gather, its twin on rows of activations. A block a row. Memory-bound.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
+#include "backend/math/convert.h"
 
 namespace longhaul::cuda {
 namespace {
-
-LONGHAUL_DEVICE float from_f16(uint16_t x) {
-  const uint32_t sign = uint32_t(x & 0x8000) << 16, exponent = x >> 10 & 31, mantissa = x & 1023;
-  if (exponent == 0) return float_of(bits_of(multiply(float(mantissa), 0x1p-24f)) | sign);
-  if (exponent == 31) return float_of(sign | 0x7f800000u | mantissa << 13);
-  return float_of(sign | (exponent + 112) << 23 | mantissa << 13);
-}
 
 struct Embed {
   using Args = EmbedArgs;
@@ -20,14 +14,8 @@ struct Embed {
   static __device__ void run(Shared&, const Args& a) {
     const size_t from = size_t(a.tokens[block_x()]) * a.width;
     float* const out = a.out + size_t(block_x()) * a.ld;
-    for (int i = thread_id(); i < a.ld; i += kThreads) {
-      float x = 0.0f;
-      if (i < a.width)
-        x = a.dtype == Dtype::f32    ? static_cast<const float*>(a.table)[from + i]
-            : a.dtype == Dtype::bf16 ? from_bf16(static_cast<const uint16_t*>(a.table)[from + i])
-                                     : from_f16(static_cast<const uint16_t*>(a.table)[from + i]);
-      out[i] = x;
-    }
+    for (int i = thread_id(); i < a.ld; i += kThreads)
+      out[i] = i < a.width ? math::element(a.table, a.dtype, from + i) : 0.0f;
   }
 };
 
