@@ -1,129 +1,27 @@
-import { DelayedError, type Job, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { describeError, RetryableFailure } from '../contracts/errors.ts';
-import { JobId, ModelName } from '../contracts/job.ts';
-import { limits } from '../contracts/limits.ts';
-import { announceOutages, commandTimeoutMs, connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
+import { describeError } from '../contracts/errors.ts';
+import { ModelName } from '../contracts/job.ts';
+import { unavailable } from '../redis/connection.ts';
+import {
+  connectForWorker,
+  isOutage,
+  keepDone,
+  keepFailed,
+  Message,
+  prefix,
+  type QueueOptions,
+  unlimited,
+} from './bull.ts';
 import { type Lease, openLease } from './lease.ts';
-import type { JobConsumer, JobHandler, JobQueue, QueueCounts, Settlement, TakenJob } from './port.ts';
-
-/** All that a message says: the ledger knows the rest. */
-const Message = z.strictObject({ jobId: JobId });
-
-/** One hash tag for all keys, so that BullMQ's scripts run in one slot of a cluster. */
-const prefix = '{longhaul}';
-
-/** BullMQ runs lower numbers first and jobs without a number before all others, so every job gets one. */
-const lowestPriority = 1001;
-const priorityOf = (ours: number) => Math.min(Math.max(lowestPriority - ours, 1), 2_097_151);
-
-/** Kept for people who look; the ledger is what counts. Ages in seconds. */
-const keepDone = { age: 86_400, count: 1000 };
-const keepFailed = { age: 604_800, count: 5000 };
-
-/** How often a job may be retried or be found stalled before BullMQ gives it up: never, that is the ledger's to say. */
-const unlimited = 1_000_000;
+import type { JobConsumer, JobHandler, Settlement, TakenJob } from './port.ts';
 
 /** How long a closing consumer waits for Redis to take its last settlements. */
 const lastWordsMs = 2000;
 
 /** What a job waits after its handler threw, which none of ours does. */
 const brokenHandlerDelayMs = 5000;
-
-export interface QueueOptions {
-  readonly url: string;
-  /** Of the served model: each has its queue. */
-  readonly model: string;
-  readonly onNotice: (text: string) => void;
-}
-
-/** Errors of every call: `queue_unavailable` where Redis does not answer within five seconds. */
-export function openQueue(options: QueueOptions): JobQueue {
-  return new BullQueue(options);
-}
-
-class BullQueue implements JobQueue {
-  private readonly options: QueueOptions;
-  private readonly redis: Redis;
-  private readonly queue: Queue;
-
-  constructor(options: QueueOptions) {
-    this.options = options;
-    this.redis = connectRedis({ ...options, name: 'longhaul-queue', whileAway: 'fail' });
-    this.queue = new Queue(ModelName.parse(options.model), {
-      connection: this.redis,
-      prefix,
-      streams: { events: { maxLen: 1000 } },
-    });
-    // The connection tells its own outages, and calls that fail tell theirs.
-    this.queue.on('error', () => {});
-  }
-
-  async enqueue(jobId: JobId, { priority }: { readonly priority: number }): Promise<void> {
-    await this.ask(`enqueueing ${jobId}`, async () => {
-      // A finished message under this id would swallow the new one, also where the ledger has the job unfinished.
-      const state = await this.queue.getJobState(jobId);
-      if (state === 'completed' || state === 'failed') await this.queue.remove(jobId);
-      await this.queue.add('job', Message.parse({ jobId }), {
-        jobId,
-        priority: priorityOf(priority),
-        attempts: unlimited,
-        backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
-        sizeLimit: limits.queueMessageBytes,
-        removeOnComplete: keepDone,
-        removeOnFail: keepFailed,
-      });
-    });
-  }
-
-  async counts(): Promise<QueueCounts> {
-    const states = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const;
-    const found = await this.ask('counting jobs', () => this.queue.getJobCounts(...states));
-    const of = (...names: (typeof states)[number][]) => names.reduce((sum, name) => sum + (found[name] ?? 0), 0);
-    return {
-      waiting: of('wait', 'prioritized'),
-      active: of('active'),
-      delayed: of('delayed'),
-      failed: of('failed'),
-    };
-  }
-
-  async remove(jobId: JobId): Promise<boolean> {
-    return await this.ask(`removing ${jobId}`, async () => {
-      const state = await this.queue.getJobState(jobId);
-      if (!['waiting', 'prioritized', 'delayed'].includes(state)) return false;
-      // BullMQ refuses to remove a job that somebody took in the meantime.
-      return (await this.queue.remove(jobId)) === 1;
-    });
-  }
-
-  async close(): Promise<void> {
-    this.redis.disconnect();
-    await this.queue.close().catch(() => undefined);
-  }
-
-  /** BullMQ waits for a connection without end; people do not. */
-  private async ask<T>(doing: string, command: () => Promise<T>): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new RetryableFailure('queue_unavailable', `no answer within ${commandTimeoutMs} ms`)),
-      commandTimeoutMs,
-    );
-    try {
-      return await Promise.race([command(), late]);
-    } catch (error) {
-      if (error instanceof RetryableFailure) {
-        throw new RetryableFailure('queue_unavailable', `Redis at ${redactUrl(this.options.url)} failed ${doing}`, {
-          cause: error,
-        });
-      }
-      throw unavailable(this.options.url, doing, error);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-}
 
 export interface ConsumerOptions extends QueueOptions {
   readonly concurrency: number;
@@ -154,7 +52,7 @@ class BullConsumer implements JobConsumer {
 
   constructor(options: ConsumerOptions) {
     this.options = options;
-    this.redis = this.connect();
+    this.redis = connectForWorker({ ...options, name: 'longhaul-worker' }, this.connections);
     this.worker = new Worker(ModelName.parse(options.model), (job, token) => this.handle(job, token ?? ''), {
       connection: this.redis,
       prefix,
@@ -211,25 +109,11 @@ class BullConsumer implements JobConsumer {
     for (const connection of this.connections) connection.disconnect();
   }
 
-  private connect(): Redis {
-    const redis = connectRedis({ ...this.options, name: 'longhaul-worker', whileAway: 'wait' });
-    const duplicate = redis.duplicate.bind(redis);
-    redis.duplicate = (...args) => {
-      const copy = duplicate(...args);
-      // It breaks and heals together with the first one, which does the talking.
-      announceOutages(copy, { ...this.options, name: 'longhaul-worker', onNotice: () => {} });
-      this.connections.push(copy);
-      return copy;
-    };
-    this.connections.push(redis);
-    return redis;
-  }
-
   private onError(error: Error): void {
     // A job that went to another meanwhile: the lease clock has told its handler, and the new owner settles it.
     if (/^(Missing lock|Lock mismatch) for job /.test(error.message)) return;
     // The connection itself tells its outages.
-    if ('code' in error || /Connection is closed|Socket timeout/.test(error.message)) return;
+    if (isOutage(error)) return;
     this.options.onNotice(`queue: ${describeError(error)}`);
   }
 

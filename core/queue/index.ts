@@ -1,2 +1,5 @@
-export { type ConsumerOptions, openConsumer, openQueue, type QueueOptions } from './bullmq.ts';
+export type { QueueOptions } from './bull.ts';
+export { type ConsumerOptions, openConsumer } from './bullmq.ts';
 export type * from './port.ts';
+export { openQueue } from './queue.ts';
+export { openReaper, type QueueReaper, type ReaperOptions } from './reaper.ts';
