@@ -102,7 +102,11 @@ test('the job of the last worker, killed, waits again within the lock and two lo
     },
   });
   await taker.start();
-  await waitFor(async () => (ran.length === 1 ? true : null), 10_000, () => 'the job to run');
+  await waitFor(
+    async () => (ran.length === 1 ? true : null),
+    10_000,
+    () => 'the job to run',
+  );
   await taker.close();
   assert.deepEqual(ran, ['job-orphan']);
 });
@@ -134,7 +138,11 @@ test('a reaper outlives a restart of Redis, and closes while Redis is away', asy
   await queue.enqueue('job-restart', { priority: 0 });
   await loseWorkerWith('job-restart');
   await redis.stop();
-  await waitFor(async () => (notices.length > 0 ? true : null), 10_000, () => 'a notice');
+  await waitFor(
+    async () => (notices.length > 0 ? true : null),
+    10_000,
+    () => 'a notice',
+  );
   await redis.restart();
   await waiting(1, 20_000);
   await redis.stop();
