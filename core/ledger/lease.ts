@@ -166,11 +166,13 @@ class HeldLease implements Lease {
       await store.putIfAbsent(object.key, object.body);
     } catch (error) {
       if (!(error instanceof PreconditionFailed)) throw error;
-      const found = await store.get(object.key, { maxBytes: object.body.length }).catch((cause) => {
-        if (cause instanceof RejectedJob && cause.code === 'object_too_large') return null;
+      const found = await store.get(object.key, { maxBytes: object.body.length }).catch((cause): 'larger' => {
+        if (cause instanceof RejectedJob && cause.code === 'object_too_large') return 'larger';
         throw cause;
       });
-      if (found !== null && Buffer.compare(found.body, object.body) === 0) return;
+      // Swept meanwhile, as nobody can name it any more: it is the swap that has to be refused, not the job.
+      if (found === null) return await this.#putOnce(object);
+      if (found !== 'larger' && Buffer.compare(found.body, object.body) === 0) return;
       throw new RejectedJob('object_corrupt', `${object.key} exists and holds something else than this commit wrote`, {
         cause: error,
       });

@@ -1,4 +1,11 @@
-import { LeaseClock, systemLeaseTime } from './lease-clock.ts';
+import { LeaseClock, type LeaseTime, systemLeaseTime } from './lease-clock.ts';
+
+/** Monotonic time, and this machine's date in ms. */
+export interface SystemTime extends LeaseTime {
+  date(): number;
+}
+
+const systemTime: SystemTime = { ...systemLeaseTime, date: () => Date.now() };
 
 export interface LeaseOptions {
   readonly what: string;
@@ -7,6 +14,7 @@ export interface LeaseOptions {
   readonly takenAt: number;
   /** Extends the lock by `lockMs` from now; false where Redis says that it is not ours. Throws where Redis is away. */
   readonly extend: () => Promise<boolean>;
+  readonly time?: SystemTime;
 }
 
 export interface Lease {
@@ -16,14 +24,13 @@ export interface Lease {
 }
 
 /** Renews a lock four times in its duration, and tells the lease clock when each renewal was sent. */
-export function openLease({ what, lockMs, takenAt, extend }: LeaseOptions): Lease {
-  const time = systemLeaseTime;
+export function openLease({ what, lockMs, takenAt, extend, time = systemTime }: LeaseOptions): Lease {
   const clock = new LeaseClock({
     time,
     what,
     lockMs,
     marginMs: Math.min(lockMs / 10, 2000),
-    provenAt: time.now() - Math.max(0, Date.now() - takenAt),
+    provenAt: time.now() - Math.max(0, time.date() - takenAt),
   });
   let asking = false;
   const renew = async () => {
@@ -39,11 +46,18 @@ export function openLease({ what, lockMs, takenAt, extend }: LeaseOptions): Leas
       asking = false;
     }
   };
-  const timer = setInterval(() => void renew(), lockMs / 4);
+  let cancel = () => {};
+  const wait = () => {
+    cancel = time.after(lockMs / 4, () => {
+      void renew();
+      wait();
+    });
+  };
+  wait();
   return {
     signal: clock.signal,
     close: () => {
-      clearInterval(timer);
+      cancel();
       clock.close();
     },
   };

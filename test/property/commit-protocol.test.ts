@@ -1,48 +1,69 @@
+import '../simulation/synchronous-zstd.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Simulation, type SimulationEnd } from '../support/commit-simulation.ts';
+import { type Defect, defects } from '../simulation/defects.ts';
+import { describeFinding } from '../simulation/finding.ts';
+import type { Outcome } from '../simulation/outcome.ts';
+import { type Level, simulate } from '../simulation/simulate.ts';
 
-/** LONGHAUL_SEED=n replays one simulation and prints what happened; LONGHAUL_SEEDS=n runs that many. */
-const { LONGHAUL_SEED: replay, LONGHAUL_SEEDS: wanted } = process.env;
-const first = replay === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(replay);
-const seeds = replay === undefined ? Number(wanted ?? 300) : 1;
-const deadlineMs = wanted === undefined ? 15_000 : Number.POSITIVE_INFINITY;
+/** `npm run simulate -- --seed N --level L --trace` replays one of these. */
+const first = Math.floor(Math.random() * 2 ** 31);
+const seeds: Readonly<Record<Level, number>> = { ledger: 1200, worker: 0 };
+const seedsToSeeADefect = 400;
 
-test('whatever fails, overlaps or comes back, commits stay in order and the output is the golden one', async (t) => {
-  t.diagnostic(`seeds ${first} … ${first + seeds - 1}; LONGHAUL_SEED=<n> replays one`);
-  const ends: SimulationEnd[] = [];
-  const started = performance.now();
-  for (let seed = first; seed < first + seeds && performance.now() - started < deadlineMs; seed++) {
-    const simulation = new Simulation({ seed });
-    try {
-      ends.push(await simulation.run());
-    } catch (cause) {
-      const trace = simulation.trace.slice(-80).join('\n');
-      throw new Error(`LONGHAUL_SEED=${seed}: ${(cause as Error).message}\n${trace}`, { cause });
-    }
-    if (replay !== undefined) for (const line of simulation.trace) t.diagnostic(line);
+async function outcomes(level: Level): Promise<Outcome[]> {
+  const ends: Outcome[] = [];
+  for (let seed = first; seed < first + seeds[level]; seed++) {
+    const end = await simulate(level, seed);
+    assert.ok(end.kind === 'held', end.kind === 'held' ? '' : describeFinding(end.finding));
+    ends.push(end.outcome);
   }
-  const count = (test: (end: SimulationEnd) => boolean) => ends.filter(test).length;
-  const sum = (of: (end: SimulationEnd) => number) => ends.reduce((total, end) => total + of(end), 0);
-  t.diagnostic(
-    `${ends.length} runs: ${count((end) => end.status === 'done')} done, ${count((end) => end.status === 'cancelled')} cancelled, ` +
-      `${count((end) => end.status === 'quarantined')} stuck; ${sum((end) => end.faults)} faults, ` +
-      `${sum((end) => end.takeovers)} takeovers, ${sum((end) => end.fenced)} fenced workers, ${sum((end) => end.steps)} steps`,
-  );
-  if (replay !== undefined) return;
+  return ends;
+}
+
+function figures(ends: readonly Outcome[]) {
+  const sum = (of: (end: Outcome) => number) => ends.reduce((total, end) => total + of(end), 0);
+  const count = (status: Outcome['status']) => ends.filter((end) => end.status === status).length;
+  return {
+    runs: ends.length,
+    done: count('done'),
+    cancelled: count('cancelled'),
+    quarantined: count('quarantined'),
+    faults: sum((end) => end.faults),
+    takeovers: sum((end) => end.takeovers),
+    fenced: sum((end) => end.fenced),
+    steps: sum((end) => end.steps),
+    virtualSeconds: Math.round(sum((end) => end.virtualSeconds)),
+  };
+}
+
+test('ledger: whatever fails, overlaps or comes back, every rule of the protocol holds', async (t) => {
+  const found = figures(await outcomes('ledger'));
+  t.diagnostic(`seeds from ${first}: ${JSON.stringify(found)}`);
   // A simulation in which nothing goes wrong, or nothing gets done, proves nothing.
-  assert.ok(ends.length >= Math.min(seeds, 50));
-  assert.ok(count((end) => end.status === 'done') > ends.length / 2);
-  assert.ok(sum((end) => end.takeovers) > ends.length / 2 && sum((end) => end.fenced) > ends.length / 10);
+  assert.ok(found.done > found.runs / 2 && found.takeovers > found.runs / 2 && found.fenced > found.runs / 10);
 });
 
-test('the checker sees a store that ignores conditions', async (t) => {
-  t.diagnostic(`seeds from ${first}`);
-  let seen = 0;
-  for (let seed = first; seed < first + 40; seed++) {
-    await new Simulation({ seed, unsafe: true }).run().catch(() => {
-      seen += 1;
-    });
+test('a seed plays the same twice', async () => {
+  for (const level of ['ledger'] as const) {
+    for (let seed = first; seed < first + 20; seed++) {
+      const [one, other] = [await simulate(level, seed), await simulate(level, seed)];
+      assert.deepEqual(one, other, `${level} ${seed}`);
+    }
   }
-  assert.ok(seen >= 10, `${seen} of 40 unsafe runs were caught`);
+});
+
+test('each built-in defect is seen, by a rule that speaks of it', async (t) => {
+  for (const [name, { level, rules }] of Object.entries(defects)) {
+    let seen: string | null = null;
+    let tried = 0;
+    for (; seen === null && tried < seedsToSeeADefect; tried++) {
+      const end = await simulate(level, first + tried, name as Defect);
+      if (end.kind === 'held') continue;
+      seen = end.finding.rule;
+      assert.ok((rules as readonly (string | null)[]).includes(seen), `${name}: ${describeFinding(end.finding)}`);
+    }
+    assert.notEqual(seen, null, `${name} was not seen in ${tried} seeds from ${first}`);
+    t.diagnostic(`${name}: ${seen} after ${tried} seeds`);
+  }
 });

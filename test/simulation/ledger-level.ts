@@ -1,0 +1,55 @@
+import { canceller } from './actors/canceller.ts';
+import { garbageCollector } from './actors/garbage.ts';
+import { ledgerWorker } from './actors/ledger-worker.ts';
+import { spawn } from './actors/spawn.ts';
+import { hasEnded, Violation } from './checker.ts';
+import type { Defect } from './defects.ts';
+import { ledgerJob } from './ledger-job.ts';
+import { conclude, type Outcome, play } from './outcome.ts';
+import { quiet } from './scheduler.ts';
+import { World } from './world.ts';
+
+const latencyMs = 10;
+
+export function ledgerWorld(seed: number, defect: Defect | null): World {
+  return new World({
+    seed,
+    golden: ledgerJob,
+    defect,
+    network: { latencyMs, timeoutMs: 20 * latencyMs, lateMs: 50 * latencyMs, mayCrash: true },
+    faults: { calls: 16, crashes: 2, damage: false },
+  });
+}
+
+/** One job, workers that overlap as they like, one store: the ledger alone has to keep the order. */
+export async function playLedger(world: World): Promise<Outcome> {
+  const { random, scheduler, truth, jobId } = world;
+  await truth.submit(world.golden.spec);
+  let launches = 0;
+  const launch = () => {
+    launches += 1;
+    if (launches > 60) throw new Violation('ends', 'sixty workers came and went');
+    const process = world.process(`w${launches}`);
+    spawn(world, process, () => ledgerWorker(world, process));
+  };
+  launch();
+  for (let more = random.below(5); more > 0; more--) {
+    scheduler.after(random.wait(100 * latencyMs), null, 'another worker', launch);
+  }
+  if (random.chance(0.5)) {
+    const process = world.process('gc');
+    spawn(world, process, () => garbageCollector(world, process, 1 + random.below(4)));
+  }
+  if (random.chance(1 / 8)) {
+    const process = world.process('user');
+    spawn(world, process, () => canceller(world, process, 60 * latencyMs));
+  }
+  for (;;) {
+    await quiet();
+    await play(world, async () => false);
+    if (hasEnded((await truth.readHead(jobId))!)) break;
+    // Nobody has it any more: the queue hands it to the next worker.
+    launch();
+  }
+  return await conclude(world);
+}
