@@ -28,6 +28,8 @@ class BullQueue implements JobQueue {
       connection: this.redis,
       prefix,
       streams: { events: { maxLen: 1000 } },
+      // BullMQ asks for the version once, and a queue whose question was cut off would fail for ever.
+      skipVersionCheck: true,
     });
     // The connection tells its own outages, and calls that fail tell theirs.
     this.queue.on('error', () => {});

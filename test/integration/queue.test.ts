@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +52,7 @@ function consumer(options: Pick<ConsumerOptions, 'handler'> & Partial<ConsumerOp
   return taker;
 }
 
-async function until(what: string, ask: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<number> {
+async function until(what: string, ask: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<number> {
   const began = performance.now();
   while (!(await ask())) {
     if (performance.now() - began > timeoutMs) throw new Error(`waited ${timeoutMs} ms for ${what}`);
@@ -349,6 +350,39 @@ test('a consumer started without Redis waits for it, saying so, and one that is 
   await until('the queue', enqueued, 30_000);
   await until('the job', () => ran.includes('job-after'));
   await patient.close();
+});
+
+test('a queue whose first question to Redis was lost works all the same', async () => {
+  let questions = 0;
+  // ioredis asks INFO before it calls itself ready, then BullMQ does: that question is lost on its way.
+  const relay = createServer((client) => {
+    const server = connect({ host: '127.0.0.1', port: redis.port });
+    for (const end of [client, server]) end.on('error', () => {});
+    client.on('data', (bytes) => {
+      const asks = /\$4\r\ninfo\r\n/i.test(bytes.toString('latin1'));
+      if (asks) questions += 1;
+      if (!asks || questions !== 2) server.write(bytes);
+    });
+    server.pipe(client);
+    client.on('close', () => server.destroy());
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  const url = new URL(redis.url);
+  url.port = String((relay.address() as AddressInfo).port);
+  const flickering = openQueue({ url: url.href, model, onNotice: () => {} });
+  try {
+    const rung = () =>
+      flickering.enqueue('job-flicker', { priority: 0 }).then(
+        () => true,
+        () => false,
+      );
+    await until('the queue', rung, 30_000);
+    assert.equal((await queue.counts()).waiting, 1);
+  } finally {
+    await flickering.close();
+    relay.close();
+  }
 });
 
 test('closing ends within three seconds of the last handler where Redis is gone', async () => {
