@@ -2,6 +2,7 @@ import {
   type Clock,
   describeError,
   type Head,
+  hasEnded,
   type JobResult,
   type JobSpec,
   type JobStatus,
@@ -127,10 +128,6 @@ async function* liveTail(
     }
   }
   return false;
-}
-
-export function hasEnded(status: JobStatus): boolean {
-  return status === 'done' || status === 'cancelled' || status === 'quarantined';
 }
 
 /** What the follower was given so far, so that nothing is given twice. */

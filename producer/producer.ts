@@ -4,6 +4,7 @@ import {
   type DocumentSource,
   describeError,
   errorCode,
+  hasEnded,
   type JobId,
   type JobRequest,
   type JobResult,
@@ -16,7 +17,7 @@ import {
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
-import { type FollowEvent, type FollowOptions, followDefaults, followJob, hasEnded } from './follow.ts';
+import { type FollowEvent, type FollowOptions, followDefaults, followJob } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
 import { buildSpec } from './spec.ts';
 import { type JobView, jobView } from './view.ts';

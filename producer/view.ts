@@ -80,4 +80,4 @@ export function jobView({ spec, head, result, progress, cancelRequested }: JobPa
   };
 }
 
-const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined' } as const;
+const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined', expired: 'expired' } as const;

@@ -12,6 +12,9 @@ export const ErrorCode = z.enum([
   'job_not_found',
   'job_not_finished',
   'job_exists',
+  'job_ended',
+  'pin_not_found',
+  'pin_exists',
   // the document
   'source_not_found',
   'source_unreadable',
@@ -54,6 +57,7 @@ export const ErrorCode = z.enum([
   'cancelled',
   'drained',
   'stuck',
+  'expired',
   'internal',
 ]);
 export type ErrorCode = z.infer<typeof ErrorCode>;

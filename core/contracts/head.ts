@@ -7,8 +7,13 @@ import { SourcePin } from './source.ts';
 const count = z.number().int().nonnegative();
 export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const JobStatus = z.enum(['queued', 'running', 'done', 'cancelled', 'quarantined']);
+export const JobStatus = z.enum(['queued', 'running', 'done', 'cancelled', 'quarantined', 'expired']);
 export type JobStatus = z.infer<typeof JobStatus>;
+
+/** Whether nothing more happens to a job of this status, unless it is redriven. */
+export function hasEnded(status: JobStatus): boolean {
+  return status !== 'queued' && status !== 'running';
+}
 
 /** Everything that must stay the same for a resume to give the same bytes. Fixed by the first owner. */
 export const Pins = z.strictObject({
@@ -73,12 +78,45 @@ export const RunStats = z.strictObject({
   checkpointBytes: count,
   /** Seconds that a worker held the job, summed over attempts (committed time only). */
   busySeconds: z.number().nonnegative(),
+  /** Times the job was put back after it had ended. */
+  redrives: count.default(0),
+  /** Times a checkpoint could not be used and the job went back to an earlier point. */
+  fallbacks: count.default(0),
 });
 export type RunStats = z.infer<typeof RunStats>;
 
 /** Why a job stopped for good. */
 export const Failure = z.strictObject({ code: ErrorCode, message: z.string().max(4096), at: z.iso.datetime() });
 export type Failure = z.infer<typeof Failure>;
+
+/** How an earlier generation of a redriven job had ended; its whole result is still stored. */
+export const PastFailure = z.strictObject({ generation: count, failure: Failure.nullable() });
+export type PastFailure = z.infer<typeof PastFailure>;
+
+/** Everything that the job stood at when the checkpoint before the newest one was the newest. */
+export const RestorePoint = z.strictObject({
+  /** The last commit that belongs to it: segments of later ones do not. */
+  seq: count,
+  checkpoint: CheckpointRef,
+  position: Position,
+  outputSha256: Sha256,
+  score: ScoreTotals.nullable(),
+});
+export type RestorePoint = z.infer<typeof RestorePoint>;
+
+/** The last checkpoint that could not be used. */
+export const Fallback = z.strictObject({
+  key: z.string(),
+  message: z.string().max(1024),
+  at: z.iso.datetime(),
+  fromTokenOffset: count,
+  /** 0: there was no restore point, and the job began again. */
+  toTokenOffset: count,
+  /** Furthest `fromTokenOffset` of the falls in a row, and how many they are: a job that gets beyond begins to count anew. */
+  furthest: count,
+  inRow: count,
+});
+export type Fallback = z.infer<typeof Fallback>;
 
 /**
  * `head.json`, the only mutable object of a job. Every change is a compare-and-swap on its ETag:
@@ -88,6 +126,8 @@ export const Head = z.strictObject({
   v: z.literal(1),
   jobId: JobId,
   status: JobStatus,
+  /** Grows by one at each redrive; each generation has a result, a cancel mark and index markers of its own. */
+  generation: count.default(0),
   epoch: count,
   seq: count,
   owner: z.string().max(256).nullable(),
@@ -98,12 +138,21 @@ export const Head = z.strictObject({
   pins: Pins.nullable(),
   position: Position,
   checkpoint: CheckpointRef.nullable(),
+  /** Where the job goes on if `checkpoint` turns out to be damaged; null: at its beginning. */
+  restore: RestorePoint.nullable().default(null),
   segments: z.array(SegmentRun).max(512),
   /** sha256 chain over the output records in order, independent of how commits cut them. */
   outputSha256: Sha256,
   score: ScoreTotals.nullable(),
   stats: RunStats,
   failure: Failure.nullable(),
+  /** Ends of earlier generations, oldest first; the newest few are kept. */
+  history: z.array(PastFailure).max(limits.pastFailures).default([]),
+  fallback: Fallback.nullable().default(null),
+  /** The job ends as `expired` where it has not ended by then. Taken from the spec; a redrive sets another. */
+  expiresAt: z.iso.datetime().nullable().default(null),
+  /** What a sweep took from a job that ended long ago: nothing, its checkpoint, or everything (it is being deleted). */
+  dropped: z.enum(['nothing', 'state', 'everything']).default('nothing'),
   updatedAt: z.iso.datetime(),
 });
 export type Head = z.infer<typeof Head>;

@@ -6,6 +6,7 @@ export * from './job.ts';
 export * from './limits.ts';
 export * from './options.ts';
 export * from './output.ts';
+export * from './pin.ts';
 export * from './result.ts';
 export * from './source.ts';
 export * from './worker-args.ts';

@@ -95,5 +95,7 @@ export const JobSpec = z.strictObject({
   addBos: z.boolean(),
   /** 0 is the default; higher runs earlier. */
   priority: z.number().int().min(0).max(1000),
+  /** A job that has not ended by then ends as `expired`; what it has committed stays readable. Null: never. */
+  expiresAt: z.iso.datetime().nullable().default(null),
 });
 export type JobSpec = z.infer<typeof JobSpec>;

@@ -5,7 +5,7 @@ export const limits = {
   /** Bytes of an inline document or a prompt, as UTF-8. */
   inlineBytes: 64 * 1024,
   /** Bytes of `head.json`. */
-  headBytes: 64 * 1024,
+  headBytes: 256 * 1024,
   /** Bytes of a tokenizer cursor inside a checkpoint: pending bytes and pre-tokenizer state. */
   cursorBytes: 16 * 1024,
   /** Bytes of a checkpoint's safetensors header. */
@@ -27,4 +27,10 @@ export const limits = {
   queueMessageBytes: 8 * 1024,
   /** Attempts in a row that end without advancing `head.seq` before a job is quarantined. */
   stuckAttempts: 3,
+  /** Unusable checkpoints in a row, none beyond the furthest of them, before a job is quarantined. */
+  fallbacks: 4,
+  /** Ends of earlier generations that a head remembers. */
+  pastFailures: 8,
+  /** Bytes of a pin. */
+  pinBytes: 8 * 1024,
 } as const;

@@ -4,7 +4,7 @@ import { JobId, ModelName } from './job.ts';
 
 const count = z.number().int().nonnegative();
 
-export const FinishReason = z.enum(['length', 'eos', 'stop', 'read', 'cancelled', 'failed']);
+export const FinishReason = z.enum(['length', 'eos', 'stop', 'read', 'cancelled', 'failed', 'expired']);
 export type FinishReason = z.infer<typeof FinishReason>;
 
 export const Usage = z.strictObject({ inputTokens: count, outputTokens: count, inputBytes: count });
@@ -21,13 +21,14 @@ export const ScoreSummary = z.strictObject({
 export type ScoreSummary = z.infer<typeof ScoreSummary>;
 
 /**
- * `result.json`, written once. `digests` say whether two runs gave the same answer; `stats` describe the run.
+ * `result.json` (`result-1.json` … of a redriven job), written once. `digests` say whether two runs gave the same answer; `stats` describe the run.
  * `text` is the whole generated text where it is at most 64 KiB, else null: read the output segments.
  */
 export const JobResult = z.strictObject({
   v: z.literal(1),
   jobId: JobId,
-  status: z.enum(['succeeded', 'cancelled', 'failed']),
+  generation: count.default(0),
+  status: z.enum(['succeeded', 'cancelled', 'failed', 'expired']),
   model: ModelName,
   task: z.enum(['generate', 'score']),
   finishReason: FinishReason,

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LonghaulError, RejectedJob } from '../contracts/errors.ts';
-import { type CheckpointRef, Head, type Pins } from '../contracts/head.ts';
+import { type CheckpointRef, Head, type Pins, type RestorePoint } from '../contracts/head.ts';
 import { encodeCheckpoint } from './checkpoint.ts';
 import type { LedgerParts } from './head-object.ts';
 import { keys } from './keys.ts';
@@ -22,7 +22,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
   const seq = head.seq + 1;
   const objects: { key: string; body: Uint8Array }[] = [];
 
-  let checkpoint = head.checkpoint;
+  let { checkpoint, restore } = head;
   let checkpointBytes = 0;
   if (commit.state !== null) {
     const encoded = await encodeCheckpoint(commit.state, {
@@ -41,6 +41,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
       stateSha256: encoded.stateSha256,
     } satisfies CheckpointRef;
     objects.push({ key: checkpoint.key, body: encoded.bytes });
+    restore = restorePointOf(head);
   }
 
   let { segments, outputSha256 } = head;
@@ -60,6 +61,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
     pins: commit.pins,
     position: commit.position,
     checkpoint,
+    restore,
     segments,
     outputSha256,
     score: commit.score,
@@ -75,6 +77,11 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
   if (next.success) return { position: commit.position, objects, next: next.data };
   const issue = next.error.issues[0]!;
   throw new LonghaulError('internal', `commit ${seq} of ${head.jobId}: ${issue.path.join('.')}: ${issue.message}`);
+}
+
+/** What `head` stands at, for going back to; null before the first checkpoint. */
+function restorePointOf({ seq, checkpoint, position, outputSha256, score }: Head): RestorePoint | null {
+  return checkpoint === null ? null : { seq, checkpoint, position, outputSha256, score };
 }
 
 /** What the first owner fixed stays: other pins would give other bytes from here on. */

@@ -1,7 +1,9 @@
+import { hasEnded } from '../contracts/head.ts';
 import type { JobId } from '../contracts/job.ts';
-import { hasEnded, type LedgerParts, readHead } from './head-object.ts';
+import { type LedgerParts, readHead } from './head-object.ts';
 import { keys, seqAndEpoch } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
+import { pinnedKeys } from './pins.ts';
 import { readResult } from './settle.ts';
 
 /**
@@ -18,9 +20,11 @@ export async function collectGarbage(store: ObjectStore, jobId: JobId): Promise<
   const parts: LedgerParts = { store, clock: () => new Date(), nonce: () => '' };
   const head = (await readHead(parts, jobId))?.head ?? null;
   if (head === null) return [];
-  const result = await readResult(parts, jobId);
+  const result = await readResult(parts, jobId, head.generation);
 
   const named = new Set<string>();
+  if (head.restore !== null) named.add(head.restore.checkpoint.key);
+  for (const key of await pinnedKeys(parts, jobId)) named.add(key);
   for (const { checkpoint, segments } of result === null ? [head] : [head, result]) {
     if (checkpoint !== null) named.add(checkpoint.key);
     for (const run of segments) {
@@ -29,7 +33,9 @@ export async function collectGarbage(store: ObjectStore, jobId: JobId): Promise<
   }
   const dead = listed.filter((key) => {
     const made = seqAndEpoch(key);
-    return !named.has(key) && made !== null && (hasEnded(head) || made.epoch < head.epoch || made.seq <= head.seq);
+    return (
+      !named.has(key) && made !== null && (hasEnded(head.status) || made.epoch < head.epoch || made.seq <= head.seq)
+    );
   });
   for (const key of dead) await store.delete(key);
   return dead;

@@ -1,9 +1,10 @@
-import { RetryableFailure } from '../contracts/errors.ts';
+import { RejectedJob, RetryableFailure } from '../contracts/errors.ts';
 import { Head } from '../contracts/head.ts';
 import type { JobId, JobSpec } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
+import { mark } from './marker.ts';
 import { type ObjectStore, PreconditionFailed } from './object-store.ts';
 import { EMPTY_CHAIN } from './segments.ts';
 
@@ -28,22 +29,32 @@ export async function readHead(parts: LedgerParts, jobId: JobId): Promise<HeldHe
   return found === null ? null : { head: found.value, etag: found.etag };
 }
 
-/** The head of a job whose spec exists; made here where the submitter died between the two. */
+/**
+ * The head of a job whose spec exists; made here where the submitter died between the two. A job that is being deleted
+ * is `job_not_found`.
+ */
 export async function readOrCreateHead(parts: LedgerParts, spec: JobSpec): Promise<HeldHead> {
   for (let attempt = 1; attempt <= SWAP_ATTEMPTS; attempt++) {
     const found = await readHead(parts, spec.jobId);
+    if (found?.head.dropped === 'everything') {
+      throw new RejectedJob('job_not_found', `${spec.jobId} ended long ago and is being deleted`);
+    }
     if (found !== null) return found;
     await createHead(parts, spec);
   }
   throw new RetryableFailure('store_unavailable', `${keys.head(spec.jobId)} is neither there nor can it be made`);
 }
 
-export async function createHead(parts: LedgerParts, spec: JobSpec): Promise<void> {
+/** Marks the job as open, then makes its head. False where there is one. */
+export async function createHead(parts: LedgerParts, spec: JobSpec): Promise<boolean> {
   const key = keys.head(spec.jobId);
+  await mark(parts, 'open', spec.jobId, 0);
   try {
-    await parts.store.putIfAbsent(key, jsonBytes(key, firstHead(parts, spec.jobId), limits.headBytes));
+    await parts.store.putIfAbsent(key, jsonBytes(key, firstHead(parts, spec), limits.headBytes));
+    return true;
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
+    return false;
   }
 }
 
@@ -79,35 +90,50 @@ export async function changeHead(
   );
 }
 
-export function hasEnded(head: Head): boolean {
-  return head.status === 'done' || head.status === 'cancelled' || head.status === 'quarantined';
-}
+/** Where a job stands before its first commit. */
+export const START: Pick<Head, 'position' | 'checkpoint' | 'restore' | 'segments' | 'outputSha256' | 'score'> = {
+  position: {
+    tokenOffset: 0,
+    inputByteOffset: 0,
+    textCursor: null,
+    inputTokens: null,
+    outputCount: 0,
+    nextToken: null,
+  },
+  checkpoint: null,
+  restore: null,
+  segments: [],
+  outputSha256: EMPTY_CHAIN,
+  score: null,
+};
 
-function firstHead(parts: LedgerParts, jobId: JobId): Head {
+function firstHead(parts: LedgerParts, spec: JobSpec): Head {
   return {
     v: 1,
-    jobId,
+    jobId: spec.jobId,
     status: 'queued',
+    generation: 0,
     epoch: 0,
     seq: 0,
     owner: null,
     nonce: parts.nonce(),
     stuckAttempts: 0,
     pins: null,
-    position: {
-      tokenOffset: 0,
-      inputByteOffset: 0,
-      textCursor: null,
-      inputTokens: null,
-      outputCount: 0,
-      nextToken: null,
+    ...START,
+    stats: {
+      commits: 0,
+      attempts: 0,
+      recomputedTokens: 0,
+      checkpointBytes: 0,
+      busySeconds: 0,
+      redrives: 0,
+      fallbacks: 0,
     },
-    checkpoint: null,
-    segments: [],
-    outputSha256: EMPTY_CHAIN,
-    score: null,
-    stats: { commits: 0, attempts: 0, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
     failure: null,
+    history: [],
+    fallback: null,
+    expiresAt: spec.expiresAt,
+    dropped: 'nothing',
     updatedAt: parts.clock().toISOString(),
   };
 }

@@ -1,20 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Abandoned, LonghaulError, RejectedJob } from '../contracts/errors.ts';
-import type { Failure, Head } from '../contracts/head.ts';
+import { Abandoned, JobError, LonghaulError, RejectedJob } from '../contracts/errors.ts';
+import { type Failure, type Head, hasEnded } from '../contracts/head.ts';
 import type { JobSpec } from '../contracts/job.ts';
 import type { JobResult } from '../contracts/result.ts';
 import { type CommitPlan, planCommit } from './commit-plan.ts';
-import { type HeldHead, hasEnded, type LedgerParts, readHead, swapHead } from './head-object.ts';
+import { type HeldHead, type LedgerParts, readHead, swapHead } from './head-object.ts';
 import { PreconditionFailed } from './object-store.ts';
+import { pinnedKeys } from './pins.ts';
 import type { Commit, Completion, Lease } from './port.ts';
-import { cancelled, failed, settle, succeeded } from './settle.ts';
+import { cancelled, expired, failed, settle, succeeded } from './settle.ts';
 
 /**
  * Ownership of a job under one epoch, and nothing but what the head says of it: no clock, no lock.
  *
  *   held ── commit ──▶ held (seq+1)
  *     │ └── commit fails ──▶ uncertain ── the same commit again, release, or an end ──▶ held …
- *     ├── complete, cancel, quarantine, release ──▶ over
+ *     ├── complete, cancel, expire, quarantine, release ──▶ over
  *     └── another epoch in the head ──▶ fenced: every call throws Abandoned from now on
  *
  * Uncertain: the swap of a commit that failed may have happened, or may still happen. Its plan is kept, so that trying
@@ -34,8 +35,7 @@ class HeldLease implements Lease {
   #fenced: Abandoned | null = null;
   #over = false;
   #busy = false;
-  /** The checkpoint before the head's, kept beside it; those before that one are to be deleted. */
-  #previous: string | null = null;
+  /** Checkpoints that the head named until lately: to be deleted. */
   #superseded: string[] = [];
 
   constructor(parts: LedgerParts, spec: JobSpec, held: HeldHead) {
@@ -52,7 +52,7 @@ class HeldLease implements Lease {
 
   async commit(commit: Commit): Promise<Head> {
     return await this.#alone('commit', async () => {
-      if (hasEnded(this.head)) throw this.#fence(this.head);
+      if (hasEnded(this.head.status)) throw this.#fence(this.head);
       const again = this.#uncertain;
       if (again !== null && !isDeepStrictEqual(again.position, commit.position)) {
         throw new LonghaulError(
@@ -61,10 +61,8 @@ class HeldLease implements Lease {
         );
       }
       const plan = again ?? (await planCommit(this.#parts, this.head, commit));
-      const superseded = this.#superseded;
-      this.#superseded = [];
       this.#uncertain = plan;
-      const writes = [...plan.objects.map((object) => this.#putOnce(object)), this.#deleteAll(superseded)];
+      const writes = [...plan.objects.map((object) => this.#putOnce(object)), this.#deleteSuperseded()];
       const broken = (await Promise.allSettled(writes)).find((write) => write.status === 'rejected');
       if (broken !== undefined) throw broken.reason;
       const swapped = await swapHead(this.#parts, this.#held, plan.next);
@@ -82,6 +80,10 @@ class HeldLease implements Lease {
     return await this.#end('cancel', (head) => cancelled(this.#parts, this.#spec, head));
   }
 
+  async expire(): Promise<JobResult> {
+    return await this.#end('expire', (head) => expired(this.#parts, this.#spec, head));
+  }
+
   async quarantine(failure: Failure): Promise<JobResult> {
     return await this.#end('quarantine', (head) => failed(this.#parts, this.#spec, head, failure));
   }
@@ -89,7 +91,7 @@ class HeldLease implements Lease {
   async release(): Promise<void> {
     await this.#alone('release', async () => {
       // A head that an earlier call of ours saw ended stays as it is.
-      while (!hasEnded(this.head)) {
+      while (!hasEnded(this.head.status)) {
         const { head } = this;
         const swapped = await swapHead(this.#parts, this.#held, {
           ...head,
@@ -115,7 +117,7 @@ class HeldLease implements Lease {
       await this.#refresh();
       const { result, held } = await settle(this.#parts, this.#spec, make(this.head));
       this.#held = held;
-      await this.#deleteAll(this.#superseded);
+      await this.#deleteSuperseded();
       this.#over = true;
       return result;
     });
@@ -129,7 +131,7 @@ class HeldLease implements Lease {
     const found = await readHead(this.#parts, this.jobId);
     const plan = this.#uncertain;
     if (found !== null && plan !== null && found.head.nonce === plan.next.nonce) this.#advance(found);
-    else if (found !== null && found.head.epoch === this.epoch && hasEnded(found.head)) this.#held = found;
+    else if (found !== null && found.head.epoch === this.epoch && hasEnded(found.head.status)) this.#held = found;
     else if (found?.head.nonce !== this.head.nonce) throw this.#fence(found?.head ?? null);
   }
 
@@ -143,7 +145,7 @@ class HeldLease implements Lease {
     const whose =
       found === null
         ? 'its head is gone'
-        : hasEnded(found)
+        : hasEnded(found.status)
           ? `it has ended as ${found.status}`
           : `epoch ${found.epoch} is held by ${found.owner ?? 'nobody'}`;
     this.#fenced = new Abandoned('fenced', `${this.jobId} is no longer ours under epoch ${this.epoch}: ${whose}`);
@@ -151,12 +153,10 @@ class HeldLease implements Lease {
   }
 
   #advance(held: HeldHead): void {
-    const before = this.head.checkpoint?.key ?? null;
+    const named = checkpointsOf(held.head);
+    this.#superseded.push(...checkpointsOf(this.head).filter((key) => !named.includes(key)));
     this.#held = held;
     this.#uncertain = null;
-    if (before === null || before === held.head.checkpoint?.key) return;
-    if (this.#previous !== null) this.#superseded.push(this.#previous);
-    this.#previous = before;
   }
 
   /** A key that exists holds what an attempt of ours with an unclear end wrote; anything else there is refused. */
@@ -179,9 +179,22 @@ class HeldLease implements Lease {
     }
   }
 
-  /** Best effort: what is left here is found by `collectGarbage`. */
-  async #deleteAll(keys: readonly string[]): Promise<void> {
-    await Promise.all(keys.map((key) => this.#parts.store.delete(key).catch(() => {})));
+  /**
+   * Deletes the checkpoints that the head no longer names, but for pinned ones. The swap that left them unnamed came
+   * before; pins are listed now, and the deletes follow (the proof is at `pin`). Best effort: what is left here, and what
+   * is unpinned later, is found by `collectGarbage`.
+   */
+  async #deleteSuperseded(): Promise<void> {
+    const superseded = this.#superseded;
+    this.#superseded = [];
+    if (superseded.length === 0) return;
+    try {
+      const pinned = await pinnedKeys(this.#parts, this.jobId);
+      const unpinned = superseded.filter((key) => !pinned.has(key));
+      await Promise.all(unpinned.map((key) => this.#parts.store.delete(key)));
+    } catch (error) {
+      if (!(error instanceof JobError)) throw error;
+    }
   }
 
   async #alone<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -195,4 +208,9 @@ class HeldLease implements Lease {
       this.#busy = false;
     }
   }
+}
+
+/** Keys of the checkpoints that a head names: the newest, and the one to go back to. */
+export function checkpointsOf({ checkpoint, restore }: Head): string[] {
+  return [checkpoint, restore?.checkpoint ?? null].flatMap((ref) => (ref === null ? [] : [ref.key]));
 }

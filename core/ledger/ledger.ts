@@ -1,19 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { Abandoned, LonghaulError, RejectedJob } from '../contracts/errors.ts';
+import { Abandoned, LonghaulError, RejectedJob, RetryableFailure } from '../contracts/errors.ts';
 import type { CheckpointRef, Head } from '../contracts/head.ts';
 import { JobId, JobSpec } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import type { OutputRecord } from '../contracts/output.ts';
+import type { Pin } from '../contracts/pin.ts';
 import type { JobResult } from '../contracts/result.ts';
-import { acquire } from './acquire.ts';
+import { acquire, expire } from './acquire.ts';
 import { decodeCheckpoint } from './checkpoint.ts';
-import { createHead, type LedgerParts, readOrCreateHead } from './head-object.ts';
+import { createHead, type LedgerParts, readHead, readOrCreateHead } from './head-object.ts';
+import { listMarked } from './job-index.ts';
 import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
 import { type ObjectStore, PreconditionFailed } from './object-store.ts';
-import type { Acquired, Ledger, StateTensors } from './port.ts';
+import { listPins, pin, unpin } from './pins.ts';
+import type { Acquired, Expiry, Ledger, Redriven, StateTensors } from './port.ts';
 import { readOutput } from './read-output.ts';
+import { redrive } from './redrive.ts';
 import { readResult } from './settle.ts';
 
 export interface LedgerOptions {
@@ -21,6 +25,8 @@ export interface LedgerOptions {
   /** Unique per call. */
   readonly nonce?: () => string;
 }
+
+const EXPIRY_GRACE_MS = 60_000;
 
 /** `close` of the ledger closes the store. */
 export function createLedger(store: ObjectStore, options: LedgerOptions = {}): Ledger {
@@ -58,7 +64,7 @@ class StoreLedger implements Ledger {
       checkSame(await this.readSpec(parsed.data.jobId), parsed.data);
       made = 'existing';
     }
-    await createHead(this.#parts, parsed.data);
+    if (made === 'existing' || !(await createHead(this.#parts, parsed.data))) await this.#requireHead(parsed.data);
     return made;
   }
 
@@ -90,8 +96,9 @@ class StoreLedger implements Ledger {
     }
   }
 
-  async readResult(jobId: JobId): Promise<JobResult | null> {
-    return await readResult(this.#parts, jobId);
+  async readResult(jobId: JobId, generation?: number): Promise<JobResult | null> {
+    const of = generation ?? (await readHead(this.#parts, jobId))?.head.generation ?? 0;
+    return await readResult(this.#parts, jobId, of);
   }
 
   async listJobs(options: { readonly limit: number }): Promise<readonly JobId[]> {
@@ -102,6 +109,14 @@ class StoreLedger implements Ledger {
     }
     found.sort((a, b) => b.at - a.at || (a.jobId < b.jobId ? 1 : -1));
     return found.slice(0, options.limit).map((job) => job.jobId);
+  }
+
+  listOpen({ limit }: { readonly limit: number }): AsyncIterable<JobId> {
+    return listMarked(this.#parts, 'open', limit);
+  }
+
+  listQuarantined({ limit }: { readonly limit: number }): AsyncIterable<JobId> {
+    return listMarked(this.#parts, 'quarantined', limit);
   }
 
   async acquire(jobId: JobId, owner: string): Promise<Acquired> {
@@ -131,8 +146,8 @@ class StoreLedger implements Ledger {
   }
 
   async requestCancel(jobId: JobId): Promise<void> {
-    await this.readSpec(jobId);
-    const key = keys.cancel(jobId);
+    const { head } = await readOrCreateHead(this.#parts, await this.readSpec(jobId));
+    const key = keys.cancel(jobId, head.generation);
     try {
       await this.#store.putIfAbsent(key, jsonBytes(key, { at: this.#parts.clock().toISOString() }, 1024));
     } catch (error) {
@@ -141,11 +156,51 @@ class StoreLedger implements Ledger {
   }
 
   async cancelRequested(jobId: JobId): Promise<boolean> {
-    return (await this.#store.head(keys.cancel(jobId))) !== null;
+    const generation = (await readHead(this.#parts, jobId))?.head.generation ?? 0;
+    return (await this.#store.head(keys.cancel(jobId, generation))) !== null;
+  }
+
+  async redrive(jobId: JobId, options?: { readonly expiresAt: string | null }): Promise<Redriven> {
+    const expiresAt = JobSpec.shape.expiresAt.safeParse(options?.expiresAt ?? null);
+    if (!expiresAt.success) {
+      throw new LonghaulError(
+        'invalid_argument',
+        `expiresAt is a moment as in 2026-01-31T12:00:00Z, or null; found ${JSON.stringify(options?.expiresAt)}`,
+      );
+    }
+    return await redrive(this.#parts, await this.readSpec(jobId), expiresAt.data);
+  }
+
+  async expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Expiry> {
+    return await expire(this.#parts, await this.readSpec(jobId), options?.graceMs ?? EXPIRY_GRACE_MS);
+  }
+
+  async pin(jobId: JobId, name: string): Promise<Pin> {
+    return await pin(this.#parts, await this.readSpec(jobId), name);
+  }
+
+  async unpin(jobId: JobId, name: string): Promise<void> {
+    await unpin(this.#parts, jobId, name);
+  }
+
+  async listPins(jobId: JobId): Promise<readonly Pin[]> {
+    return await listPins(this.#parts, jobId);
   }
 
   async close(): Promise<void> {
     await this.#store.close();
+  }
+
+  /** A head that is there already may be that of a job which is just being deleted: such a job is not accepted. */
+  async #requireHead(spec: JobSpec): Promise<void> {
+    try {
+      await readOrCreateHead(this.#parts, spec);
+    } catch (error) {
+      if (!(error instanceof RejectedJob) || error.code !== 'job_not_found') throw error;
+      throw new RetryableFailure('job_exists', `${error.message}: submit it again in a moment, or under another id`, {
+        cause: error,
+      });
+    }
   }
 
   async #readCheckpoint(ref: CheckpointRef): Promise<StateTensors> {

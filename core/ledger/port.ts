@@ -1,6 +1,7 @@
 import type { CheckpointRef, Failure, Head, Pins, Position, ScoreTotals } from '../contracts/head.ts';
 import type { JobId, JobSpec } from '../contracts/job.ts';
 import type { OutputRecord } from '../contracts/output.ts';
+import type { Pin } from '../contracts/pin.ts';
 import type { FinishReason, JobResult, ScoreSummary, Usage } from '../contracts/result.ts';
 import type { DocumentSource } from '../contracts/source.ts';
 
@@ -24,11 +25,18 @@ export interface Ledger {
   readSpec(jobId: JobId): Promise<JobSpec>; // job_not_found
   /** Made here where the submitter died before it was. Null: no such job. */
   readHead(jobId: JobId): Promise<Head | null>;
-  readResult(jobId: JobId): Promise<JobResult | null>;
-  /** Newest first. */
+  /** Of the job's present generation, or of the one that is named: a redriven job keeps its earlier results. */
+  readResult(jobId: JobId, generation?: number): Promise<JobResult | null>;
+  /** Newest first. Lists every job there is: use `listOpen` for the few that have not ended. */
   listJobs(options: { readonly limit: number }): Promise<readonly JobId[]>;
+  /** Every job that was accepted and has not ended, in no particular order, from markers that are kept for it. */
+  listOpen(options: { readonly limit: number }): AsyncIterable<JobId>;
+  listQuarantined(options: { readonly limit: number }): AsyncIterable<JobId>;
 
-  /** Takes ownership: epoch+1. A job that has ended, or now ends (stuck, cancelled before it ran), is `settled`. */
+  /**
+   * Takes ownership: epoch+1. A job that has ended, or now ends (stuck, cancelled before it ran, past its deadline), is
+   * `settled`.
+   */
   acquire(jobId: JobId, owner: string): Promise<Acquired>;
 
   /** Verified against its digest before a byte is used: `checkpoint_corrupt`. */
@@ -41,12 +49,45 @@ export interface Ledger {
   requestCancel(jobId: JobId): Promise<void>;
   cancelRequested(jobId: JobId): Promise<boolean>;
 
+  /**
+   * Puts a quarantined or expired job back as `queued`, one generation on, with its checkpoint, output and position; the
+   * caller rings the queue. `expiresAt` is its new deadline. A job that has not ended is left as it is, and one that is
+   * done or cancelled is `job_ended`.
+   */
+  redrive(jobId: JobId, options?: { readonly expiresAt: string | null }): Promise<Redriven>;
+
+  /**
+   * Ends a job whose deadline has passed. An owner at work sees it by itself, so a running job is taken from it only
+   * `graceMs` later (60 s unless said otherwise).
+   */
+  expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Expiry>;
+
+  /**
+   * Keeps the job's newest checkpoint from being deleted until `unpin`. Again under the same name: the same pin where it
+   * still holds the newest or the one before, else `pin_exists`. `pin_not_found`: there is no checkpoint yet.
+   */
+  pin(jobId: JobId, name: string): Promise<Pin>;
+  unpin(jobId: JobId, name: string): Promise<void>;
+  listPins(jobId: JobId): Promise<readonly Pin[]>;
+
   close(): Promise<void>;
 }
 
 export type Acquired =
   | { readonly kind: 'lease'; readonly lease: Lease; readonly spec: JobSpec }
   | { readonly kind: 'settled'; readonly head: Head };
+
+export interface Redriven {
+  /** `open`: it had not ended, and nothing was changed. */
+  readonly outcome: 'redriven' | 'open';
+  readonly head: Head;
+}
+
+export interface Expiry {
+  /** `ended` as the head says, now or before; `not-due`: no deadline, or not yet. */
+  readonly outcome: 'ended' | 'not-due';
+  readonly head: Head;
+}
 
 /** One session's recurrent state, as the engine gives it. float32, little-endian. */
 export interface StateTensors {
@@ -92,6 +133,8 @@ export interface Lease {
   complete(completion: Completion): Promise<JobResult>;
   /** Ends the job as cancelled; committed output and checkpoint stay readable. */
   cancel(): Promise<JobResult>;
+  /** Ends the job as expired; committed output and checkpoint stay readable. */
+  expire(): Promise<JobResult>;
   /** Ends the job with a reason; committed output and checkpoint stay. */
   quarantine(failure: Failure): Promise<JobResult>;
   /** Gives the job back unharmed (drain): the attempt does not count towards `stuckAttempts`. */

@@ -1,9 +1,10 @@
-import type { Failure, Head, JobStatus } from '../contracts/head.ts';
+import { type Failure, type Head, hasEnded, type JobStatus } from '../contracts/head.ts';
 import type { JobId, JobSpec } from '../contracts/job.ts';
 import { JobResult } from '../contracts/result.ts';
-import { changeHead, type HeldHead, hasEnded, type LedgerParts } from './head-object.ts';
+import { changeHead, type HeldHead, type LedgerParts } from './head-object.ts';
 import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
+import { mark, unmark } from './marker.ts';
 import { PreconditionFailed } from './object-store.ts';
 import type { Completion } from './port.ts';
 
@@ -14,16 +15,18 @@ const statusOf: Readonly<Record<JobResult['status'], JobStatus>> = {
   succeeded: 'done',
   cancelled: 'cancelled',
   failed: 'quarantined',
+  expired: 'expired',
 };
 
-export async function readResult(parts: LedgerParts, jobId: JobId): Promise<JobResult | null> {
-  const found = await readJson(parts.store, keys.result(jobId), JobResult, RESULT_BYTES);
+/** The result of one generation of a job. */
+export async function readResult(parts: LedgerParts, jobId: JobId, generation: number): Promise<JobResult | null> {
+  const found = await readJson(parts.store, keys.result(jobId, generation), JobResult, RESULT_BYTES);
   return found?.value ?? null;
 }
 
 /**
- * Ends a job: `result.json` first, which only one write ever wins, then the head. Whoever finds the first without the
- * second does the second. Returns the result that stands, which may be one written before.
+ * Ends a generation of a job: its result first, which only one write ever wins, then the head. Whoever finds the first
+ * without the second does the second. Returns the result that stands, which may be one written before.
  */
 export async function settle(
   parts: LedgerParts,
@@ -34,10 +37,12 @@ export async function settle(
   return { result: standing, held: await finishHead(parts, spec, standing) };
 }
 
-/** Brings the head to the end that the result says. Idempotent. */
+/** Brings the head to the end that the result says, unless the job has been redriven since. Idempotent. */
 export async function finishHead(parts: LedgerParts, spec: JobSpec, result: JobResult): Promise<HeldHead> {
-  return await changeHead(parts, spec, (head) =>
-    hasEnded(head)
+  const { jobId, generation } = result;
+  if (statusOf[result.status] === 'quarantined') await mark(parts, 'quarantined', jobId, generation);
+  const held = await changeHead(parts, spec, (head) =>
+    hasEnded(head.status) || head.generation !== generation
       ? null
       : {
           ...head,
@@ -48,6 +53,8 @@ export async function finishHead(parts: LedgerParts, spec: JobSpec, result: JobR
           updatedAt: parts.clock().toISOString(),
         },
   );
+  await unmark(parts, 'open', jobId, generation);
+  return held;
 }
 
 export function succeeded(parts: LedgerParts, spec: JobSpec, head: Head, completion: Completion): JobResult {
@@ -70,11 +77,19 @@ export function failed(parts: LedgerParts, spec: JobSpec, head: Head, failure: F
   return { ...common(parts, spec, head), status: 'failed', finishReason: 'failed', failure };
 }
 
+export function expired(parts: LedgerParts, spec: JobSpec, head: Head): JobResult {
+  const at = parts.clock().toISOString();
+  const message = `the deadline ${head.expiresAt} passed with ${head.position.tokenOffset} tokens committed`;
+  const failure: Failure = { code: 'expired', message, at };
+  return { ...common(parts, spec, head), status: 'expired', finishReason: 'expired', failure };
+}
+
 /** What a result says of the committed work, whatever the end. */
 function common(parts: LedgerParts, spec: JobSpec, head: Head): Omit<JobResult, 'status' | 'finishReason' | 'failure'> {
   return {
     v: 1,
     jobId: spec.jobId,
+    generation: head.generation,
     model: spec.model,
     task: spec.task.kind,
     usage: {
@@ -93,7 +108,7 @@ function common(parts: LedgerParts, spec: JobSpec, head: Head): Omit<JobResult, 
 }
 
 async function writeOnce(parts: LedgerParts, result: JobResult): Promise<JobResult> {
-  const key = keys.result(result.jobId);
+  const key = keys.result(result.jobId, result.generation);
   const body = jsonBytes(key, JobResult.parse(result), RESULT_BYTES);
   try {
     await parts.store.putIfAbsent(key, body);
@@ -101,6 +116,6 @@ async function writeOnce(parts: LedgerParts, result: JobResult): Promise<JobResu
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
   }
-  const standing = await readResult(parts, result.jobId);
+  const standing = await readResult(parts, result.jobId, result.generation);
   return standing ?? (await writeOnce(parts, result));
 }

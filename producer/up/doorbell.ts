@@ -1,7 +1,6 @@
-import { type Clock, describeError } from '@longhaul/core/contracts';
+import { type Clock, describeError, hasEnded } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
-import { hasEnded } from '../follow.ts';
 import { within } from '../within.ts';
 
 export interface DoorbellOptions {

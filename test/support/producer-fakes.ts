@@ -1,5 +1,6 @@
 import {
   type Head,
+  hasEnded,
   type JobResult,
   type JobSpec,
   type LiveEvent,
@@ -49,6 +50,7 @@ export function headOf(patch: Partial<Head> = {}, position: Partial<Head['positi
     v: 1,
     jobId,
     status: 'running',
+    generation: 0,
     epoch: 1,
     seq: 0,
     owner: 'w1',
@@ -65,11 +67,24 @@ export function headOf(patch: Partial<Head> = {}, position: Partial<Head['positi
       ...position,
     },
     checkpoint: null,
+    restore: null,
     segments: [],
     outputSha256: zero,
     score: null,
-    stats: { commits: 0, attempts: 1, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
+    stats: {
+      commits: 0,
+      attempts: 1,
+      recomputedTokens: 0,
+      checkpointBytes: 0,
+      busySeconds: 0,
+      redrives: 0,
+      fallbacks: 0,
+    },
     failure: null,
+    history: [],
+    fallback: null,
+    expiresAt: null,
+    dropped: 'nothing',
     updatedAt: '2026-01-01T00:00:10.000Z',
     ...patch,
   };
@@ -79,6 +94,7 @@ export function resultOf(status: JobResult['status'], outputTokens: number): Job
   return {
     v: 1,
     jobId,
+    generation: 0,
     status,
     model: 'tiny-english',
     task: 'generate',
@@ -89,7 +105,15 @@ export function resultOf(status: JobResult['status'], outputTokens: number): Job
     digests: { state: null, output: zero },
     checkpoint: null,
     segments: [],
-    stats: { commits: 1, attempts: 1, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 1 },
+    stats: {
+      commits: 1,
+      attempts: 1,
+      recomputedTokens: 0,
+      checkpointBytes: 0,
+      busySeconds: 1,
+      redrives: 0,
+      fallbacks: 0,
+    },
     failure: null,
     finishedAt: '2026-01-01T00:01:00.000Z',
   };
@@ -142,7 +166,7 @@ export class FakeLedger implements Ledger {
 
   finish(status: JobResult['status'] = 'succeeded'): void {
     this.result = resultOf(status, this.records.length);
-    const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined' } as const;
+    const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined', expired: 'expired' } as const;
     this.head = { ...(this.head ?? headOf()), status: ended[status] };
   }
 
@@ -213,6 +237,38 @@ export class FakeLedger implements Ledger {
 
   async cancelRequested(): Promise<boolean> {
     return this.cancelMark;
+  }
+
+  async *listOpen() {
+    if (this.head !== null && !hasEnded(this.head.status)) yield* this.specs.keys();
+  }
+
+  async *listQuarantined() {
+    if (this.head?.status === 'quarantined') yield* this.specs.keys();
+  }
+
+  async redrive() {
+    this.calls.push('redrive');
+    const head = headOf({ ...this.head, status: 'queued', generation: (this.head?.generation ?? 0) + 1 });
+    this.head = head;
+    this.result = null;
+    return { outcome: 'redriven', head } as const;
+  }
+
+  async expire(): Promise<never> {
+    throw new Error('not asked of a producer');
+  }
+
+  async pin(): Promise<never> {
+    throw new Error('not asked of a producer');
+  }
+
+  async unpin(): Promise<never> {
+    throw new Error('not asked of a producer');
+  }
+
+  async listPins() {
+    return [];
   }
 
   async close(): Promise<void> {}

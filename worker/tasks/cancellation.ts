@@ -1,19 +1,22 @@
 import { describeError } from '@longhaul/core/contracts';
 import type { JobContext } from './context.ts';
+import type { TaskEnd } from './task.ts';
 
-/** Every second the quick signal, every fifteenth second the ledger's mark (the truth, where Redis lost the signal). */
+/** Every second the quick signal, every fifteenth second (or at the signal) the ledger's mark, which is the truth. */
 const signalEveryMs = 1000;
 const ledgerEverySignals = 15;
 
-/** Watches for the user's cancel while a job runs. */
+/** Watches, while a job runs, for the user's cancel and for the job's deadline: either ends it at the next chunk. */
 export class CancelWatch {
   private readonly context: JobContext;
   private readonly stop = new AbortController();
   private readonly found = new AbortController();
   private readonly loop: Promise<void>;
+  private deadlinePassed = false;
 
   constructor(context: JobContext) {
     this.context = context;
+    this.lookAtClock();
     this.loop = this.watch();
   }
 
@@ -21,14 +24,29 @@ export class CancelWatch {
     return this.found.signal.aborted;
   }
 
-  /** Aborts when the cancel is heard. */
+  /** Aborts when the cancel is heard, or the deadline has passed. */
   get signal(): AbortSignal {
     return this.found.signal;
+  }
+
+  /** Ends the job as what was heard says. */
+  async end(): Promise<TaskEnd> {
+    const { lease } = this.context;
+    if (this.deadlinePassed) return { kind: 'expired', result: await lease.expire() };
+    return { kind: 'cancelled', result: await lease.cancel() };
   }
 
   async close(): Promise<void> {
     this.stop.abort();
     await this.loop;
+  }
+
+  private lookAtClock(): void {
+    const { clock, lease } = this.context;
+    const { expiresAt } = lease.head;
+    if (this.requested || expiresAt === null || clock.date().getTime() < Date.parse(expiresAt)) return;
+    this.deadlinePassed = true;
+    this.found.abort(new Error(`the deadline ${expiresAt} has passed`));
   }
 
   private async watch(): Promise<void> {
@@ -39,9 +57,11 @@ export class CancelWatch {
       } catch {
         return;
       }
+      this.lookAtClock();
       try {
-        if (live !== null && (await live.cancelSignalled(spec.jobId))) this.found.abort();
-        if (round % ledgerEverySignals === 0 && (await ledger.cancelRequested(spec.jobId))) this.found.abort();
+        // The signal alone ends nothing: it may be left from before the job was redriven.
+        const look = round % ledgerEverySignals === 0 || (live !== null && (await live.cancelSignalled(spec.jobId)));
+        if (look && (await ledger.cancelRequested(spec.jobId))) this.found.abort();
       } catch (error) {
         log('warn', 'could not look for a cancel', { job: spec.jobId, reason: describeError(error) });
       }

@@ -47,7 +47,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
         },
       );
       if (end === 'drained') return { kind: 'drained' };
-      if (end === 'cancelled') return { kind: 'cancelled', result: await context.lease.cancel() };
+      if (end === 'cancelled') return await cancel.end();
     }
 
     progress.update({ phase: 'generate' });
@@ -56,7 +56,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
         await committer.flush(decode.point());
         await live.settle();
         if (!cancel.requested) return { kind: 'drained' };
-        return { kind: 'cancelled', result: await context.lease.cancel() };
+        return await cancel.end();
       }
       await decode.step();
       progress.update({ tokens: attempt.session.position, outputTokens: text.count });

@@ -26,9 +26,9 @@ export async function runJob(context: JobContext): Promise<TaskEnd> {
       span.setAttribute(attribute.outcome, end.kind);
       return end;
     } catch (error) {
-      // A cancel cuts short what waits for the document, by an error.
+      // A cancel or the deadline cuts short what waits for the document, by an error.
       if (!cancel.requested || context.lost.aborted) throw error;
-      return { kind: 'cancelled', result: await lease.cancel() };
+      return await cancel.end();
     } finally {
       await cancel.close();
     }

@@ -37,7 +37,7 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
     };
     const end = await readInput(context, attempt, { committer, progress, cancel }, chunks);
     if (end === 'drained') return { kind: 'drained' };
-    if (end === 'cancelled') return { kind: 'cancelled', result: await context.lease.cancel() };
+    if (end === 'cancelled') return await cancel.end();
 
     const rest = lines.finish();
     const tokenOffset = attempt.session.position;

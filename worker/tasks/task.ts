@@ -5,6 +5,8 @@ import type { CancelWatch } from './cancellation.ts';
 export type TaskEnd =
   | { readonly kind: 'done'; readonly result: JobResult }
   | { readonly kind: 'cancelled'; readonly result: JobResult }
+  /** Its deadline passed. */
+  | { readonly kind: 'expired'; readonly result: JobResult }
   /** Committed and to be handed back. */
   | { readonly kind: 'drained' };
 
