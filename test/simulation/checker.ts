@@ -44,6 +44,7 @@ const statusOf: Readonly<Record<JobResult['status'], JobStatus>> = {
   succeeded: 'done',
   cancelled: 'cancelled',
   failed: 'quarantined',
+  expired: 'expired',
 };
 
 /** Reads the history of one job as it happens and throws at the first thing that must not be. */
@@ -212,18 +213,20 @@ export class Checker {
   }
 }
 
-function namedBy({ jobId, checkpoint, segments }: Head | JobResult): string[] {
+function namedBy(by: Head | JobResult): string[] {
+  const { jobId, checkpoint, segments } = by;
+  const restore = 'restore' in by && by.restore !== null ? [by.restore.checkpoint.key] : [];
   const keys = segments.flatMap(({ fromSeq, toSeq, epoch }) =>
     Array.from(
       { length: toSeq - fromSeq + 1 },
       (_, i) => `jobs/${jobId}/out/${String(fromSeq + i).padStart(10, '0')}-${epoch}.jsonl.zst`,
     ),
   );
-  return checkpoint === null ? keys : [checkpoint.key, ...keys];
+  return [...(checkpoint === null ? [] : [checkpoint.key]), ...restore, ...keys];
 }
 
 export function hasEnded({ status }: Pick<Head, 'status'>): boolean {
-  return status === 'done' || status === 'cancelled' || status === 'quarantined';
+  return status !== 'queued' && status !== 'running';
 }
 
 function show(value: unknown | readonly OutputRecord[]): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CheckpointRef, Head, JobResult } from '@longhaul/core/contracts';
+import { type CheckpointRef, Head, JobResult } from '@longhaul/core/contracts';
 import { EMPTY_CHAIN } from '@longhaul/core/ledger';
 import { Checker, type Rule, rules, Violation } from '../simulation/checker.ts';
 import type { Observation, Rest } from '../simulation/history.ts';
@@ -16,7 +16,7 @@ const checkpointAt = (seq: number, tokenOffset: number): CheckpointRef => ({
 });
 const segmentKey = (seq: number) => `jobs/${jobId}/out/${String(seq).padStart(10, '0')}-1.jsonl.zst`;
 
-const queued: Head = {
+const queued = Head.parse({
   v: 1,
   jobId,
   status: 'queued',
@@ -41,7 +41,7 @@ const queued: Head = {
   stats: { commits: 0, attempts: 0, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
   failure: null,
   updatedAt: '2026-01-01T00:00:00.000Z',
-};
+});
 const taken: Head = { ...queued, status: 'running', epoch: 1, owner: 'a' };
 const committed: Head = {
   ...taken,
@@ -53,7 +53,7 @@ const committed: Head = {
 };
 const done: Head = { ...committed, status: 'done', owner: null };
 const { text, score, usage } = ledgerJob.answer;
-const result: JobResult = {
+const result = JobResult.parse({
   v: 1,
   jobId,
   status: 'succeeded',
@@ -69,7 +69,7 @@ const result: JobResult = {
   stats: committed.stats,
   failure: null,
   finishedAt: '2026-01-01T00:00:00.000Z',
-};
+});
 
 const swap = (before: Head | null, after: Head): Observation => ({ kind: 'head', before, after });
 const put = (key: string, overwritten = false): Observation => ({ kind: 'object', key, overwritten });
