@@ -20,6 +20,36 @@ export interface QueueCounts {
   readonly failed: number;
 }
 
+/** What whoever reconciles the queue with the ledger sees of it. Every call looks at a bounded part. */
+export interface QueueCensus {
+  /** Where each of the jobs is, in their order: a moment's answer, jobs move on. */
+  whereabouts(jobIds: readonly JobId[]): Promise<readonly Whereabouts[]>;
+  /** The jobs that wait, a page at a time. Jobs that move meanwhile may be left out or come twice. */
+  waiting(): AsyncIterable<readonly JobId[]>;
+  demand(): Promise<QueueDemand>;
+}
+
+/**
+ *   waiting   in the line, or in it after a delay
+ *   held      a worker has it, under a lock that has not run out
+ *   orphaned  a worker had it, and its lock is gone
+ *   absent    the queue does not know it, or has put it away as done
+ */
+export type Whereabouts = 'waiting' | 'held' | 'orphaned' | 'absent';
+
+/** Jobs of one queue, by what they ask of workers. */
+export interface QueueDemand {
+  /** In the line without a priority: jobs that came back from a lost worker or were handed back. */
+  readonly waiting: number;
+  readonly prioritized: number;
+  /** In the line again within a minute. */
+  readonly delayedDue: number;
+  /** In the line again later. */
+  readonly delayedLater: number;
+  readonly held: number;
+  readonly orphaned: number;
+}
+
 /** The taking side. `run` is called for each job, up to `concurrency` at once; what it resolves to settles the job. */
 export interface JobConsumer {
   /** Starts taking. Resolves once connected; waits, saying so, while Redis is out of reach. */

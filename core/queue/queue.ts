@@ -1,22 +1,31 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { RetryableFailure } from '../contracts/errors.ts';
-import { type JobId, ModelName } from '../contracts/job.ts';
+import { JobId, ModelName } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { commandTimeoutMs, connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
 import { keepDone, keepFailed, Message, prefix, type QueueOptions, unlimited } from './bull.ts';
-import type { JobQueue, QueueCounts } from './port.ts';
+import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Whereabouts } from './port.ts';
 
 /** BullMQ runs lower numbers first and jobs without a number before all others, so every job gets one. */
 const lowestPriority = 1001;
 const priorityOf = (ours: number) => Math.min(Math.max(lowestPriority - ours, 1), 2_097_151);
 
+/** Jobs of one page. */
+const pageJobs = 256;
+
+/** A delayed job counts as demand this long before it is due: a worker takes that long to come. */
+const dueWithinMs = 60_000;
+
+/** BullMQ keeps delayed jobs by their moment times this, so that equal moments keep their order. */
+const delayedScoreScale = 0x1000;
+
 /** Errors of every call: `queue_unavailable` where Redis does not answer within five seconds. */
-export function openQueue(options: QueueOptions): JobQueue {
+export function openQueue(options: QueueOptions): JobQueue & QueueCensus {
   return new BullQueue(options);
 }
 
-class BullQueue implements JobQueue {
+class BullQueue implements JobQueue, QueueCensus {
   private readonly options: QueueOptions;
   private readonly redis: Redis;
   private readonly queue: Queue;
@@ -37,9 +46,10 @@ class BullQueue implements JobQueue {
 
   async enqueue(jobId: JobId, { priority }: { readonly priority: number }): Promise<void> {
     await this.ask(`enqueueing ${jobId}`, async () => {
-      // A finished message under this id would swallow the new one, also where the ledger has the job unfinished.
+      // A finished message under this id would swallow the new one, also where the ledger has the job unfinished; so
+      // would what is left of one that no list holds any more.
       const state = await this.queue.getJobState(jobId);
-      if (state === 'completed' || state === 'failed') await this.queue.remove(jobId);
+      if (state === 'completed' || state === 'failed' || state === 'unknown') await this.queue.remove(jobId);
       await this.queue.add('job', Message.parse({ jobId }), {
         jobId,
         priority: priorityOf(priority),
@@ -71,6 +81,67 @@ class BullQueue implements JobQueue {
       // BullMQ refuses to remove a job that somebody took in the meantime.
       return (await this.queue.remove(jobId)) === 1;
     });
+  }
+
+  async whereabouts(jobIds: readonly JobId[]): Promise<readonly Whereabouts[]> {
+    const found: Whereabouts[] = [];
+    for (let i = 0; i < jobIds.length; i += pageJobs) {
+      const page = jobIds.slice(i, i + pageJobs);
+      found.push(...(await this.ask('looking for jobs', () => Promise.all(page.map((jobId) => this.whereIs(jobId))))));
+    }
+    return found;
+  }
+
+  async *waiting(): AsyncGenerator<readonly JobId[], void> {
+    for (const state of ['wait', 'prioritized', 'delayed'] as const) {
+      for (let from = 0; ; from += pageJobs) {
+        const ids = await this.ask('listing jobs', () => this.queue.getRanges([state], from, from + pageJobs - 1));
+        const ours = ids.filter((id) => JobId.safeParse(id).success);
+        if (ours.length > 0) yield ours;
+        if (ids.length < pageJobs) break;
+      }
+    }
+  }
+
+  async demand(): Promise<QueueDemand> {
+    return await this.ask('counting the demand', async () => {
+      const dueBefore = (Date.now() + dueWithinMs) * delayedScoreScale;
+      const [counts, delayedDue, active] = await Promise.all([
+        this.queue.getJobCounts('wait', 'prioritized', 'delayed'),
+        this.redis.zcount(this.queue.toKey('delayed'), '-inf', dueBefore),
+        this.queue.getRanges(['active'], 0, -1),
+      ]);
+      const places = await Promise.all(active.map((jobId) => this.lockOf(jobId)));
+      return {
+        waiting: counts['wait'] ?? 0,
+        prioritized: counts['prioritized'] ?? 0,
+        delayedDue,
+        delayedLater: Math.max(0, (counts['delayed'] ?? 0) - delayedDue),
+        held: places.filter((place) => place === 'held').length,
+        orphaned: places.filter((place) => place === 'orphaned').length,
+      };
+    });
+  }
+
+  private async whereIs(jobId: JobId): Promise<Whereabouts> {
+    switch (await this.queue.getJobState(jobId)) {
+      case 'waiting':
+      case 'prioritized':
+      case 'delayed':
+        return 'waiting';
+      case 'active':
+        return await this.lockOf(jobId);
+      default:
+        return 'absent';
+    }
+  }
+
+  /** Of a job that was active a moment ago: without a lock it is orphaned if it is active still, else somewhere else. */
+  private async lockOf(jobId: JobId): Promise<Whereabouts> {
+    if ((await this.redis.exists(`${this.queue.toKey(jobId)}:lock`)) === 1) return 'held';
+    const state = await this.queue.getJobState(jobId);
+    if (state === 'active') return 'orphaned';
+    return state === 'completed' || state === 'failed' || state === 'unknown' ? 'absent' : 'waiting';
   }
 
   async close(): Promise<void> {
