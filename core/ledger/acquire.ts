@@ -6,7 +6,7 @@ import type { JobResult } from '../contracts/result.ts';
 import { type HeldHead, type LedgerParts, readOrCreateHead, swapHead } from './head-object.ts';
 import { keys } from './keys.ts';
 import { holdLease } from './lease.ts';
-import type { Acquired, Expiry } from './port.ts';
+import type { Acquired, Ending } from './port.ts';
 import { cancelled, expired, failed, finishHead, readResult, settle } from './settle.ts';
 
 /** Each lost attempt means that another worker took the same job at the same moment. */
@@ -41,7 +41,7 @@ export async function acquire(parts: LedgerParts, spec: JobSpec, owner: string):
  * Ends a job whose deadline has passed, for whoever sweeps. An owner at work sees the deadline itself and commits what it
  * has, so a running job is only taken from it `graceMs` after the deadline.
  */
-export async function expire(parts: LedgerParts, spec: JobSpec, graceMs: number): Promise<Expiry> {
+export async function expire(parts: LedgerParts, spec: JobSpec, graceMs: number): Promise<Ending> {
   const { jobId } = spec;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const held = await readOrCreateHead(parts, spec);
@@ -56,6 +56,25 @@ export async function expire(parts: LedgerParts, spec: JobSpec, graceMs: number)
     return { outcome: 'ended', head: ended.held.head };
   }
   throw new RetryableFailure('store_unavailable', `${jobId} was taken by others at each of ${ATTEMPTS} attempts`);
+}
+
+/**
+ * Ends a job whose end is due, for whoever sweeps, and never takes one to run. `seen` was read before its reader made
+ * sure that no worker has the job: a head that was written since is the mark of somebody at work, and stays.
+ */
+export async function endIfDue(parts: LedgerParts, spec: JobSpec, seen: Head): Promise<Ending> {
+  const held = await readOrCreateHead(parts, spec);
+  const { head } = held;
+  if (hasEnded(head.status)) return { outcome: 'ended', head };
+  const result = await readResult(parts, spec.jobId, head.generation);
+  if (result !== null) return { outcome: 'ended', head: (await finishHead(parts, spec, result)).head };
+  if (head.nonce !== seen.nonce) return { outcome: 'not-due', head };
+  const due = await endThatIsDue(parts, spec, head);
+  if (due === null) return { outcome: 'not-due', head };
+  const taken = await takeOver(parts, held, 'sweep', 0);
+  if (taken === null) return { outcome: 'not-due', head };
+  const ended = await settle(parts, spec, due(taken.head));
+  return { outcome: 'ended', head: ended.held.head };
 }
 
 /** The next epoch, and with it the fence. Null where somebody else came first. */

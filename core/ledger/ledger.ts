@@ -7,7 +7,7 @@ import { limits } from '../contracts/limits.ts';
 import type { OutputRecord } from '../contracts/output.ts';
 import type { Pin } from '../contracts/pin.ts';
 import type { JobResult } from '../contracts/result.ts';
-import { acquire, expire } from './acquire.ts';
+import { acquire, endIfDue, expire } from './acquire.ts';
 import { decodeCheckpoint } from './checkpoint.ts';
 import { createHead, type LedgerParts, readHead, readOrCreateHead } from './head-object.ts';
 import { listMarked } from './job-index.ts';
@@ -15,7 +15,7 @@ import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
 import { type ObjectStore, PreconditionFailed } from './object-store.ts';
 import { listPins, pin, unpin } from './pins.ts';
-import type { Acquired, Expiry, Ledger, Redriven, StateTensors } from './port.ts';
+import type { Acquired, Ending, Ledger, Redriven, StateTensors } from './port.ts';
 import { readOutput } from './read-output.ts';
 import { redrive } from './redrive.ts';
 import { readResult } from './settle.ts';
@@ -171,8 +171,12 @@ class StoreLedger implements Ledger {
     return await redrive(this.#parts, await this.readSpec(jobId), expiresAt.data);
   }
 
-  async expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Expiry> {
+  async expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Ending> {
     return await expire(this.#parts, await this.readSpec(jobId), options?.graceMs ?? EXPIRY_GRACE_MS);
+  }
+
+  async endIfDue(jobId: JobId, seen: Head): Promise<Ending> {
+    return await endIfDue(this.#parts, await this.readSpec(jobId), seen);
   }
 
   async pin(jobId: JobId, name: string): Promise<Pin> {

@@ -60,7 +60,14 @@ export interface Ledger {
    * Ends a job whose deadline has passed. An owner at work sees it by itself, so a running job is taken from it only
    * `graceMs` later (60 s unless said otherwise).
    */
-  expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Expiry>;
+  expire(jobId: JobId, options?: { readonly graceMs: number }): Promise<Ending>;
+
+  /**
+   * Ends a job whose end is due (a result without a finished head, a cancel mark, a deadline, too many attempts without a
+   * commit) and that no worker has; never takes one to run. `seen` is a head read before the caller looked whether a
+   * worker has the job: where it has changed since, somebody is at work, and the job is left alone.
+   */
+  endIfDue(jobId: JobId, seen: Head): Promise<Ending>;
 
   /**
    * Keeps the job's newest checkpoint from being deleted until `unpin`. Again under the same name: the same pin where it
@@ -83,8 +90,8 @@ export interface Redriven {
   readonly head: Head;
 }
 
-export interface Expiry {
-  /** `ended` as the head says, now or before; `not-due`: no deadline, or not yet. */
+export interface Ending {
+  /** `ended` as the head says, now or before; `not-due`: the job may go on. */
   readonly outcome: 'ended' | 'not-due';
   readonly head: Head;
 }

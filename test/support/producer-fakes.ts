@@ -259,6 +259,10 @@ export class FakeLedger implements Ledger {
     throw new Error('not asked of a producer');
   }
 
+  async endIfDue(): Promise<never> {
+    throw new Error('not asked of a producer');
+  }
+
   async pin(): Promise<never> {
     throw new Error('not asked of a producer');
   }
