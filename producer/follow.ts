@@ -4,21 +4,21 @@ import {
   type Head,
   hasEnded,
   type JobResult,
-  type JobSpec,
   type JobStatus,
-  LonghaulError,
   type OutputRecord,
   type Progress,
   RetryableFailure,
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { LiveStream } from '@longhaul/core/stream';
-import { committedProgress, type Estimate, estimate } from './eta.ts';
+import type { Estimate } from './eta.ts';
+import { FollowView } from './follow-view.ts';
 import { LiveTail } from './live-tail.ts';
 
 /**
  * What a follower sees. Records come in order, each once; one that is not `committed` yet came from the live stream.
- * `rewind` takes back records that a job which ended early never committed. `result` is the last event.
+ * `rewind` takes back the records behind `to`: a new owner goes on from there, and they come again, the same; or the
+ * job ended there. `result` is the last event.
  */
 export type FollowEvent =
   | { readonly kind: 'status'; readonly status: JobStatus; readonly epoch: number }
@@ -33,6 +33,8 @@ export type NoticeCode = 'live_away' | 'live_back' | 'store_away' | 'store_back'
 export interface FollowOptions {
   /** Output records that the caller has already; 0 is from the start. */
   readonly after: number;
+  /** Leaves the live tail out: every record is committed, and none is ever taken back. */
+  readonly committedOnly: boolean;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   /** Milliseconds between two looks at the ledger. */
@@ -41,7 +43,7 @@ export interface FollowOptions {
   readonly patienceMs: number;
 }
 
-export const followDefaults = { after: 0, pollMs: 1000, patienceMs: 300_000 } as const;
+export const followDefaults = { after: 0, committedOnly: false, pollMs: 1000, patienceMs: 300_000 } as const;
 
 /**
  * Committed output from the ledger, then the live tail, and back to the ledger whenever the tail is lost, has a gap or
@@ -59,8 +61,8 @@ export async function* followJob(
 ): AsyncGenerator<FollowEvent, void> {
   const { clock, signal, pollMs } = options;
   const spec = await ledger.readSpec(jobId);
-  const view = new FollowView(spec, options.after);
-  const tail = live === null ? null : new LiveTail(live, jobId, clock, pollMs);
+  const view = new FollowView(spec, options);
+  const tail = live === null || options.committedOnly ? null : new LiveTail(live, jobId, clock, pollMs);
   let storeAwaySince: number | null = null;
   for (;;) {
     signal.throwIfAborted();
@@ -79,7 +81,7 @@ export async function* followJob(
         return;
       }
       if (tail === null) {
-        if (head !== null) yield* view.progress(committedProgress(head));
+        yield* view.progress(null, head);
       } else {
         ended = yield* liveTail(ledger, tail, view, signal);
       }
@@ -107,77 +109,24 @@ async function* liveTail(
   view: FollowView,
   signal: AbortSignal,
 ): AsyncGenerator<FollowEvent, boolean> {
-  for await (const heard of tail.listen(view.next, signal)) {
-    if (heard.kind === 'tick') {
-      const head = await ledger.readHead(view.spec.jobId);
-      yield* view.observe(head);
-      const progress = heard.progress ?? (head === null ? null : committedProgress(head));
-      if (progress !== null) yield* view.progress(progress);
-      if (head === null) continue;
-      if (head.position.outputCount > view.next || hasEnded(head.status)) return false;
-    } else if (heard.kind === 'notice') {
+  const { spec } = view;
+  for await (const heard of tail.listen({ after: view.next, epoch: view.epoch ?? 0 }, signal)) {
+    if (heard.kind === 'notice') {
       yield heard;
-    } else if (heard.event.kind === 'end') {
+    } else if (heard.kind === 'tick') {
+      const head = await ledger.readHead(spec.jobId);
+      const given = view.next;
+      yield* view.observe(head);
+      yield* view.progress(heard.progress, head);
+      if (head === null) continue;
+      // The ledger has more, or took something back: the tail is of another place.
+      if (head.position.outputCount > view.next || view.next !== given || hasEnded(head.status)) return false;
+    } else if (heard.news.kind === 'end') {
       return tail.firstEnd();
-    } else if (view.spec.task.kind === 'generate' && heard.event.position > view.next) {
-      // A stream that lost its beginning goes on past a hole: the ledger fills it.
-      if (heard.event.position > view.next + 1) return false;
-      const { position, token, logprob, text } = heard.event;
-      view.next = position;
-      yield { kind: 'record', record: { position, token, logprob, text }, committed: false };
+    } else if (spec.task.kind === 'generate') {
+      if (heard.news.kind === 'rewind') yield* view.rewind(heard.news.to);
+      else if (heard.news.position > view.next) yield view.takeLive(heard.news);
     }
   }
   return false;
-}
-
-/** What the follower was given so far, so that nothing is given twice. */
-class FollowView {
-  readonly spec: JobSpec;
-  /** Output records given. */
-  next: number;
-  private status = '';
-  private shown = '';
-
-  constructor(spec: JobSpec, after: number) {
-    this.spec = spec;
-    this.next = after;
-  }
-
-  *observe(head: Head | null): Generator<FollowEvent, void> {
-    const status = head?.status ?? 'queued';
-    const epoch = head?.epoch ?? 0;
-    if (this.status === `${status} ${epoch}`) return;
-    this.status = `${status} ${epoch}`;
-    yield { kind: 'status', status, epoch };
-  }
-
-  *progress(progress: Progress): Generator<FollowEvent, void> {
-    const text = JSON.stringify(progress);
-    if (this.shown === text) return;
-    this.shown = text;
-    yield { kind: 'progress', progress, estimate: estimate(progress, this.spec) };
-  }
-
-  takeCommitted(record: OutputRecord): FollowEvent {
-    if ('position' in record && record.position !== this.next + 1) {
-      throw new LonghaulError(
-        'object_corrupt',
-        `committed output of ${this.spec.jobId}: position ${this.next + 1} was due, found ${record.position}`,
-      );
-    }
-    this.next += 1;
-    return { kind: 'record', record, committed: true };
-  }
-
-  *conclude(result: JobResult, head: Head | null): Generator<FollowEvent, void> {
-    const count = head?.position.outputCount ?? 0;
-    if (this.next < count) {
-      throw new LonghaulError(
-        'object_corrupt',
-        `committed output of ${this.spec.jobId}: the head counts ${count} records, the segments gave ${this.next}`,
-      );
-    }
-    if (this.next > count) yield { kind: 'rewind', from: this.next, to: count };
-    yield { kind: 'result', result };
-  }
 }

@@ -1,6 +1,6 @@
 export { type Clock, systemClock } from '@longhaul/core/contracts';
 export { committedProgress, type Estimate, estimate } from './eta.ts';
-export { type FollowEvent, type FollowOptions, followJob, type NoticeCode } from './follow.ts';
+export { type FollowEvent, type FollowOptions, followDefaults, followJob, type NoticeCode } from './follow.ts';
 export { keyedJobId, timeJobId } from './job-id.ts';
 export {
   type Cancelled,

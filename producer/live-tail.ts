@@ -1,15 +1,15 @@
-import { type Clock, describeError, type LiveEvent, type Progress } from '@longhaul/core/contracts';
-import { LiveGap, type LiveStream } from '@longhaul/core/stream';
+import { type Clock, describeError, type Progress } from '@longhaul/core/contracts';
+import { LiveGap, type LiveNews, type LiveStream } from '@longhaul/core/stream';
 import { within } from './within.ts';
 
 export type Heard =
-  | { readonly kind: 'event'; readonly event: LiveEvent }
+  | { readonly kind: 'news'; readonly news: LiveNews }
   /** Time to look at the ledger again; `progress` is null where the live side does not tell. */
   | { readonly kind: 'tick'; readonly progress: Progress | null }
   | { readonly kind: 'notice'; readonly code: 'live_away' | 'live_back'; readonly text: string };
 
 type Settled =
-  | { readonly kind: 'next'; readonly result: IteratorResult<LiveEvent> }
+  | { readonly kind: 'next'; readonly result: IteratorResult<LiveNews> }
   | { readonly kind: 'failed'; readonly error: unknown };
 
 /**
@@ -38,10 +38,13 @@ export class LiveTail {
   }
 
   /** Ends on a gap, on a loss of the stream and where the stream ends; the reader goes to the ledger then. */
-  async *listen(after: number, signal: AbortSignal): AsyncGenerator<Heard, void> {
+  async *listen(
+    from: { readonly after: number; readonly epoch: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<Heard, void> {
     const stop = new AbortController();
     const until = AbortSignal.any([signal, stop.signal]);
-    const events = this.live.read(this.jobId, { after, signal: until })[Symbol.asyncIterator]();
+    const events = this.live.read(this.jobId, { ...from, signal: until })[Symbol.asyncIterator]();
     let pending = settle(events.next());
     let tick = this.tick(until);
     try {
@@ -59,7 +62,7 @@ export class LiveTail {
           return;
         }
         if (first.result.done === true) return;
-        yield { kind: 'event', event: first.result.value };
+        yield { kind: 'news', news: first.result.value };
         pending = settle(events.next());
       }
     } finally {
@@ -93,7 +96,7 @@ export class LiveTail {
   }
 }
 
-function settle(next: Promise<IteratorResult<LiveEvent>>): Promise<Settled> {
+function settle(next: Promise<IteratorResult<LiveNews>>): Promise<Settled> {
   return next.then(
     (result): Settled => ({ kind: 'next', result }),
     (error: unknown): Settled => ({ kind: 'failed', error }),

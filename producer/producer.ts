@@ -61,7 +61,10 @@ export interface Producer {
   status(jobId: JobId): Promise<JobView>;
   /** Newest first. */
   list(options: { readonly limit: number }): Promise<readonly JobView[]>;
-  follow(jobId: JobId, options: Pick<FollowOptions, 'after' | 'signal'>): AsyncIterable<FollowEvent>;
+  follow(
+    jobId: JobId,
+    options: Pick<FollowOptions, 'signal'> & Partial<Pick<FollowOptions, 'after' | 'committedOnly'>>,
+  ): AsyncIterable<FollowEvent>;
   /** @throws LonghaulError `job_not_found`, `job_not_finished` */
   result(jobId: JobId): Promise<JobResult>;
   /** Committed output records in order. */

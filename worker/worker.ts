@@ -2,9 +2,9 @@ import {
   type Clock,
   describeError,
   type Failure,
+  type Head,
   type JobId,
   type JobResult,
-  type JobStatus,
   type LiveEvent,
 } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
@@ -77,12 +77,7 @@ export class Worker {
       const acquired = await ledger.acquire(job.jobId, name);
       if (acquired.kind === 'settled') {
         log('info', 'job had ended already', { job: job.jobId, status: acquired.head.status });
-        await this.announceEnd(
-          job.jobId,
-          acquired.head.epoch,
-          await ledger.readResult(job.jobId),
-          acquired.head.status,
-        );
+        await this.announceEnd(acquired.head, await ledger.readResult(job.jobId));
         return { kind: 'done' };
       }
       lease = acquired.lease;
@@ -119,7 +114,7 @@ export class Worker {
       parts.log('info', 'job handed back', { job: job.jobId, tokenOffset: lease.head.position.tokenOffset });
       return { kind: 'hand-back' };
     }
-    await this.announceEnd(job.jobId, lease.epoch, end.result, lease.head.status);
+    await this.announceEnd(lease.head, end.result);
     parts.log('info', 'job ended', { job: job.jobId, finishReason: end.result.finishReason });
     return { kind: 'done' };
   }
@@ -145,7 +140,7 @@ export class Worker {
         if (lease === null) return { kind: 'quarantine', reason };
         const written = await this.attempt('the failure could not be recorded', job, () => lease.quarantine(record));
         if (written === null) return { kind: 'retry', delayMs: retryDelayMs, reason };
-        await this.announceEnd(job.jobId, lease.epoch, written, 'quarantined');
+        await this.announceEnd(lease.head, written);
         return { kind: 'quarantine', reason };
       }
       case 'fatal':
@@ -163,8 +158,9 @@ export class Worker {
   }
 
   /** The live stream's last word; readers that miss it find the end in the ledger. */
-  private async announceEnd(jobId: JobId, epoch: number, result: JobResult | null, status: JobStatus): Promise<void> {
-    const end: LiveEvent = { kind: 'end', status, finishReason: result?.finishReason ?? 'failed' };
+  private async announceEnd({ jobId, epoch, status, position }: Head, result: JobResult | null): Promise<void> {
+    const { outputCount } = position;
+    const end: LiveEvent = { kind: 'end', status, finishReason: result?.finishReason ?? 'failed', outputCount };
     await this.attempt('the end was not streamed', { jobId }, () => this.parts.live.append(jobId, epoch, [end]));
   }
 

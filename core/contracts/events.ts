@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { JobStatus } from './head.ts';
+import { TokenRecord } from './output.ts';
 import { FinishReason } from './result.ts';
 
 const count = z.number().int().nonnegative();
@@ -23,15 +24,15 @@ export const Progress = z.strictObject({
 });
 export type Progress = z.infer<typeof Progress>;
 
-/** An entry of a job's live stream. Its stream id is its output position, so Redis refuses repeats and zombies. */
+/**
+ * An entry of a job's live stream, as its owner writes it. Stream ids are `{epoch}-{output position}`, so Redis itself
+ * refuses repeats and zombies.
+ */
 export const LiveEvent = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('token'),
-    position: z.number().int().positive(),
-    token: count,
-    logprob: z.number(),
-    text: z.string(),
-  }),
-  z.strictObject({ kind: z.literal('end'), status: JobStatus, finishReason: FinishReason }),
+  /** A new owner goes on from here: `position` records are committed, what was shown beyond them is taken back. */
+  z.strictObject({ kind: z.literal('begin'), position: count }),
+  TokenRecord.extend({ kind: z.literal('token') }),
+  /** `outputCount`: records of the ended job; the ledger has all of them. */
+  z.strictObject({ kind: z.literal('end'), status: JobStatus, finishReason: FinishReason, outputCount: count }),
 ]);
 export type LiveEvent = z.infer<typeof LiveEvent>;

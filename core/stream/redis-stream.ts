@@ -2,7 +2,8 @@ import { LonghaulError } from '../contracts/errors.ts';
 import { LiveEvent, Progress } from '../contracts/events.ts';
 import type { JobId } from '../contracts/job.ts';
 import { connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
-import { LiveGap, type LiveStream } from './port.ts';
+import { sequenceOf } from './entry-id.ts';
+import { LiveGap, type LiveNews, type LiveStream } from './port.ts';
 import { readLive } from './reader.ts';
 import { type LiveRedis, withLiveScripts } from './scripts.ts';
 
@@ -24,8 +25,8 @@ function keysOf(jobId: JobId) {
 }
 
 /**
- * A job's live side on Redis: a stream whose ids are output positions (`{position}-0`), a hash with the newest epoch
- * heard of and its progress, and a key that asks for cancellation. Errors: `queue_unavailable`, `invalid_config`.
+ * A job's live side on Redis: a stream with ids `{epoch}-{output position}`, a hash with the newest epoch heard of and
+ * its progress, and a key that asks for cancellation. Errors: `queue_unavailable`, `invalid_config`.
  */
 export function openLiveStream(options: LiveStreamOptions): LiveStream {
   return new RedisStream(options);
@@ -48,7 +49,7 @@ class RedisStream implements LiveStream {
     for (let from = 0; from < events.length; from += appendBatch) {
       const batch = events
         .slice(from, from + appendBatch)
-        .flatMap((event) => [event.kind === 'end' ? 'end' : event.position, JSON.stringify(event)]);
+        .flatMap((event) => [sequenceOf(event), JSON.stringify(event)]);
       taken += await this.ask('appending to a live stream', () =>
         this.redis.longhaulAppend(stream, state, epoch, mostEntries, lifetimeMs, ...batch),
       );
@@ -72,8 +73,8 @@ class RedisStream implements LiveStream {
 
   async *read(
     jobId: JobId,
-    options: { readonly after: number; readonly signal: AbortSignal },
-  ): AsyncGenerator<LiveEvent> {
+    options: { readonly after: number; readonly epoch: number | null; readonly signal: AbortSignal },
+  ): AsyncGenerator<LiveNews> {
     const { stream } = keysOf(jobId);
     const signal = AbortSignal.any([options.signal, this.closing.signal]);
     signal.throwIfAborted();
@@ -84,10 +85,10 @@ class RedisStream implements LiveStream {
     const hangUp = () => redis.disconnect();
     signal.addEventListener('abort', hangUp, { once: true });
     try {
-      for await (const text of readLive(redis, stream, options.after, signal)) {
-        const event = parseStored(LiveEvent, text, stream);
-        yield event;
-        if (event.kind === 'end') return;
+      const parse = (text: string) => parseStored(LiveEvent, text, stream);
+      for await (const news of readLive(redis, stream, { ...options, signal }, parse)) {
+        yield news;
+        if (news.kind === 'end') return;
       }
     } catch (error) {
       signal.throwIfAborted();

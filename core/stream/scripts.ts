@@ -1,34 +1,30 @@
 import type { Redis } from 'ioredis';
 
 /**
- * KEYS stream, state · ARGV epoch, most entries kept, lifetime in ms, then pairs (position or 'end', event as JSON).
- * Returns how many were taken. A newer epoch's word in `state` shuts older ones out; ids that the stream has passed are
- * left out, so a resumed run may send its output again. `end` stands one after the last id.
+ * KEYS stream, state · ARGV epoch, most entries kept, lifetime in ms, then pairs (sequence, event as JSON).
+ * Returns how many were taken. Ids are `{epoch}-{sequence}`: both the newest id and the epoch in `state` shut older
+ * epochs out, so losing one of the two keys opens nothing. What the epoch has passed is left out, so a batch may be sent
+ * again. A newer epoch's first event starts the stream over: everything before it is committed or taken back.
  */
 const append = `
 local epoch = tonumber(ARGV[1])
-local known = redis.call('HMGET', KEYS[2], 'epoch', 'ended')
-if known[1] and tonumber(known[1]) > epoch then return 0 end
-if known[2] and tonumber(known[2]) < epoch then
-  redis.call('DEL', KEYS[1])
-  redis.call('HDEL', KEYS[2], 'ended')
+local known = redis.call('HGET', KEYS[2], 'epoch')
+if known and tonumber(known) > epoch then return 0 end
+local last = -1
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if newest then
+  local of, sequence = string.match(newest[1], '^(%d+)-(%d+)$')
+  if tonumber(of) > epoch then return 0 end
+  if tonumber(of) < epoch then redis.call('DEL', KEYS[1]) else last = tonumber(sequence) end
 end
 redis.call('HSET', KEYS[2], 'epoch', ARGV[1])
-local last = 0
-local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-if newest then last = tonumber(string.match(newest[1], '^%d+')) end
-local ended = redis.call('HEXISTS', KEYS[2], 'ended') == 1
 local taken = 0
 for i = 4, #ARGV, 2 do
-  local position = ARGV[i] == 'end' and last + 1 or tonumber(ARGV[i])
-  if position > last and not ended then
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', position), 'event', ARGV[i + 1])
-    last = position
+  local sequence = tonumber(ARGV[i])
+  if sequence > last then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[1] .. '-' .. ARGV[i], 'event', ARGV[i + 1])
+    last = sequence
     taken = taken + 1
-    if ARGV[i] == 'end' then
-      ended = true
-      redis.call('HSET', KEYS[2], 'ended', ARGV[1])
-    end
   end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])

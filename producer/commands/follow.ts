@@ -11,12 +11,13 @@ export function addFollow(program: Command, context: CommandContext): void {
   addCommon(program.command('follow <job>'))
     .description('show the output of a job as it comes, from its start to its result')
     .option('--after <n>', 'leave out the first n output records', '0')
+    .option('--committed', 'only what is committed: later, and never taken back')
     .addHelpText('after', example('longhaul follow j01k2m3n4p5q6r7s8t9v0w1x2y3z --json'))
-    .action(async (job: string, options: { data?: string; json?: boolean; after: string }) => {
+    .action(async (job: string, options: { data?: string; json?: boolean; after: string; committed?: boolean }) => {
       const jobId = parseJobId(job);
       const after = parseNumber('--after', options.after, { least: 0, most: Number.MAX_SAFE_INTEGER, whole: true });
       const code = await withSession(context, options.data, ({ producer }) =>
-        followTo(producer, jobId, context, options.json === true, after),
+        followTo(producer, jobId, context, options.json === true, { after, committedOnly: options.committed === true }),
       );
       context.finish(code);
     });
@@ -28,11 +29,11 @@ export async function followTo(
   jobId: string,
   context: CommandContext,
   json: boolean,
-  after = 0,
+  { after, committedOnly } = { after: 0, committedOnly: false },
 ): Promise<number> {
-  const display = new FollowDisplay(context, json);
+  const display = new FollowDisplay(context, json, after);
   try {
-    for await (const event of producer.follow(jobId, { after, signal: context.signal })) {
+    for await (const event of producer.follow(jobId, { after, committedOnly, signal: context.signal })) {
       await display.show(event);
       if (event.kind !== 'result') continue;
       return event.result.status === 'succeeded' ? exitCodes.ok : exitCodes.failed;

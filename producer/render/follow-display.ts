@@ -9,7 +9,9 @@ const lineEveryMs = 5000;
 
 /**
  * Shows a followed job: output on stdout, and everything about it on stderr, as a bar on a terminal and as lines
- * elsewhere. With `json`, every event is a line on stdout and stderr stays empty.
+ * elsewhere. What is taken back stays on stdout and comes again, the same, so it is written once; only a job that ends
+ * before it came again has too much there, and stderr says so. With `json`, every event is a line on stdout and stderr
+ * stays empty.
  */
 export class FollowDisplay {
   private readonly context: CommandContext;
@@ -17,11 +19,17 @@ export class FollowDisplay {
   private bar: SingleBar | null = null;
   private shownAt: number;
   private midLine = false;
+  /** Records given, less those taken back, and records written. */
+  private given: number;
+  private written: number;
 
-  constructor(context: CommandContext, json: boolean) {
+  /** `after`: records that the reader had before. */
+  constructor(context: CommandContext, json: boolean, after: number) {
     this.context = context;
     this.json = json;
     this.shownAt = context.clock.now();
+    this.given = after;
+    this.written = after;
   }
 
   async show(event: FollowEvent): Promise<void> {
@@ -34,6 +42,9 @@ export class FollowDisplay {
         return this.progress(event);
       case 'record': {
         this.stopBar();
+        this.given += 1;
+        if (this.given <= this.written) return;
+        this.written = this.given;
         const text = recordText(event.record);
         if (text !== '') this.midLine = !text.endsWith('\n');
         return write(stdout, text);
@@ -41,13 +52,17 @@ export class FollowDisplay {
       case 'notice':
         return this.line(`${event.text}\n`);
       case 'rewind':
-        return this.line(
-          `the job ended at ${event.to}: positions ${event.to + 1} to ${event.from} were never committed\n`,
-        );
+        this.given = event.to;
+        return this.line(`back at ${event.to}: positions ${event.to + 1} to ${event.from} were not committed\n`);
       case 'result':
         this.stopBar();
         if (this.midLine) await write(stdout, '\n');
         this.midLine = false;
+        if (this.written > this.given)
+          await write(
+            stderr,
+            `of the output above, positions ${this.given + 1} to ${this.written} are not part of the result\n`,
+          );
         return write(stderr, resultSummary(event.result));
     }
   }

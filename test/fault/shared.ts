@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobId, JobResult, LiveEvent, SamplingSpec, Task } from '@longhaul/core/contracts';
+import type { JobId, JobResult, SamplingSpec, Task } from '@longhaul/core/contracts';
+import type { LiveNews } from '@longhaul/core/stream';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { runUninterrupted } from '../support/cluster.ts';
@@ -81,8 +82,8 @@ export async function assertSame(cluster: Cluster, jobId: JobId, found: JobResul
 }
 
 /** Follows the live stream alone, as a user's screen would, until the end of the job. */
-export async function collectLive(cluster: Cluster, jobId: JobId, signal: AbortSignal): Promise<LiveEvent[]> {
-  const events: LiveEvent[] = [];
-  for await (const event of cluster.live.read(jobId, { after: 0, signal })) events.push(event);
+export async function collectLive(cluster: Cluster, jobId: JobId, signal: AbortSignal): Promise<LiveNews[]> {
+  const events: LiveNews[] = [];
+  for await (const event of cluster.live.read(jobId, { after: 0, epoch: null, signal })) events.push(event);
   return events;
 }

@@ -287,7 +287,9 @@ async function byHand(data: string, jobId: string) {
     async complete(text: string) {
       const usage = { inputTokens: 16, outputTokens: outputCount, inputBytes: 31 };
       await lease.complete({ finishReason: 'length', usage, text, score: null });
-      await live.append(jobId, lease.epoch, [{ kind: 'end', status: 'done', finishReason: 'length' }]).catch(() => 0);
+      await live
+        .append(jobId, lease.epoch, [{ kind: 'end', status: 'done', finishReason: 'length', outputCount }])
+        .catch(() => 0);
     },
     async close() {
       await live.close();

@@ -3,7 +3,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LiveEvent, Progress } from '@longhaul/core/contracts';
 import { connectRedis } from '@longhaul/core/redis';
-import { LiveGap, type LiveStream, openLiveStream } from '@longhaul/core/stream';
+import { LiveGap, type LiveNews, type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
 
 let redis: TestRedis;
@@ -28,7 +28,8 @@ after(async () => {
   await redis.close();
 });
 
-const end: LiveEvent = { kind: 'end', status: 'done', finishReason: 'length' };
+const begin = (position: number): LiveEvent => ({ kind: 'begin', position });
+const end = (outputCount: number): LiveEvent => ({ kind: 'end', status: 'done', finishReason: 'length', outputCount });
 
 function tokens(from: number, to: number): LiveEvent[] {
   return Array.from({ length: to - from + 1 }, (_, i) => token(from + i));
@@ -54,12 +55,24 @@ function progress(epoch: number, count: number): Progress {
   };
 }
 
-/** Reads until `end`; `got` grows as events come. */
-function follow(from: number, got: LiveEvent[], signal = AbortSignal.timeout(15_000)): Promise<void> {
+interface FollowOptions {
+  readonly epoch?: number | null;
+  readonly signal?: AbortSignal;
+}
+
+/** Reads until `end`; `got` grows as news come. */
+function follow(from: number, got: LiveNews[], options: FollowOptions = {}): Promise<void> {
+  const { epoch = null, signal = AbortSignal.timeout(30_000) } = options;
   return (async () => {
-    for await (const event of live.read(jobId, { after: from, signal })) got.push(event);
+    for await (const news of live.read(jobId, { after: from, epoch, signal })) got.push(news);
   })();
 }
+
+/** The events as a reader hears them of the owner of `epoch`. */
+const heard = (epoch: number, ...events: LiveEvent[]) => events.map((event) => ({ ...event, epoch }));
+const rewind = (epoch: number, from: number, to: number) => ({ kind: 'rewind', from, to, epoch });
+
+const rawRedis = () => connectRedis({ url: redis.url, name: 'test', onNotice: () => {}, whileAway: 'fail' });
 
 async function until(what: string, ask: () => boolean): Promise<void> {
   for (const deadline = performance.now() + 10_000; !ask(); await delay(5)) {
@@ -68,35 +81,126 @@ async function until(what: string, ask: () => boolean): Promise<void> {
 }
 
 test('a reader gets what is there, then what comes, then the end', async () => {
-  assert.equal(await live.append(jobId, 1, tokens(1, 700)), 700);
-  const got: LiveEvent[] = [];
+  assert.equal(await live.append(jobId, 1, [begin(0), ...tokens(1, 700)]), 701);
+  const got: LiveNews[] = [];
   const reading = follow(0, got);
   await until('the stored ones', () => got.length === 700);
-  assert.equal(await live.append(jobId, 1, [...tokens(701, 702), end]), 3);
+  assert.equal(await live.append(jobId, 1, [...tokens(701, 702), end(702)]), 3);
   await reading;
-  assert.deepEqual(got, [...tokens(1, 702), end]);
-  const later: LiveEvent[] = [];
+  assert.deepEqual(got, heard(1, ...tokens(1, 702), end(702)));
+  const later: LiveNews[] = [];
   await follow(700, later);
-  assert.deepEqual(later, [...tokens(701, 702), end]);
+  assert.deepEqual(later, heard(1, ...tokens(701, 702), end(702)));
 });
 
-test('repeats of a resumed run are left out, and an older epoch is refused', async () => {
-  await live.append(jobId, 1, tokens(1, 10));
-  assert.equal(await live.append(jobId, 2, tokens(6, 12)), 2);
-  assert.equal(await live.append(jobId, 1, tokens(13, 14)), 0, 'a zombie');
-  assert.equal(await live.append(jobId, 1, [end]), 0, 'a zombie');
-  assert.equal(await live.append(jobId, 2, [token(13), end, end, token(14)]), 2);
-  const got: LiveEvent[] = [];
+test('a batch that is sent again is taken once, and nothing follows an end under its epoch', async () => {
+  await live.append(jobId, 1, [begin(0), ...tokens(1, 10)]);
+  assert.equal(await live.append(jobId, 1, [begin(0), ...tokens(6, 12)]), 2);
+  assert.equal(await live.append(jobId, 1, [end(12), end(12), token(13), begin(20)]), 1);
+  assert.equal(await live.append(jobId, 1, [token(13), end(13)]), 0);
+  const got: LiveNews[] = [];
   await follow(0, got);
-  assert.deepEqual(got, [...tokens(1, 13), end]);
+  assert.deepEqual(got, heard(1, ...tokens(1, 12), end(12)));
 });
 
-test('a newer epoch starts over where an older one had ended the stream', async () => {
-  await live.append(jobId, 1, [...tokens(1, 3), end]);
-  assert.equal(await live.append(jobId, 2, [...tokens(4, 5), end]), 3);
-  const got: LiveEvent[] = [];
-  await follow(3, got);
-  assert.deepEqual(got, [...tokens(4, 5), end]);
+test('a new owner goes on from its committed end: what was shown beyond is taken back and comes again', async () => {
+  await live.append(jobId, 1, [begin(0), ...tokens(1, 10)]);
+  const got: LiveNews[] = [];
+  const reading = follow(0, got);
+  await until('the first owner', () => got.length === 10);
+  assert.equal(await live.append(jobId, 2, [begin(6)]), 1);
+  await until('the rewind, before any token of the new owner', () => got.length === 11);
+  await live.append(jobId, 2, [...tokens(7, 12), end(12)]);
+  await reading;
+  assert.deepEqual(got, [...heard(1, ...tokens(1, 10)), rewind(2, 10, 6), ...heard(2, ...tokens(7, 12), end(12))]);
+
+  // One that comes later is sent to the ledger for what is committed, and hears no rewind.
+  await assert.rejects(follow(5, []), (error) => error instanceof LiveGap && error.firstPosition === 7);
+  const late: LiveNews[] = [];
+  await follow(6, late);
+  assert.deepEqual(late, heard(2, ...tokens(7, 12), end(12)));
+});
+
+test('a zombie is refused, whichever key of the job Redis lost', async () => {
+  await live.append(jobId, 3, [begin(4), ...tokens(5, 9)]);
+  const zombie = async (what: string) => {
+    assert.equal(await live.append(jobId, 2, tokens(10, 11)), 0, `tokens, ${what}`);
+    assert.equal(await live.append(jobId, 2, [begin(20)]), 0, `a beginning, ${what}`);
+    assert.equal(await live.append(jobId, 2, [end(9)]), 0, `an end, ${what}`);
+  };
+  await zombie('nothing lost');
+  const raw = rawRedis();
+  try {
+    await raw.del(`longhaul:{${jobId}}:state`);
+    await zombie('the state lost');
+    assert.equal(await live.append(jobId, 3, [token(10)]), 1);
+    await raw.del(`longhaul:{${jobId}}:live`);
+    await zombie('the stream lost');
+  } finally {
+    raw.disconnect();
+  }
+});
+
+test('a zombie that is first after all was lost harms no reader, and the owner shuts it out again', async () => {
+  await live.append(jobId, 3, [begin(4), ...tokens(5, 9)]);
+  const got: LiveNews[] = [];
+  const reading = follow(4, got, { epoch: 3 });
+  await until('the first ones', () => got.length === 5);
+  const raw = rawRedis();
+  try {
+    await raw.flushall();
+  } finally {
+    raw.disconnect();
+  }
+  assert.equal(await live.append(jobId, 2, [begin(0), ...tokens(1, 12)]), 13);
+  assert.equal(await live.append(jobId, 2, [end(12)]), 1);
+  assert.equal(await live.postProgress(jobId, progress(2, 12)), true);
+  // Who comes from the ledger knows the owner's epoch, and hears nothing of the zombie.
+  const fresh: LiveNews[] = [];
+  const late = follow(9, fresh, { epoch: 3 });
+  assert.equal(await live.append(jobId, 3, [token(10), token(11)]), 2);
+  assert.equal(await live.append(jobId, 2, [token(13), end(13)]), 0);
+  assert.equal(await live.postProgress(jobId, progress(2, 13)), false);
+  await live.append(jobId, 3, [end(11)]);
+  await Promise.all([reading, late]);
+  assert.deepEqual(got, heard(3, ...tokens(5, 11), end(11)));
+  assert.deepEqual(fresh, heard(3, ...tokens(10, 11), end(11)));
+});
+
+test('a job that ended before its last tokens were committed takes them back', async () => {
+  await live.append(jobId, 1, [begin(0), ...tokens(1, 8)]);
+  // Its own owner ends it, or whoever finds it due under the next epoch.
+  for (const epoch of [1, 2]) {
+    await live.append(jobId, epoch, [{ kind: 'end', status: 'cancelled', finishReason: 'cancelled', outputCount: 5 }]);
+    const got: LiveNews[] = [];
+    await follow(8, got, { epoch: 1 });
+    assert.deepEqual(
+      got.map((news) => (news.kind === 'rewind' ? rewind(news.epoch, news.from, news.to) : news.kind)),
+      [rewind(epoch, 8, 5), 'end'],
+    );
+  }
+});
+
+test('what follows a redrive is heard by who comes then, and the old end is not', async () => {
+  await live.append(jobId, 1, [begin(0), ...tokens(1, 3), end(3)]);
+  assert.equal(await live.append(jobId, 2, [begin(3), ...tokens(4, 5), end(5)]), 4);
+  assert.equal(await live.append(jobId, 1, [end(3)]), 0);
+  for (const epoch of [null, 1, 2]) {
+    const got: LiveNews[] = [];
+    await follow(3, got, { epoch });
+    assert.deepEqual(got, heard(2, ...tokens(4, 5), end(5)));
+  }
+});
+
+test('an end tells who missed something to go to the ledger first', async () => {
+  await live.append(jobId, 1, [begin(0), ...tokens(1, 3)]);
+  await live.append(jobId, 1, [end(6)]);
+  const got: LiveNews[] = [];
+  await assert.rejects(follow(0, got), (error) => error instanceof LiveGap && error.firstPosition === 7);
+  assert.deepEqual(got, heard(1, ...tokens(1, 3)));
+  const whole: LiveNews[] = [];
+  await follow(6, whole);
+  assert.deepEqual(whole, heard(1, end(6)));
 });
 
 test('progress of an older epoch is dropped, and shuts out no newer one', async () => {
@@ -114,16 +218,16 @@ test('a trimmed start is a gap, and so is a hole in the middle', async () => {
   // Trimming is by whole nodes of a hundred entries or so.
   await live.append(jobId, 1, tokens(1, 6000));
   await assert.rejects(follow(0, []), (error) => error instanceof LiveGap && error.firstPosition > 1000);
-  const got: LiveEvent[] = [];
+  const got: LiveNews[] = [];
   const gap = assert.rejects(follow(5998, got), (error) => error instanceof LiveGap && error.firstPosition === 6005);
   await until('the tail', () => got.length === 2);
   await live.append(jobId, 1, tokens(6005, 6005));
   await gap;
-  assert.deepEqual(got, tokens(5999, 6000));
+  assert.deepEqual(got, heard(1, ...tokens(5999, 6000)));
 });
 
 test('a reader goes on over a restart of Redis, without loss or repeat', async () => {
-  const got: LiveEvent[] = [];
+  const got: LiveNews[] = [];
   await live.append(jobId, 1, tokens(1, 5));
   const reading = follow(0, got);
   await until('the first ones', () => got.length === 5);
@@ -132,26 +236,26 @@ test('a reader goes on over a restart of Redis, without loss or repeat', async (
   await redis.kill9();
   await assert.rejects(live.append(jobId, 1, tokens(6, 6)), { code: 'queue_unavailable' });
   await redis.restart();
-  for (let taken = 0; taken < 4; ) taken = await live.append(jobId, 1, [...tokens(4, 8), end]).catch(() => 0);
+  for (let taken = 0; taken < 4; ) taken = await live.append(jobId, 1, [...tokens(4, 8), end(8)]).catch(() => 0);
   await reading;
-  assert.deepEqual(got, [...tokens(1, 8), end]);
+  assert.deepEqual(got, heard(1, ...tokens(1, 8), end(8)));
   assert.ok(notices.some((text) => text.includes('is out of reach')));
 });
 
 test('a stream lost with all of Redis still ends for a reader of the committed output', async () => {
-  const got: LiveEvent[] = [];
+  const got: LiveNews[] = [];
   await live.append(jobId, 1, tokens(1, 5));
   const reading = follow(0, got);
   await until('the first ones', () => got.length === 5);
   await redis.restartEmpty();
-  for (let taken = 0; taken < 1; ) taken = await live.append(jobId, 1, [end]).catch(() => 0);
+  for (let taken = 0; taken < 1; ) taken = await live.append(jobId, 1, [end(5)]).catch(() => 0);
   await reading;
-  assert.deepEqual(got, [...tokens(1, 5), end]);
+  assert.deepEqual(got, heard(1, ...tokens(1, 5), end(5)));
 });
 
 test('stopping a reader, closing the stream, and asking for cancellation', async () => {
   const stop = new AbortController();
-  const stopped = assert.rejects(follow(0, [], stop.signal), /enough/);
+  const stopped = assert.rejects(follow(0, [], { signal: stop.signal }), /enough/);
   await delay(50);
   stop.abort(new Error('enough'));
   await stopped;
@@ -168,11 +272,11 @@ test('stopping a reader, closing the stream, and asking for cancellation', async
 });
 
 test('what no version of ours wrote is refused with the key that holds it', async () => {
-  const raw = connectRedis({ url: redis.url, name: 'test', onNotice: () => {}, whileAway: 'fail' });
+  const raw = rawRedis();
   try {
     await raw.hset(`longhaul:{${jobId}}:state`, 'progress', '{"epoch":-1}');
     await assert.rejects(live.readProgress(jobId), { code: 'object_corrupt', message: new RegExp(jobId) });
-    await raw.xadd(`longhaul:{${jobId}}:live`, '1-0', 'event', 'not json');
+    await raw.xadd(`longhaul:{${jobId}}:live`, '1-1', 'event', 'not json');
     await assert.rejects(follow(0, []), { code: 'object_corrupt' });
   } finally {
     raw.disconnect();
@@ -183,7 +287,7 @@ test('what is kept expires within a day', async () => {
   await live.append(jobId, 1, tokens(1, 1));
   await live.postProgress(jobId, progress(1, 1));
   await live.signalCancel(jobId);
-  const raw = connectRedis({ url: redis.url, name: 'test', onNotice: () => {}, whileAway: 'fail' });
+  const raw = rawRedis();
   try {
     const keys = await raw.keys(`longhaul:{${jobId}}:*`);
     assert.equal(keys.length, 3);

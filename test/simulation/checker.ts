@@ -21,7 +21,7 @@ export const rules = {
   'golden-answer': 'the answer is that of a run without faults',
   'acknowledged-early': 'the queue is told of the end only once the head says it',
   'live-fenced': 'the live stream takes nothing of an owner after the first word of a newer one',
-  'live-in-order': 'the live stream holds each position once, in order',
+  'live-in-order': 'the live stream holds each position of an owner once, in order',
   'given-once': 'a reader is given each record once, in order',
   'given-golden': 'a reader is given the records of a run without faults',
   'told-the-truth': 'a reader is told the result that stands, after all of its output',
@@ -54,7 +54,7 @@ export class Checker {
   private head: Head | null = null;
   private result: JobResult | null = null;
   private liveEpoch = 0;
-  private livePosition = 0;
+  private livePosition = -1;
   private readonly given = new Map<string, number>();
 
   constructor(golden: Golden) {
@@ -90,7 +90,7 @@ export class Checker {
         return;
       case 'live-lost':
         this.liveEpoch = 0;
-        this.livePosition = 0;
+        this.livePosition = -1;
         return;
       case 'given':
         this.give(event);
@@ -188,8 +188,10 @@ export class Checker {
 
   private live({ epoch, event }: Extract<Observation, { kind: 'live' }>): void {
     if (epoch < this.liveEpoch) throw new Violation('live-fenced', `epoch ${epoch} after epoch ${this.liveEpoch}`);
+    // A newer owner goes on from its committed end.
+    if (epoch > this.liveEpoch) this.livePosition = -1;
     this.liveEpoch = epoch;
-    const position = event.kind === 'end' ? this.livePosition + 1 : event.position;
+    const position = event.kind === 'end' ? Number.POSITIVE_INFINITY : event.position;
     if (position <= this.livePosition) throw new Violation('live-in-order', `${position} after ${this.livePosition}`);
     this.livePosition = position;
   }

@@ -1,5 +1,6 @@
 import type { JobId, LiveEvent, Progress } from '@longhaul/core/contracts';
-import { LiveGap, type LiveStream } from '@longhaul/core/stream';
+import type { LiveStream } from '@longhaul/core/stream';
+import { ReadPosition } from '../../core/stream/read-position.ts';
 import type { Network } from './network.ts';
 import type { Process, Scheduler } from './scheduler.ts';
 
@@ -7,7 +8,9 @@ import type { Process, Scheduler } from './scheduler.ts';
 const lookMs = 200;
 
 interface Entry {
-  readonly position: number;
+  readonly epoch: number;
+  /** Of the two halves of its id the second; infinite for an end. */
+  readonly sequence: number;
   readonly event: LiveEvent;
 }
 
@@ -25,7 +28,6 @@ export interface StreamOptions {
 export class SimulatedStream {
   entries: Entry[] = [];
   epoch: number | null = null;
-  ended: number | null = null;
   progress: Progress | null = null;
   cancelled = false;
   private readonly options: StreamOptions;
@@ -36,22 +38,21 @@ export class SimulatedStream {
 
   append(jobId: JobId, epoch: number, events: readonly LiveEvent[]): number {
     const { fenced } = this.options;
-    if (fenced && this.epoch !== null && this.epoch > epoch) return 0;
-    if (this.ended !== null && this.ended < epoch) {
+    const newest = this.entries.at(-1);
+    if (fenced && Math.max(this.epoch ?? 0, newest?.epoch ?? 0) > epoch) return 0;
+    if (newest !== undefined && newest.epoch < epoch) {
       this.entries = [];
-      this.ended = null;
       this.options.onLost(jobId);
     }
     this.epoch = epoch;
-    let last = this.entries.at(-1)?.position ?? 0;
+    let last = this.entries.at(-1)?.sequence ?? -1;
     let taken = 0;
     for (const event of events) {
-      const position = event.kind === 'end' ? last + 1 : event.position;
-      if (fenced && (position <= last || this.ended !== null)) continue;
-      this.entries.push({ position, event });
-      last = position;
+      const sequence = event.kind === 'end' ? Number.POSITIVE_INFINITY : event.position;
+      if (fenced && sequence <= last) continue;
+      this.entries.push({ epoch, sequence, event });
+      last = sequence;
       taken += 1;
-      if (event.kind === 'end') this.ended = epoch;
       this.options.onTaken(jobId, epoch, event);
     }
     return taken;
@@ -72,21 +73,15 @@ export class SimulatedStream {
   lose(jobId: JobId): void {
     this.entries = [];
     this.epoch = null;
-    this.ended = null;
     this.progress = null;
     this.cancelled = false;
     this.options.onLost(jobId);
   }
 
-  /** The event after `last`, as core/stream/reader.ts finds it; null where there is no news. */
-  nextAfter(last: number): Entry | null {
-    const next = this.entries.find(({ position }) => position > last);
-    if (next !== undefined) {
-      if (next.position !== last + 1) throw new LiveGap(next.position);
-      return next;
-    }
-    const newest = this.entries.at(-1);
-    return newest?.event.kind === 'end' ? newest : null;
+  /** The entry behind an id, as core/stream/reader.ts finds it; null where there is no news. */
+  nextAfter(id: { readonly epoch: number; readonly sequence: number }): Entry | null {
+    const behind = ({ epoch, sequence }: Entry) => epoch > id.epoch || (epoch === id.epoch && sequence > id.sequence);
+    return this.entries.find(behind) ?? null;
   }
 }
 
@@ -105,17 +100,19 @@ export function liveOf(world: SimulatedStream, scheduler: Scheduler, network: Ne
       }),
     cancelSignalled: () => call('cancelled?', () => world.cancelled),
     close: async () => {},
-    async *read(_jobId, { after, signal }) {
-      for (let last = after; ; ) {
+    async *read(_jobId, { after, epoch: asked, signal }) {
+      const epoch = asked ?? (await call('newest epoch', () => world.entries.at(-1)?.epoch ?? 0));
+      const reader = new ReadPosition(epoch, after);
+      for (let last = { epoch, sequence: after }; ; ) {
         signal.throwIfAborted();
         const next = await call('read live', () => world.nextAfter(last));
         if (next === null) {
           await new Promise<void>((resolve) => void scheduler.after(lookMs, process, '', resolve));
           continue;
         }
-        yield next.event;
+        yield* reader.take(next.epoch, next.event);
         if (next.event.kind === 'end') return;
-        last = next.position;
+        last = next;
       }
     },
   };

@@ -11,8 +11,9 @@ import {
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
-import { LiveGap, type LiveStream } from '@longhaul/core/stream';
+import type { LiveNews, LiveStream } from '@longhaul/core/stream';
 import { buildSpec } from '@longhaul/producer';
+import { ReadPosition } from '../../core/stream/read-position.ts';
 import { greedySampling, scoreTask } from './tasks.ts';
 
 export const jobId = 'jtest0001';
@@ -283,9 +284,9 @@ export class FakeLedger implements Ledger {
   }
 }
 
-/** A live stream that can lose what it holds, be trimmed, or be away. */
+/** A live stream that can lose what it holds, be trimmed, or be away. Its rules of reading are the real ones. */
 export class FakeLive implements LiveStream {
-  events: LiveEvent[] = [];
+  private entries: { readonly epoch: number; readonly event: LiveEvent }[] = [];
   progress: Progress | null = null;
   down = false;
   /** While true, reads wait for ever, as a connection without an answer does. */
@@ -298,8 +299,18 @@ export class FakeLive implements LiveStream {
   private wake: (() => void)[] = [];
 
   emit(...events: readonly LiveEvent[]): void {
-    this.events.push(...events);
+    this.emitAs(1, ...events);
+  }
+
+  /** A newer owner's first event starts the stream over. */
+  emitAs(epoch: number, ...events: readonly LiveEvent[]): void {
+    this.entries = this.entries.filter((entry) => entry.epoch >= epoch);
+    this.entries.push(...events.map((event) => ({ epoch, event })));
     this.changed();
+  }
+
+  flush(): void {
+    this.entries = [];
   }
 
   changed(): void {
@@ -320,18 +331,23 @@ export class FakeLive implements LiveStream {
     return this.progress;
   }
 
-  async *read(_id: string, { after, signal }: { readonly after: number; readonly signal: AbortSignal }) {
+  async *read(
+    _id: string,
+    options: { readonly after: number; readonly epoch: number | null; readonly signal: AbortSignal },
+  ): AsyncGenerator<LiveNews> {
+    const { after, signal } = options;
     this.reads += 1;
-    let next = this.repeats ? this.first : after + 1;
+    const epoch = options.epoch ?? this.entries.at(-1)?.epoch ?? 0;
+    const reader = new ReadPosition(epoch, after);
+    let last = this.repeats ? { epoch: 0, at: 0 } : { epoch, at: after };
     for (;;) {
       if (this.hangs) await new Promise(() => {});
       if (this.down) throw new Error('connection refused');
-      if (next < this.first) throw new LiveGap(this.first);
-      const event = this.events.find((e) => e.kind === 'end' || e.position >= Math.max(next, this.first));
-      if (event !== undefined) {
-        yield event;
-        if (event.kind === 'end') return;
-        next = event.position + 1;
+      const entry = this.entries.find((one) => this.isBehind(one, last));
+      if (entry !== undefined) {
+        yield* reader.take(entry.epoch, entry.event);
+        if (entry.event.kind === 'end') return;
+        last = { epoch: entry.epoch, at: entry.event.position };
         continue;
       }
       if (signal.aborted) return;
@@ -341,6 +357,15 @@ export class FakeLive implements LiveStream {
       });
       if (signal.aborted) return;
     }
+  }
+
+  private isBehind(
+    { epoch, event }: { readonly epoch: number; readonly event: LiveEvent },
+    last: { epoch: number; at: number },
+  ): boolean {
+    const at = event.kind === 'end' ? Number.POSITIVE_INFINITY : event.position;
+    if (event.kind !== 'end' && this.first > 1 && at < this.first) return false;
+    return epoch > last.epoch || (epoch === last.epoch && at > last.at);
   }
 
   async signalCancel(): Promise<void> {}

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { FakeLedger, FakeLive, headOf, jobId, progressOf, specOf, tokenAt } from '../support/producer-fakes.ts';
 
 const live = (position: number): LiveEvent => ({ kind: 'token', ...tokenAt(position) });
-const end: LiveEvent = { kind: 'end', status: 'done', finishReason: 'length' };
+const end = (outputCount: number): LiveEvent => ({ kind: 'end', status: 'done', finishReason: 'length', outputCount });
 
 function setUp(kind: 'generate' | 'score' = 'generate') {
   const ledger = new FakeLedger();
@@ -17,6 +17,7 @@ function setUp(kind: 'generate' | 'score' = 'generate') {
 
 const options = (after = 0, signal = AbortSignal.timeout(10_000)) => ({
   after,
+  committedOnly: false,
   signal,
   clock: systemClock,
   pollMs: 5,
@@ -68,7 +69,7 @@ test('committed output, then the live tail, then the result: nothing lost and no
     if (event.record.position === 7) {
       ledger.commit([tokenAt(7)]);
       ledger.finish();
-      stream.emit(end);
+      stream.emit(end(7));
     }
   });
   assert.deepEqual(positions(events), upTo(7));
@@ -177,14 +178,14 @@ test('a job that ends between the ledger and the live tail is given whole', asyn
     if (looks !== 2) return;
     ledger.commit(upTo(5, 3).map(tokenAt));
     ledger.finish();
-    stream.emit(end);
+    stream.emit(end(5));
   };
   assert.deepEqual(positions(await collect(ledger, stream, () => {})), upTo(5));
 });
 
 test('an end that comes before its result is waited for without a busy loop', async () => {
   const { ledger, stream } = setUp();
-  stream.emit(end);
+  stream.emit(end(0));
   setTimeout(() => ledger.finish(), 60);
   await collect(ledger, stream, () => {});
   assert.ok(stream.reads < 40, `the stream was read ${stream.reads} times in 60 ms at a poll of 5 ms`);
@@ -199,6 +200,143 @@ test('tokens of a job that was cancelled before they were committed are taken ba
       ledger.finish('cancelled');
   });
   assert.deepEqual(events.at(-2), { kind: 'rewind', from: 5, to: 2 });
+});
+
+/** What stands after every record and rewind was taken in: a follower's screen. */
+function standing(events: readonly FollowEvent[]): number[] {
+  const shown: number[] = [];
+  for (const event of events) {
+    if (event.kind === 'rewind') {
+      assert.equal(shown.at(-1), event.from, 'a rewind from where the follower does not stand');
+      shown.length = event.to;
+    }
+    if (event.kind === 'record' && 'position' in event.record) shown.push(event.record.position);
+  }
+  return shown;
+}
+
+test('a takeover takes back what was not committed, by the stream or, where Redis is away, by the ledger', async () => {
+  for (const told of ['stream', 'ledger'] as const) {
+    const { ledger, stream } = setUp();
+    ledger.commit(upTo(2).map(tokenAt));
+    stream.emit({ kind: 'begin', position: 0 }, ...upTo(6).map(live));
+    let seen = 0;
+    const events = await collect(ledger, stream, (event) => {
+      if (event.kind === 'record' && ++seen === 6) {
+        ledger.head = { ...ledger.head!, epoch: 2 };
+        if (told === 'stream') stream.emitAs(2, { kind: 'begin', position: 2 });
+        else stream.down = true;
+      }
+      if (event.kind !== 'rewind') return;
+      assert.deepEqual(event, { kind: 'rewind', from: 6, to: 2 });
+      ledger.commit(upTo(8, 3).map(tokenAt));
+      ledger.finish();
+    });
+    assert.deepEqual(positions(events), [...upTo(6), ...upTo(8, 3)], told);
+    assert.deepEqual(standing(events), upTo(8), told);
+  }
+});
+
+test('what the last owner streamed is not given after its successor took over, before that one says a word', async () => {
+  const { ledger, stream } = setUp();
+  stream.emit({ kind: 'begin', position: 0 }, ...upTo(4).map(live));
+  let reads = 0;
+  const events = await collect(ledger, stream, (event) => {
+    if (positions([event])[0] === 4 && ledger.head?.epoch === 1) {
+      ledger.head = { ...ledger.head!, epoch: 2 };
+    }
+    if (event.kind !== 'rewind') return;
+    reads = stream.reads;
+    // Several looks at the ledger later the new owner commits.
+    let looks = 0;
+    ledger.onReadHead = () => {
+      if (++looks === 5) {
+        ledger.commit(upTo(5).map(tokenAt));
+        ledger.finish();
+      }
+    };
+  });
+  assert.ok(stream.reads > reads, 'the stream was not listened to again');
+  assert.deepEqual(positions(events), [...upTo(4), ...upTo(5)]);
+  assert.deepEqual(standing(events), upTo(5));
+});
+
+test('a committed end that goes back to a restore point takes back what lay beyond it, and it comes again', async () => {
+  const { ledger, stream } = setUp();
+  ledger.commit(upTo(6).map(tokenAt));
+  let seen = 0;
+  const react = (event: FollowEvent) => {
+    if (event.kind === 'record' && ++seen === 6) {
+      ledger.records.length = 0;
+      ledger.head = headOf({ epoch: 2 });
+      ledger.commit(upTo(3).map(tokenAt));
+      setTimeout(() => {
+        ledger.commit(upTo(7, 4).map(tokenAt));
+        ledger.finish();
+      }, 30);
+    }
+  };
+  const events = await collect(ledger, stream, react);
+  assert.deepEqual(
+    events.filter((e) => e.kind === 'rewind'),
+    [{ kind: 'rewind', from: 6, to: 3 }],
+  );
+  assert.deepEqual(standing(events), upTo(7));
+});
+
+test('who wants committed records only gets each once and is never taken back, and the stream is left alone', async () => {
+  const { ledger, stream } = setUp();
+  ledger.commit(upTo(6).map(tokenAt));
+  stream.emit({ kind: 'begin', position: 0 }, ...upTo(9).map(live));
+  let seen = 0;
+  const events: FollowEvent[] = [];
+  for await (const event of followJob(ledger, stream, jobId, { ...options(), committedOnly: true })) {
+    events.push(event);
+    if (event.kind === 'record' && ++seen === 6) {
+      ledger.records.length = 0;
+      ledger.head = headOf({ epoch: 2 });
+      ledger.commit(upTo(3).map(tokenAt));
+      setTimeout(() => {
+        ledger.commit(upTo(8, 4).map(tokenAt));
+        ledger.finish();
+      }, 30);
+    }
+  }
+  assert.equal(stream.reads, 0);
+  assert.deepEqual(positions(events), upTo(8));
+  assert.ok(!kinds(events).has('rewind'));
+  assert.ok(events.every((event) => event.kind !== 'record' || event.committed));
+});
+
+test('records that the caller has from before are never taken back', async () => {
+  const { ledger, stream } = setUp();
+  stream.emit({ kind: 'begin', position: 0 }, ...upTo(6).map(live));
+  const react = (event: FollowEvent) => {
+    if (event.kind === 'rewind') {
+      ledger.commit(upTo(6).map(tokenAt));
+      ledger.finish();
+    }
+    if (event.kind !== 'record' || positions([event])[0] !== 6 || ledger.result !== null) return;
+    ledger.head = { ...ledger.head!, epoch: 2 };
+    stream.emitAs(2, { kind: 'begin', position: 0 }, ...upTo(5).map(live));
+  };
+  const events = await collect(ledger, stream, react, 4);
+  assert.deepEqual(
+    events.filter((e) => e.kind === 'rewind'),
+    [{ kind: 'rewind', from: 6, to: 4 }],
+  );
+  assert.equal(positions(events).indexOf(4), -1);
+});
+
+test('progress of an older owner than the head names is not shown', async () => {
+  const { ledger, stream } = setUp();
+  ledger.head = headOf({ epoch: 2 });
+  stream.progress = progressOf({ epoch: 1, tokens: 999 });
+  setTimeout(() => ledger.finish(), 30);
+  const events = await collect(ledger, stream, () => {});
+  const shown = events.flatMap((e) => (e.kind === 'progress' ? [e.progress] : []));
+  assert.ok(shown.length > 0);
+  assert.ok(shown.every((progress) => progress.epoch === 2));
 });
 
 test('committed output that does not fit together is refused', async () => {
@@ -276,36 +414,61 @@ test('an unknown job is job_not_found, and leaving is the reason of the signal',
   );
 });
 
-test('whatever happens to Redis and whenever the worker commits, every position comes once and in order', async (t) => {
-  const step = fc.constantFrom('emit', 'emit', 'emit', 'commit', 'trim', 'flush', 'down', 'up', 'wait');
+test('whatever happens to Redis and whoever owns the job, what stands at the end is every position once, in order', async (t) => {
+  const step = fc.constantFrom(
+    'emit',
+    'emit',
+    'emit',
+    'commit',
+    'trim',
+    'flush',
+    'down',
+    'up',
+    'wait',
+    'takeover',
+    'restore',
+  );
   const seed = Date.now() % 2 ** 31;
   t.diagnostic(`seed ${seed}`);
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
       const { ledger, stream } = setUp();
       let sampled = 0;
+      let epoch = 1;
+      /** The lease passes on: what is not committed is lost, and a damaged checkpoint costs some of the rest. */
+      const takeOver = (kept: number) => {
+        epoch += 1;
+        sampled = kept;
+        ledger.records.length = kept;
+        ledger.head = { ...ledger.head!, epoch, position: { ...ledger.head!.position, outputCount: kept } };
+        stream.first = 1;
+        stream.emitAs(epoch, { kind: 'begin', position: kept });
+      };
       const commitAll = () => {
         if (sampled > ledger.records.length) ledger.commit(upTo(sampled, ledger.records.length + 1).map(tokenAt));
       };
       const worker = (async () => {
         for (const what of steps) {
-          if (what === 'emit') stream.emit(live(++sampled));
+          if (what === 'emit') stream.emitAs(epoch, live(++sampled));
+          if (what === 'takeover') takeOver(ledger.records.length);
+          if (what === 'restore') takeOver(Math.floor(ledger.records.length / 2));
           if (what === 'commit') commitAll();
           if (what === 'trim') stream.first = Math.max(stream.first, sampled - 1);
-          if (what === 'flush') stream.events = [];
+          if (what === 'flush') stream.flush();
           if (what === 'down' || what === 'up') stream.down = what === 'down';
           stream.changed();
           await new Promise((resolve) => (what === 'wait' ? setTimeout(resolve, 3) : setImmediate(resolve)));
         }
         commitAll();
         ledger.finish();
-        stream.emit(end);
+        stream.emitAs(epoch, end(sampled));
       })();
       const events: FollowEvent[] = [];
       for await (const event of followJob(ledger, stream, jobId, { ...options(), pollMs: 2 })) events.push(event);
       await worker;
-      assert.deepEqual(positions(events), upTo(sampled));
-      assert.ok(!kinds(events).has('rewind'));
+      assert.deepEqual(standing(events), upTo(sampled));
+      const takesBack = steps.includes('takeover') || steps.includes('restore');
+      assert.ok(takesBack || !kinds(events).has('rewind'));
     }),
     { seed, numRuns: 150 },
   );

@@ -11,7 +11,7 @@ import {
   type Task,
 } from '@longhaul/core/contracts';
 import { createLedger, type Ledger } from '@longhaul/core/ledger';
-import type { LiveStream } from '@longhaul/core/stream';
+import type { LiveNews, LiveStream } from '@longhaul/core/stream';
 import { EngineError } from '@longhaul/native';
 import type { Document } from '../../worker/text/ports.ts';
 import { Worker, type WorkerParts } from '../../worker/worker.ts';
@@ -47,7 +47,7 @@ class FakeLive implements LiveStream {
   signalCancel = async () => {};
   cancelSignalled = async () => false;
   close = async () => {};
-  async *read(): AsyncIterable<LiveEvent> {}
+  async *read(): AsyncIterable<LiveNews> {}
 }
 
 function document(): Document {
@@ -111,7 +111,9 @@ test('a job that is read to its end is done, announced, and answered from the le
   assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
   const result = await ledger.readResult(jobId);
   assert.equal(result?.usage.inputTokens, text.length);
-  assert.deepEqual(live.events, [{ kind: 'end', status: 'done', finishReason: 'read' }]);
+  assert.deepEqual(live.events, [
+    { kind: 'end', status: 'done', finishReason: 'read', outputCount: Math.ceil(text.length / 64) },
+  ]);
   const again = worker({ beforeStep: () => assert.fail('a finished job ran again') });
   assert.deepEqual(await again.handle(taken()), { kind: 'done' });
 });
@@ -183,7 +185,8 @@ test('the job at fault: quarantined with the reason, committed work kept', async
   const head = await ledger.readHead(jobId);
   assert.equal(head?.failure?.code, 'invalid_utf8');
   assert.ok(head!.position.tokenOffset >= 256 && head!.checkpoint !== null);
-  assert.deepEqual(live.events.at(-1), { kind: 'end', status: 'quarantined', finishReason: 'failed' });
+  const { outputCount } = head!.position;
+  assert.deepEqual(live.events.at(-1), { kind: 'end', status: 'quarantined', finishReason: 'failed', outputCount });
 });
 
 test('an error that nobody knows is tried again, and quarantined as stuck when that leads nowhere', async () => {

@@ -1,5 +1,5 @@
 import type { JobId, LiveEvent, Progress } from '@longhaul/core/contracts';
-import type { LiveStream } from '@longhaul/core/stream';
+import type { LiveNews, LiveStream } from '@longhaul/core/stream';
 import { Presets, SingleBar } from 'cli-progress';
 
 /** Where `run` shows what a worker would stream: a bar (or plain lines) on stderr, text on stdout. */
@@ -39,7 +39,7 @@ export class TerminalLive implements LiveStream {
   async signalCancel(): Promise<void> {}
 
   /** Nobody follows a run: there is nothing to read back. */
-  async *read(): AsyncIterable<LiveEvent> {}
+  async *read(): AsyncIterable<LiveNews> {}
 
   async close(): Promise<void> {
     this.stop();

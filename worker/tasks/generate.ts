@@ -31,6 +31,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
   const { cancel } = run;
   const progress = new ProgressReporter(context, attempt.totalBytes);
   const live = new LiveWriter(context);
+  live.emit({ kind: 'begin', position: text.count });
   try {
     const decode = new Decode(context, task, attempt, text, committer, live);
     if (text.count === 0) {
