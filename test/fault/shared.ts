@@ -56,14 +56,31 @@ function samplingArgs({ temperature, topK, topP, minP, repetitionPenalty, logitB
 export async function truth(cluster: Cluster, model: string, text: Uint8Array, task: Task): Promise<JobResult> {
   const file = join(cluster.dir, `truth-${text.length}-${task.kind}.txt`);
   await writeFile(file, text);
-  const args =
-    task.kind === 'score'
-      ? ['--task', 'score', '--segment-tokens', String(task.segmentTokens), '--detail', task.detail]
-      : [
-          ...['--task', 'generate', '--max-new-tokens', String(task.maxNewTokens)],
-          ...['--top-logprobs', String(task.topLogprobs), ...samplingArgs(task.sampling)],
-        ];
-  return runUninterrupted(model, file, [...args, '--threads', '1']);
+  return runUninterrupted(model, file, [...taskArgs(task), '--threads', '1']);
+}
+
+/** The options of `longhaul run` that ask for the task. */
+export function taskArgs(task: Task): string[] {
+  const top = ['--top-logprobs', String(task.topLogprobs)];
+  if (task.kind === 'generate') {
+    return [
+      '--task',
+      'generate',
+      '--max-new-tokens',
+      String(task.maxNewTokens),
+      ...top,
+      ...samplingArgs(task.sampling),
+    ];
+  }
+  return [
+    '--task',
+    'score',
+    '--segment-tokens',
+    String(task.segmentTokens),
+    '--detail',
+    task.detail,
+    ...(task.topLogprobs > 0 ? top : []),
+  ];
 }
 
 /** P3 and P4: the same state, the same output, and an output that is whole. */

@@ -7,8 +7,11 @@ export interface FaultProxy {
   /** A partition that both ends notice: open connections are reset, and so is every new one until `heal`. */
   cut(): void;
   heal(): void;
-  /** A partition that nobody notices: connections stay open and are accepted, no byte and no end passes. */
-  freeze(): void;
+  /**
+   * A partition that nobody notices: connections stay open and are accepted, no byte and no end passes. One way alone
+   * (`up` is from the client to the target): requests arrive and answers do not, or the other way round.
+   */
+  freeze(direction?: Direction | 'both'): void;
   /** What was held goes on its way. */
   thaw(): void;
   /** Added to every byte, one way; it does not slow the flow down. */
@@ -19,8 +22,12 @@ export interface FaultProxy {
   reset(): void;
   /** Connections open now. */
   readonly connections: number;
+  /** Pieces held up or delayed and connections broken or refused so far: whether a fault met any traffic. */
+  readonly disturbed: number;
   close(): Promise<void>;
 }
+
+export type Direction = 'up' | 'down';
 
 /** In flight in one direction of a connection: what latency keeps under way, and what a frozen link takes in. */
 const maxHeldBytes = 8 * 1024 * 1024;
@@ -33,10 +40,16 @@ export async function startFaultProxy(options: {
   const pairs = new Set<Pair>();
   let isCut = false;
   const reset = () => {
-    for (const pair of pairs) pair.reset();
+    for (const pair of pairs) {
+      link.disturbed += 1;
+      pair.reset();
+    }
   };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-    if (isCut) return void client.resetAndDestroy();
+    if (isCut) {
+      link.disturbed += 1;
+      return void client.resetAndDestroy();
+    }
     const target = connect({ ...options.target, allowHalfOpen: true, noDelay: true });
     const pair = new Pair(client, target, link);
     pairs.add(pair);
@@ -51,6 +64,9 @@ export async function startFaultProxy(options: {
     get connections() {
       return pairs.size;
     },
+    get disturbed() {
+      return link.disturbed;
+    },
     cut() {
       isCut = true;
       reset();
@@ -58,7 +74,7 @@ export async function startFaultProxy(options: {
     heal() {
       isCut = false;
     },
-    freeze: () => link.freeze(),
+    freeze: (direction = 'both') => link.freeze(direction),
     thaw: () => link.thaw(),
     latency(ms) {
       link.latencyMs = ms;
@@ -80,11 +96,14 @@ export async function startFaultProxy(options: {
 class Link {
   latencyMs = 0;
   bytesPerSecond: number | null = null;
+  disturbed = 0;
   private frozen: PromiseWithResolvers<void> | null = null;
+  private frozenWay: Direction | 'both' = 'both';
   /** By direction: when the bytes sent so far have left a throttled link. */
   private readonly freeAt = { up: 0, down: 0 };
 
-  freeze(): void {
+  freeze(direction: Direction | 'both'): void {
+    this.frozenWay = direction;
     this.frozen ??= Promise.withResolvers<void>();
   }
 
@@ -94,16 +113,18 @@ class Link {
   }
 
   /** Until bytes may pass; at once where `signal` aborts. */
-  async open(signal: AbortSignal): Promise<void> {
-    while (this.frozen !== null && !signal.aborted) {
+  async open(direction: Direction, signal: AbortSignal): Promise<void> {
+    const closed = () => this.frozen !== null && (this.frozenWay === 'both' || this.frozenWay === direction);
+    if (closed()) this.disturbed += 1;
+    while (closed() && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       signal.addEventListener('abort', () => resolve(), { once: true });
-      await Promise.race([this.frozen.promise, promise]);
+      await Promise.race([this.frozen?.promise, promise]);
     }
   }
 
   /** Waits for the turn of the next piece and returns its size, at most `wanted`. */
-  async admit(direction: 'up' | 'down', wanted: number, signal: AbortSignal): Promise<number> {
+  async admit(direction: Direction, wanted: number, signal: AbortSignal): Promise<number> {
     const rate = this.bytesPerSecond;
     if (rate === null) return wanted;
     const bytes = Math.max(1, Math.min(wanted, Math.floor(rate / 50)));
@@ -140,17 +161,12 @@ class Pair {
 type Held = { readonly dueAt: number; readonly bytes: Buffer | 'end' | 'broken' };
 
 /** Moves one direction; resolves at its orderly end, throws where either socket breaks. */
-async function pump(
-  from: Socket,
-  to: Socket,
-  direction: 'up' | 'down',
-  link: Link,
-  signal: AbortSignal,
-): Promise<void> {
+async function pump(from: Socket, to: Socket, direction: Direction, link: Link, signal: AbortSignal): Promise<void> {
   const held: Held[] = [];
   let heldBytes = 0;
   let arrived = Promise.withResolvers<void>();
   const hold = (bytes: Held['bytes']) => {
+    if (link.latencyMs > 0) link.disturbed += 1;
     held.push({ dueAt: performance.now() + link.latencyMs, bytes });
     if (typeof bytes !== 'string') heldBytes += bytes.length;
     if (heldBytes > maxHeldBytes) from.pause();
@@ -167,7 +183,7 @@ async function pump(
     for (let next = held.shift(); next !== undefined; next = held.shift()) {
       const wait = next.dueAt - performance.now();
       if (wait > 0) await sleep(wait, undefined, { signal });
-      await link.open(signal);
+      await link.open(direction, signal);
       signal.throwIfAborted();
       if (next.bytes === 'broken') throw new Error('connection broken');
       if (next.bytes === 'end') {
@@ -176,7 +192,7 @@ async function pump(
       }
       for (let at = 0; at < next.bytes.length; ) {
         const size = await link.admit(direction, next.bytes.length - at, signal);
-        await link.open(signal);
+        await link.open(direction, signal);
         if (!to.write(next.bytes.subarray(at, at + size))) await once(to, 'drain', { signal });
         at += size;
       }

@@ -3,6 +3,20 @@ import type { ChecksumAlgorithm } from './checksums.ts';
 import type { BodyReader, ObjectStorage, StoredObject } from './objects.ts';
 import type { ReceivedBody } from './receive.ts';
 
+/** A write of one whole object, in the order of their effects; null is a deletion. */
+export interface ObservedWrite {
+  readonly key: string;
+  readonly body: Buffer | null;
+  /** False where a condition refused it: nothing changed. */
+  readonly accepted: boolean;
+}
+
+/** Called in the same tick as the write itself. Bodies are read for the keys that `wants` names alone. */
+export interface WriteObserver {
+  wants(key: string): boolean;
+  saw(write: ObservedWrite): void;
+}
+
 /** A request that has been authenticated and routed, as its operation sees it. */
 export interface Exchange {
   readonly storage: ObjectStorage;
@@ -12,6 +26,7 @@ export interface Exchange {
   readonly query: ReadonlyMap<string, string>;
   /** The conditional headers are missing where the fault `no-conditions` is on. */
   readonly headers: IncomingHttpHeaders;
+  readonly onWrite: WriteObserver | null;
   receiveFile(wanted: ChecksumAlgorithm | null): Promise<ReceivedBody>;
   receiveText(): Promise<string>;
 }

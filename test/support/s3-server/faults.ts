@@ -4,6 +4,7 @@ import type { Operation } from './routes.ts';
  *   slow-down-503, internal-500, conflict-409, full, denied-403   answered instead of handling the request
  *   reset           the socket is reset before the request is handled
  *   reset-after     handled to the end, then the socket is reset without an answer: the ambiguous timeout
+ *   hang-after      handled to the end, then no answer comes until the client gives up: the slow way to the same
  *   truncate-body   half of a GET's body, then the connection ends
  *   flip-bit        one bit of a GET's body is wrong
  *   stall           nothing happens until `release`, then the request is handled
@@ -18,6 +19,7 @@ export type FaultAction =
   | 'denied-403'
   | 'reset'
   | 'reset-after'
+  | 'hang-after'
   | 'truncate-body'
   | 'flip-bit'
   | 'stall'
@@ -40,8 +42,8 @@ export interface FaultRule {
 /** An added rule, so that a test can see that its fault really happened. */
 export interface Fault {
   readonly hits: number;
-  /** Resolves when the rule bites for the first time. */
-  readonly hit: Promise<void>;
+  /** Resolves when the rule bites for the first time, to what it bit. */
+  readonly hit: Promise<FaultSubject>;
 }
 
 export interface FaultControl {
@@ -65,7 +67,7 @@ export interface FaultSubject {
 interface ActiveRule extends FaultRule {
   seen: number;
   hits: number;
-  bite(): void;
+  bite(subject: FaultSubject): void;
 }
 
 export class FaultQueue implements FaultControl {
@@ -79,7 +81,7 @@ export class FaultQueue implements FaultControl {
   }
 
   add(rule: FaultRule): Fault {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<FaultSubject>();
     const active: ActiveRule = { ...rule, seen: 0, hits: 0, bite: resolve };
     this.rules.push(active);
     return {
@@ -119,7 +121,8 @@ export class FaultQueue implements FaultControl {
       rule.seen++;
       if (rule.seen <= skip || rule.hits >= times) continue;
       rule.hits++;
-      rule.bite();
+      rule.bite(subject);
+      if (rule.hits >= times) this.rules = this.rules.filter((other) => other !== rule);
       if (typeof rule.action === 'string') return { delayMs, action: rule.action };
       delayMs += rule.action.delayMs;
     }

@@ -3,10 +3,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { WriteObserver } from './exchange.ts';
 import { type FaultControl, FaultQueue } from './faults.ts';
 import { ObjectStorage } from './objects.ts';
 import { type LoggedRequest, serve } from './server.ts';
 
+export type { ObservedWrite, WriteObserver } from './exchange.ts';
 export type { Fault, FaultAction, FaultControl, FaultRule } from './faults.ts';
 export type { LoggedRequest } from './server.ts';
 
@@ -25,6 +27,8 @@ export interface S3Server extends S3Coordinates {
   readonly faults: FaultControl;
   /** Every request that ended, in that order. */
   readonly requests: readonly LoggedRequest[];
+  /** Deletes every object below the prefix, unobserved. */
+  forget(prefix: string): void;
   /** Cuts what is open and frees the port; without a `dataDir`, the objects are gone. */
   close(): Promise<void>;
 }
@@ -37,7 +41,9 @@ const identity = {
 };
 
 /** An S3-protocol server on 127.0.0.1. With a `dataDir` its objects and uploads survive a kill and a restart. */
-export async function startS3Server(options: { port?: number; dataDir?: string } = {}): Promise<S3Server> {
+export async function startS3Server(
+  options: { port?: number; dataDir?: string; onWrite?: WriteObserver } = {},
+): Promise<S3Server> {
   const dir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'longhaul-s3-')));
   const storage = new ObjectStorage(dir);
   storage.createBucket(identity.bucket);
@@ -54,6 +60,7 @@ export async function startS3Server(options: { port?: number; dataDir?: string }
       storage,
       credentials: identity,
       faults,
+      onWrite: options.onWrite ?? null,
       log: (entry) => void requests.push(entry),
     });
     inFlight.add(done);
@@ -85,6 +92,10 @@ export async function startS3Server(options: { port?: number; dataDir?: string }
     port,
     faults,
     requests,
+    forget(prefix) {
+      const names = [...storage.bucket(identity.bucket).keys()].filter((key) => key.startsWith(prefix));
+      for (const key of names) storage.delete(identity.bucket, key, () => {});
+    },
     close: () => {
       closing ??= close();
       return closing;

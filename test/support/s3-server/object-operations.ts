@@ -33,12 +33,18 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
     headers: keptHeaders(headers),
     checksum: body.checksum,
   };
+  const observed = exchange.onWrite?.wants(key) === true ? storage.readWhole(body.segment) : null;
+  const tell = (accepted: boolean) => {
+    if (observed !== null) exchange.onWrite?.saw({ key, body: observed, accepted });
+  };
   try {
     storage.put(bucket, key, object, condition);
   } catch (error) {
     storage.discard(body.segment);
+    tell(false);
     throw error;
   }
+  tell(true);
   return emptyReply(200, { etag: object.etag, ...checksumHeaders(object.checksum) });
 }
 
@@ -66,8 +72,9 @@ export async function readObject(exchange: Exchange, method: 'GET' | 'HEAD'): Pr
   };
 }
 
-export async function deleteObject({ storage, bucket, key, headers }: Exchange): Promise<Reply> {
+export async function deleteObject({ storage, bucket, key, headers, onWrite }: Exchange): Promise<Reply> {
   storage.delete(bucket, key, writeCondition(headers, key));
+  if (onWrite?.wants(key) === true) onWrite.saw({ key, body: null, accepted: true });
   return emptyReply(204);
 }
 

@@ -153,6 +153,11 @@ export class ObjectStorage {
     return { file, bytes: segment.bytes };
   }
 
+  /** For small objects. */
+  readWhole(segment: Segment): Buffer {
+    return readFileSync(join(this.bodies, segment.file));
+  }
+
   discard(...segments: readonly Segment[]): void {
     for (const segment of segments) rmSync(join(this.bodies, segment.file), { force: true });
   }

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { S3Error } from './errors.ts';
-import type { Exchange, Reply } from './exchange.ts';
+import type { Exchange, Reply, WriteObserver } from './exchange.ts';
 import { xmlReply } from './exchange.ts';
 import type { FaultAction, FaultQueue } from './faults.ts';
 import type { ObjectStorage } from './objects.ts';
@@ -28,6 +28,7 @@ export interface ServerParts {
   readonly credentials: Credentials;
   readonly faults: FaultQueue;
   log(request: LoggedRequest): void;
+  readonly onWrite: WriteObserver | null;
 }
 
 type Action = Exclude<FaultAction, object>;
@@ -63,8 +64,9 @@ export async function serve(request: IncomingMessage, response: ServerResponse, 
     if (action === 'stall') await Promise.race([parts.faults.stalled(), once(gone.signal, 'abort')]);
     if (response.destroyed) return;
     const reply = await answer(request, { ...parsed, method, query, operation, action }, parts);
-    if (action === 'reset-after' || response.destroyed) {
+    if (action === 'reset-after' || action === 'hang-after' || response.destroyed) {
       if (reply.body !== null && !Buffer.isBuffer(reply.body)) reply.body.close();
+      if (action === 'hang-after' && !response.destroyed) await once(response, 'close');
       request.socket.resetAndDestroy();
       return;
     }
@@ -109,6 +111,7 @@ async function answer(request: IncomingMessage, call: Call, parts: ServerParts):
       key: call.key,
       query: call.query,
       headers,
+      onWrite: parts.onWrite,
       receiveFile: (wanted) => receiveFile(request, authenticated, parts.storage, wanted),
       receiveText: () => receiveText(request, authenticated),
     };

@@ -1,0 +1,79 @@
+import type { FaultAction } from '../../support/s3-server/index.ts';
+import { alone, type FaultKind, type Ground, rest } from './fault.ts';
+
+/** The objects of a job and of its document; the probe that workers make at their start is left alone. */
+const written = ['/head.json', '/ckpt/', '/out/', '/result.json'];
+const read = ['/head.json', '/ckpt/', '/out/', '/spec.json'];
+
+interface OneRequest {
+  readonly name: string;
+  readonly weight: number;
+  readonly method: 'GET' | 'PUT' | 'any';
+  readonly keys: readonly string[];
+  readonly action: FaultAction | ((ground: Ground) => FaultAction);
+}
+
+const oneRequest: readonly OneRequest[] = [
+  { name: 'store: 500', weight: 8, method: 'any', keys: ['jobs/', 'inputs/'], action: 'internal-500' },
+  { name: 'store: 503 SlowDown', weight: 8, method: 'any', keys: ['jobs/', 'inputs/'], action: 'slow-down-503' },
+  { name: 'store: 409', weight: 8, method: 'PUT', keys: written, action: 'conflict-409' },
+  { name: 'store: answer lost, 412 at the next try', weight: 12, method: 'PUT', keys: written, action: 'reset-after' },
+  { name: 'store: timeout after success', weight: 1, method: 'PUT', keys: written, action: 'hang-after' },
+  { name: 'store: request lost', weight: 6, method: 'any', keys: ['jobs/', 'inputs/'], action: 'reset' },
+  {
+    name: 'store: slow',
+    weight: 6,
+    method: 'any',
+    keys: ['jobs/', 'inputs/'],
+    action: ({ random }) => ({ delayMs: Math.round(random.between(200, 2000)) }),
+  },
+  { name: 'store: body cut off', weight: 6, method: 'GET', keys: [...read, 'inputs/'], action: 'truncate-body' },
+  { name: 'store: bit flipped', weight: 6, method: 'GET', keys: read, action: 'flip-bit' },
+  { name: 'store: denied', weight: 2, method: 'any', keys: ['jobs/', 'inputs/'], action: 'denied-403' },
+  { name: 'store: full', weight: 3, method: 'PUT', keys: written, action: 'full' },
+];
+
+/** Rules that wait for their request; more of them would all meet the first requests after a lull. */
+const mostWaiting = 12;
+
+function onOneRequest({ name, weight, method, keys, action }: OneRequest): FaultKind {
+  return {
+    name,
+    group: 'store',
+    weight,
+    start(ground, bit) {
+      const { world, random, taken, onS3 } = ground;
+      const slot = Array.from({ length: mostWaiting }, (_, i) => `store rule ${i}`).find((one) => !taken.has(one));
+      if (!onS3 || slot === undefined || taken.has('store')) return null;
+      taken.add(slot);
+      const match = {
+        keyIncludes: random.pick(keys),
+        skip: random.whole(4),
+        ...(method === 'any' ? {} : { method }),
+      };
+      return world.rule({ match, action: typeof action === 'function' ? action(ground) : action }, () => {
+        taken.delete(slot);
+        bit();
+      });
+    },
+  };
+}
+
+const down: FaultKind = {
+  name: 'store: down',
+  group: 'store',
+  weight: 1.5,
+  start(ground, bit) {
+    const { world, random, onS3 } = ground;
+    if (!onS3) return null;
+    return alone(ground, 'store', async () => {
+      await world.control('down');
+      bit();
+      // Once in a while for a minute.
+      await rest(ground, random.whole(40) === 0 ? 60_000 : random.between(300, 5000));
+      await world.control('up');
+    });
+  },
+};
+
+export const storeFaults: readonly FaultKind[] = [...oneRequest.map(onOneRequest), down];
