@@ -18,6 +18,8 @@ export interface Addon {
     isa: Isa,
     weights: ModelOptions['weights'],
     activations: ModelOptions['activations'],
+    /** States on the device. */
+    slots: number,
   ): Promise<NativeModel>;
 }
 

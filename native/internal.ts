@@ -8,6 +8,7 @@ import { EngineModel, stateLengths } from './model.ts';
 import type { Model, ModelOptions } from './types.ts';
 
 const maxThreads = 64;
+const maxSlots = 4096;
 
 export async function loadModelWith(dir: string, options: ModelOptions & { readonly isa: Isa }): Promise<Model> {
   const threads = options.threads ?? Math.min(availableParallelism(), maxThreads);
@@ -16,6 +17,9 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
       'invalid_argument',
       `threads must be null or an integer in [1, ${maxThreads}], found ${threads}`,
     );
+  const slots = options.slots ?? 64;
+  if (!Number.isInteger(slots) || slots < 1 || slots > maxSlots)
+    throw new EngineError('invalid_argument', `slots must be null or an integer in [1, ${maxSlots}], found ${slots}`);
   const { weights, activations } = options;
   if (weights !== 'as-stored' && weights !== 'int8' && weights !== 'nf4')
     throw new EngineError('invalid_argument', `weights must be as-stored, int8 or nf4, found ${String(weights)}`);
@@ -37,6 +41,7 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
       options.isa,
       weights,
       activations,
+      slots,
     );
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };

@@ -18,6 +18,11 @@ export interface ModelOptions {
   readonly activations: 'f32' | 'matched';
   /** null = all cores; at most 64. Results do not depend on it. */
   readonly threads: number | null;
+  /**
+   * Sessions that can be open at once on a GPU, whose memory for them is taken at load; one more is refused with
+   * `out_of_memory`. null = 64. On a CPU memory alone is the limit.
+   */
+  readonly slots: number | null;
 }
 
 export type CpuIsa = 'avx512bf16' | 'avx512vnni' | 'avx512' | 'avx2' | 'portable';

@@ -1,4 +1,4 @@
-// Module entry: probe() and load(checkpoint, cudaDevice, threads, isa, weights, activations). Same names and order as native/binding.ts.
+// Module entry: probe() and load(checkpoint, cudaDevice, threads, isa, weights, activations, slots). Same names and order as native/binding.ts.
 #include <napi.h>
 
 #include <new>
@@ -32,7 +32,7 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
 class LoadWorker : public Napi::AsyncWorker {
  public:
   LoadWorker(Napi::Env env, Checkpoint checkpoint, int cuda_device, int threads, Isa isa, Quantize quantize,
-             Activations activations)
+             Activations activations, int slots)
       : AsyncWorker(env, "longhaul.load"),
         promise(Napi::Promise::Deferred::New(env)),
         checkpoint_(std::move(checkpoint)),
@@ -40,7 +40,8 @@ class LoadWorker : public Napi::AsyncWorker {
         threads_(threads),
         isa_(isa),
         quantize_(quantize),
-        activations_(activations) {}
+        activations_(activations),
+        slots_(slots) {}
 
   Napi::Promise::Deferred promise;
 
@@ -49,6 +50,7 @@ class LoadWorker : public Napi::AsyncWorker {
       CudaOptions cuda;
       cuda.device = cuda_device_;
       cuda.activations = activations_;
+      cuda.slots = slots_;
       model_ = std::make_unique<Model>(checkpoint_, quantize_,
                                        cuda_device_ < 0 ? create_cpu_backend(threads_, isa_, activations_) : create_cuda_backend(cuda));
     } catch (...) {
@@ -69,6 +71,7 @@ class LoadWorker : public Napi::AsyncWorker {
   const Isa isa_;
   const Quantize quantize_;
   const Activations activations_;
+  const int slots_;  // states on the device
   std::unique_ptr<Model> model_;
   Failure failure_;
 };
@@ -78,7 +81,7 @@ Napi::Value load(const Napi::CallbackInfo& info) {
                                 info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Number>().Int32Value(),
                                 to_isa(info[3].As<Napi::String>().Utf8Value()),
                                 to_quantize(info[4].As<Napi::String>().Utf8Value()),
-                                to_activations(info[5].As<Napi::String>().Utf8Value()));
+                                to_activations(info[5].As<Napi::String>().Utf8Value()), info[6].As<Napi::Number>().Int32Value());
   const Napi::Value promise = worker->promise.Promise();
   worker->Queue();
   return promise;

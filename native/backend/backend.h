@@ -131,8 +131,13 @@ class Backend {
   virtual size_t free_bytes() const { return SIZE_MAX; }
   /** What `pack` takes for a weight of this format. */
   virtual size_t matrix_bytes(Dtype dtype, int rows, int cols) const = 0;
-  /** States that are allocated together. */
+  /** What the backend itself takes besides: `most_cells` is the size of the largest int8 or 4-bit weight. */
+  virtual size_t workspace_bytes(size_t most_cells) const { return static_cast<void>(most_cells), 0; }
+  /** States that are allocated together, and whether more may be allocated when these are in use. */
   virtual int slab_slots(size_t slot_floats) const = 0;
+  virtual bool adds_slabs() const { return true; }
+  /** Memory taken of the device, and of what it can copy from by itself, so far: how often. */
+  virtual size_t allocations() const { return 0; }
 
   /** Zero-filled; throws std::bad_alloc. */
   virtual float* allocate(size_t floats) = 0;
@@ -153,6 +158,14 @@ class Backend {
    * `rows` alone. Returns when the work is done.
    */
   virtual void run_block(const Block& block, const std::function<void(int rows)>& ops) = 0;
+  /**
+   * Once, when the model is loaded: makes all that `run_block` will need, so that nothing is allocated later. `ops` runs a
+   * block as there; activations and `idle_state`, a state that idle rows may share, hold anything afterwards.
+   */
+  virtual void warm_up(float* idle_state, const std::function<void(const Block& block, int rows)>& ops) {
+    static_cast<void>(idle_state), static_cast<void>(ops);
+  }
+
   /** out[i] = table[block.tokens[i]] */
   virtual void embed(const Matrix& table, const Block& block, int rows, Rows out) = 0;
 
@@ -189,7 +202,7 @@ struct CudaOptions {
   int device = 0;
   Activations activations = Activations::matched;
   int block_rows = 2048, decode_rows = 64;  // the latter a power of two
-  int slots = 64;                           // states that are allocated together
+  int slots = 64;                           // states
 };
 
 /** Throws std::invalid_argument where the build has no CUDA or the machine no such device, and says why. */

@@ -14,7 +14,7 @@ std::string mib(size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >>
 }  // namespace
 
 std::string MemoryPlan::text() const {
-  return "weights " + mib(weights) + " + activations " + mib(activations) + " + states " + mib(states) + " = " + mib(total());
+  return "weights " + mib(weights) + " + activations " + mib(activations) + " + states " + mib(states) + " + workspace " + mib(workspace) + " = " + mib(total());
 }
 
 MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Backend& backend) {
@@ -22,6 +22,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
   MemoryPlan plan{};
   const TensorSource* embeddings = nullptr;
   bool tied = true;
+  size_t most_cells = 0;
   const auto head = [&](const TensorSource& t) {
     plan.weights += backend.matrix_bytes(quantize == Quantize::none ? t.dtype : Dtype::int8, t.rows, t.cols);
   };
@@ -39,6 +40,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
                           : quantize == Quantize::nf4  ? Dtype::code4
                                                        : t.dtype;
       plan.weights += backend.matrix_bytes(dtype, t.rows, t.cols);
+      if (dtype == Dtype::int8 || dtype == Dtype::code4) most_cells = std::max(most_cells, size_t(padded(t.rows)) * padded(t.cols));
     } else {
       plan.weights += size_t(padded(t.rows)) * t.cols * 4;
     }
@@ -47,7 +49,8 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
   const BlockShape shape(checkpoint.config, backend);
   plan.activations = shape.floats() * 4;
   const size_t slot = StatePool::slot_floats(checkpoint.config);
-  plan.states = size_t(backend.slab_slots(slot)) * slot * 4;
+  plan.states = (size_t(backend.slab_slots(slot)) + Model::spare_states(backend)) * slot * 4;
+  plan.workspace = backend.workspace_bytes(most_cells);
   return plan;
 }
 

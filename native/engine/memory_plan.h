@@ -10,12 +10,12 @@
 namespace longhaul {
 
 struct MemoryPlan {
-  size_t weights, activations, states;  // bytes; states: of the slots that are allocated together
-  size_t total() const { return weights + activations + states; }
+  size_t weights, activations, states, workspace;  // bytes; states: of the slots that are allocated together
+  size_t total() const { return weights + activations + states + workspace; }
   std::string text() const;
 };
 
-/** Of `checkpoint` on `backend`; the backend's own small buffers are left out. */
+/** Of `checkpoint` on `backend`: all that is taken of its memory. */
 MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Backend& backend);
 
 /** Throws EngineError out_of_memory with the plan and what is free, where that is less. */

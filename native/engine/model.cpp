@@ -42,6 +42,8 @@ Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Ba
   logits_ = Buffer(*backend_, size_t(shape_.head_rows) * shape_.vocab);
   host_row_.resize(config_.vocab_size);
   scored_.resize(shape_.head_rows);
+  if (spare_states(*backend_) > 0) idle_state_ = Buffer(*backend_, StatePool::slot_floats(config_));
+  backend_->warm_up(idle_state_.data, [this](const Block& block, int n) { run_layers(block, n); });
 }
 
 void Model::step(std::vector<StepItem>& items) {

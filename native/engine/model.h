@@ -28,6 +28,9 @@ class Model {
  public:
   Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend);
 
+  /** States that no session has: that of idle rows of decode blocks. */
+  static int spare_states(const Backend& backend) { return backend.decodes_apart() ? 1 : 0; }
+
   const Backend& backend() const { return *backend_; }
   StatePool& states() { return states_; }
   const ModelConfig& config() const { return config_; }
@@ -71,6 +74,7 @@ class Model {
   const BlockShape shape_;
   // The activations of one block: (shape_.rows, width).
   Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_in_, dt_, picked_, logits_;
+  Buffer idle_state_;  // or null
   std::vector<float> host_row_;
   std::vector<ScoredRow> scored_;
 };

@@ -1,6 +1,9 @@
 #include "engine/state_pool.h"
 
 #include <algorithm>
+#include <string>
+
+#include "engine/error.h"
 
 namespace longhaul {
 StatePool::StatePool(const ModelConfig& config, Backend& backend)
@@ -11,23 +14,33 @@ StatePool::StatePool(const ModelConfig& config, Backend& backend)
       layer_floats_(conv_floats_ + config.d_state * d_inner_),
       slot_floats_(config.n_layer * layer_floats_),
       slab_slots_(backend.slab_slots(slot_floats_)),
-      staged_(layer_floats_) {}
+      staged_(layer_floats_) {
+  if (!backend_.adds_slabs()) add_slab();
+}
 
 int StatePool::acquire() {
   const std::lock_guard lock(mutex_);
   // The first slab with room, so that the last ones run empty.
   auto slab = std::find_if(slabs_.begin(), slabs_.end(), [](const Slab& s) { return !s.free.empty(); });
   if (slab == slabs_.end()) {
-    slab = std::find_if(slabs_.begin(), slabs_.end(), [](const Slab& s) { return !s.memory.data; });
-    if (slab == slabs_.end()) slab = slabs_.emplace(slabs_.end());
-    slab->free.reserve(slab_slots_);
-    slab->memory = Buffer(backend_, slot_floats_ * slab_slots_);
-    const int first = int(slab - slabs_.begin()) * slab_slots_;
-    for (int i = slab_slots_ - 1; i >= 0; --i) slab->free.push_back(first + i);
+    if (!backend_.adds_slabs())
+      throw EngineError("out_of_memory", "all " + std::to_string(slab_slots_) + " states that were set up at load are in use (slots)");
+    slab = add_slab();
   }
   const int slot = slab->free.back();
   slab->free.pop_back();
   return slot;
+}
+
+/** A slab with room, in the place of one that was given back, or behind all. */
+std::vector<StatePool::Slab>::iterator StatePool::add_slab() {
+  auto slab = std::find_if(slabs_.begin(), slabs_.end(), [](const Slab& s) { return !s.memory.data; });
+  if (slab == slabs_.end()) slab = slabs_.emplace(slabs_.end());
+  slab->free.reserve(slab_slots_);
+  slab->memory = Buffer(backend_, slot_floats_ * slab_slots_);
+  const int first = int(slab - slabs_.begin()) * slab_slots_;
+  for (int i = slab_slots_ - 1; i >= 0; --i) slab->free.push_back(first + i);
+  return slab;
 }
 
 void StatePool::release(int slot) {

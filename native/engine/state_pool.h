@@ -18,7 +18,10 @@ class StatePool {
     return size_t(config.n_layer) * padded(config.d_inner) * (config.d_conv - 1 + config.d_state);
   }
 
-  /** Any thread; the content is undefined until `clear`, `copy` or `restore`. Throws std::bad_alloc, changing nothing. */
+  /**
+   * Any thread; the content is undefined until `clear`, `copy` or `restore`. Throws std::bad_alloc, or EngineError
+   * out_of_memory where the backend adds no slabs and all slots are in use; changes nothing then.
+   */
   int acquire();
   /** Any thread. Memory of slabs that nobody uses goes back to the backend, but for one. */
   void release(int slot);
@@ -38,6 +41,7 @@ class StatePool {
     Buffer memory;
     std::vector<int> free;  // slots of it that are not in use
   };
+  std::vector<Slab>::iterator add_slab();
   template <class Each>
   void each_element(int layer, const Each& each);
 

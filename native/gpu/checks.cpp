@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "engine/error.h"
 #include "engine/memory_plan.h"
 #include "engine/model.h"
 #include "gpu/synthetic.h"
@@ -150,6 +151,67 @@ int check_memory(const CudaOptions& options) {
     failed += report(double(plan.total()) < most, std::string("memory of 7B in ") + name, plan.text());
   }
   return failed;
+}
+
+int check_allocations(const CudaOptions& options) {
+  CudaOptions own = options;
+  own.block_rows = 64;
+  own.decode_rows = 8;
+  own.slots = 6;
+  const SyntheticModel synthetic(tiny_model(), Stored::int8);
+  Model model(synthetic.checkpoint(), Quantize::none, create_cuda_backend(own));
+  StatePool& states = model.states();
+  const ModelConfig& config = model.config();
+  const size_t before = model.backend().allocations();
+
+  std::vector<int> slots;
+  const auto open = [&] {
+    slots.push_back(states.acquire());
+    states.clear(slots.back());
+  };
+  const auto step = [&](int sequences, int tokens, Want want) {
+    std::vector<StepItem> items(sequences);
+    std::vector<Floats> outs(sequences, Floats(size_t(tokens) * config.vocab_size));
+    std::vector<int32_t> ids(size_t(sequences) * tokens * 5);
+    Floats logprobs(ids.size());
+    for (int i = 0; i < sequences; ++i) {
+      items[i].slot = slots[i];
+      items[i].tokens.assign(tokens, i + 1);
+      items[i].want = want;
+      items[i].out = outs[i].data();
+      items[i].targets.assign(tokens, 3);
+      items[i].top = want == Want::sample || want == Want::logprobs ? 5 : 0;
+      items[i].top_ids = ids.data() + size_t(i) * tokens * 5;
+      items[i].top_logprobs = logprobs.data() + size_t(i) * tokens * 5;
+      items[i].sampling.top_p = items[i].sampling.repetition_penalty = 1;
+    }
+    model.step(items);
+  };
+  for (int i = 0; i < own.slots; ++i) open();
+  std::string refused;
+  try {
+    states.acquire();
+  } catch (const EngineError& e) {
+    refused = std::string(e.code) + ": " + e.what();
+  }
+  step(1, 100, Want::nothing);
+  step(2, 9, Want::all_logits);
+  step(1, 70, Want::logprobs);
+  for (const int sequences : {1, 2, 3, 6}) step(sequences, 1, Want::sample);
+  Floats conv(size_t(config.n_layer) * config.d_inner * (config.d_conv - 1)), ssm(size_t(config.n_layer) * config.d_inner * config.d_state);
+  states.snapshot(slots[0], conv.data(), ssm.data());
+  states.release(slots.back());
+  slots.back() = states.acquire();
+  states.copy(slots[0], slots.back());
+  states.restore(slots[1], conv.data(), ssm.data());
+  step(6, 1, Want::last_logits);
+  for (const int slot : slots) states.release(slot);
+  slots.clear();
+  for (int i = 0; i < own.slots; ++i) open();
+
+  const size_t after = model.backend().allocations();
+  return report(before > 0 && after == before, "nothing is allocated after load", std::to_string(before) + " before, " + std::to_string(after - before) + " after") +
+         report(refused.find("out_of_memory: all 6 ") == 0, "one session more than slots is refused", refused);
 }
 
 int check_model(const CudaOptions& options) {

@@ -9,6 +9,8 @@ namespace longhaul {
 int check_ops(const CudaOptions& options, bool quick);
 /** What FalconMamba-7B needs, with chunks of 2,048 tokens and 64 sessions: under 20 GB in bf16, under 8 GB in 4 bits. */
 int check_memory(const CudaOptions& options);
+/** Nothing is allocated once a model is loaded, and one more session than there are slots is refused. */
+int check_allocations(const CudaOptions& options);
 /** A small model against the CPU; and the same bits however it is cut, shared, saved and restored. */
 int check_model(const CudaOptions& options);
 

@@ -57,7 +57,7 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "gpu_check: %s\n", e.what());
     return 2;
   }
-  const int failed = longhaul::check_memory(options) + longhaul::check_ops(small, quick) + (quick ? 0 : longhaul::check_model(small));
+  const int failed = longhaul::check_memory(options) + longhaul::check_allocations(options) + longhaul::check_ops(small, quick) + (quick ? 0 : longhaul::check_model(small));
   std::printf("%d checks failed\n", failed);
   if (failed > 0) return 1;
   if (!checks) longhaul::print_timings(options, seconds);

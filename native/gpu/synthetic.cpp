@@ -14,6 +14,7 @@
 namespace longhaul {
 
 ModelConfig falcon_mamba_7b() { return {65024, 64, 4096, 8192, 16, 4, 256, 1e-5f, 1e-6f, true}; }
+ModelConfig tiny_model() { return {100, 2, 64, 128, 16, 4, 16, 1e-5f, 1e-6f, true}; }
 ModelConfig small_model() { return {500, 3, 192, 384, 16, 4, 64, 1e-5f, 1e-6f, true}; }
 
 namespace {

@@ -33,5 +33,6 @@ class SyntheticModel {
 ModelConfig falcon_mamba_7b();
 /** A few layers of odd sizes, for checks. */
 ModelConfig small_model();
+ModelConfig tiny_model();
 
 }  // namespace longhaul

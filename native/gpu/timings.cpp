@@ -46,7 +46,8 @@ Ceilings measure_ceilings() {
     out.bytes_per_second = median(rates);
   }
   std::string missing;
-  const auto gemm = open_gemm(kChunk, missing);
+  Uploader uploader(size_t(8) << 20);
+  const auto gemm = open_gemm(kChunk, uploader, missing);
   if (!gemm) {
     std::printf("%s\n", missing.c_str());
     return out;

@@ -39,7 +39,7 @@ async function bitsPerByte(
   activations: ModelOptions['activations'],
   text: Uint8Array,
 ): Promise<number> {
-  const model = await loadModel(from, { device: 'cpu', weights, activations, threads: null });
+  const model = await loadModel(from, { device: 'cpu', weights, activations, threads: null, slots: null });
   try {
     const session = model.openSession();
     const ids = Int32Array.from([bos, ...text]);

@@ -18,7 +18,7 @@ export async function load(
   activations: 'f32' | 'matched',
   threads: number | null,
 ): Promise<Model> {
-  return loadModel(dir, { device: 'cpu', weights, activations, threads });
+  return loadModel(dir, { device: 'cpu', weights, activations, threads, slots: null });
 }
 
 async function read(model: Model, session: Session, ids: Int32Array, chunk: number): Promise<void> {

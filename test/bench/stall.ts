@@ -162,7 +162,7 @@ async function main(args: string[]): Promise<void> {
   const threads = whole('threads', values.threads, null);
   const activations = values.activations as ModelOptions['activations'];
   const weights = values.weights as ModelOptions['weights'];
-  const model = await loadModel(values.model, { device: 'cpu', weights, activations, threads });
+  const model = await loadModel(values.model, { device: 'cpu', weights, activations, threads, slots: null });
   try {
     const figures = await measure(model, seconds, documents);
     const { cpuModel } = await probeEngine();

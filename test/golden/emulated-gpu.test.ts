@@ -52,7 +52,7 @@ const cases: readonly [string, Formats, number][] = [
 for (const [name, formats, tolerance] of cases)
   test(`${name}, ${formats.weights}, ${formats.activations}: as the CPU, and the same bits however it is cut and shared`, async (t) => {
     const load = async (device: ModelOptions['device']) => {
-      const model = await loadModel(golden(name), { device, threads: 2, ...formats });
+      const model = await loadModel(golden(name), { device, threads: 2, slots: 16, ...formats });
       t.after(() => model.close());
       return model;
     };
@@ -100,3 +100,16 @@ for (const [name, formats, tolerance] of cases)
     };
     assert.deepEqual(await decode(9), await decode(0));
   });
+
+test('one session more than there are slots is refused; a closed one makes room', async (t) => {
+  const options = { device: 'cuda:0', weights: 'as-stored', activations: 'f32', threads: 1, slots: 3 } as const;
+  const model = await loadModel(golden('tied-minimal'), options);
+  t.after(() => model.close());
+  const sessions = [model.openSession(), model.openSession(), model.openSession()];
+  const refused = { code: 'out_of_memory', message: /all 3 states .* in use/ };
+  assert.throws(() => model.openSession(), refused);
+  assert.throws(() => sessions[0]!.fork(), refused);
+  sessions[1]!.close();
+  await sessions[0]!.snapshot();
+  model.openSession();
+});

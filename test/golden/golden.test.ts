@@ -16,7 +16,13 @@ test('all golden models are here', () => {
 for (const dir of folders) {
   test(`the engine meets every golden of ${dir.split('/').at(-1)}`, async (t) => {
     const folder = await readGoldenFolder(dir);
-    const model = await loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 2 });
+    const model = await loadModel(dir, {
+      device: 'cpu',
+      weights: 'as-stored',
+      activations: 'f32',
+      threads: 2,
+      slots: null,
+    });
     try {
       const report = await checkModel(folder, model);
       assert.ok(report.ok, formatReport(report).join('\n'));

@@ -22,7 +22,7 @@ async function logitsOf(
   weights: ModelOptions['weights'],
   activations: ModelOptions['activations'],
 ): Promise<Float32Array> {
-  const model = await loadModel(dir, { device: 'cpu', weights, activations, threads: 2 });
+  const model = await loadModel(dir, { device: 'cpu', weights, activations, threads: 2, slots: null });
   try {
     const { vocabSize } = model.info;
     const tokens = Int32Array.from({ length: 60 }, (_, i) => (i * 37 + 5) % vocabSize);
@@ -160,6 +160,7 @@ test('bf16 weights with bf16 activations stand nearer to f64 than the bf16 run o
       weights: 'as-stored',
       activations: 'matched',
       threads: 2,
+      slots: null,
     });
     try {
       for (const sequence of ['L17', 'L200']) {

@@ -46,7 +46,13 @@ const long = Long.parse(await json('golden-long.json'));
 const longIds = Int32Array.from([256, ...(await readFile(new URL('golden-long.txt', fixtures)))]);
 
 const dir = new URL('../../models/tiny-english', import.meta.url).pathname;
-const model: Model = await loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 2 });
+const model: Model = await loadModel(dir, {
+  device: 'cpu',
+  weights: 'as-stored',
+  activations: 'f32',
+  threads: 2,
+  slots: null,
+});
 after(() => model.close());
 const vocab = model.info.vocabSize;
 

@@ -12,7 +12,8 @@ const dir = new URL('../fixtures/induction/', import.meta.url).pathname;
  */
 const toleranceAt = (length: number) => (length <= 4097 ? 1e-3 : 0.05);
 const chunkTokens = 2048;
-const load = () => loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: null });
+const load = () =>
+  loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: null, slots: null });
 const named = ({ length, seed, position }: Case) => `length ${length}, seed ${seed}, position ${position}`;
 const ofLength = (from: number, to: number) => cases.filter(({ length }) => length >= from && length <= to);
 

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadModel, type Model, type Session } from '../../native/index.ts';
 
-export const cpu = { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 2 } as const;
+export const cpu = { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 2, slots: null } as const;
 
 export const golden = (name: string) => fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url));
 

@@ -14,6 +14,7 @@ test('ops of the CUDA backend are what they are in double precision', async () =
   assert.match(stdout, /^device: emulated/);
   assert.match(stdout, /^0 checks failed$/m);
   assert.match(stdout, /^ok memory of 7B in bf16 # weights \d+ MiB/m);
+  assert.match(stdout, /^ok nothing is allocated after load # \d+ before, 0 after$/m);
   for (const op of ['linear', 'selective_scan']) assert.match(stdout, new RegExp(`^ok ${op} `, 'm'));
 });
 

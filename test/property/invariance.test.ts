@@ -18,7 +18,9 @@ async function withModels<T>(dir: string, body: (models: readonly Model[]) => Pr
   const models: Model[] = [];
   try {
     for (const threads of threadCounts)
-      models.push(await loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads }));
+      models.push(
+        await loadModel(dir, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads, slots: null }),
+      );
     return await body(models);
   } finally {
     for (const model of models) model.close();

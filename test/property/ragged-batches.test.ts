@@ -271,7 +271,7 @@ function models(t: TestContext, isa: CpuIsa) {
   return ({ fixture, activations, threads }: Setup, use: 'tested' | 'oracle'): Promise<Model> => {
     const key = `${fixture} ${activations} ${threads} ${use}`;
     const dir = new URL(`../fixtures/golden/${fixture}`, import.meta.url).pathname;
-    const options = { device: 'cpu', weights: 'as-stored', activations, threads, isa } as const;
+    const options = { device: 'cpu', weights: 'as-stored', activations, threads, slots: null, isa } as const;
     const model = loaded.get(key) ?? loadModelWith(dir, options);
     loaded.set(key, model);
     return model;

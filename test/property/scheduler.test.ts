@@ -135,7 +135,7 @@ function someIds(count: number, salt: number, vocabSize: number): Int32Array {
 test('jobs see their chunks read as if alone, whatever the scheduler makes of them', async (t) => {
   t.diagnostic(`seed ${seed} (LONGHAUL_SEED)`);
   const dir = new URL('../fixtures/golden/bias-bf16', import.meta.url).pathname;
-  const options = { device: 'cpu', weights: 'as-stored', activations: 'matched', threads: 2 } as const;
+  const options = { device: 'cpu', weights: 'as-stored', activations: 'matched', threads: 2, slots: null } as const;
   const [model, alone] = [await loadModel(dir, options), await loadModel(dir, { ...options, threads: 1 })];
   t.after(() => [model, alone].map((one) => one.close()));
   const counts = { cut: 0, shared: 0, steps: 0 };

@@ -4,7 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { loadModel, type Session } from '@longhaul/native';
 
 const [dir, headroomMb] = process.argv.slice(2);
-const model = await loadModel(dir!, { device: 'cpu', weights: 'as-stored', activations: 'f32', threads: 1 });
+const model = await loadModel(dir!, {
+  device: 'cpu',
+  weights: 'as-stored',
+  activations: 'f32',
+  threads: 1,
+  slots: null,
+});
 const tokens = Int32Array.from({ length: 40 }, (_, i) => (i * 37) % model.info.vocabSize);
 const want = { kind: 'logits', positions: 'last' } as const;
 const read = async (session: Session) => {

@@ -46,6 +46,8 @@ export async function loadServedModel(
     weights,
     activations,
     threads,
+    // A session a job, and as many that are closing or forked while others begin.
+    slots: 2 * options.slots,
   });
   const { vocabSize } = model.info;
   if (tokenizer.vocabSize > vocabSize) {

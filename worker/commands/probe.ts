@@ -27,7 +27,13 @@ async function probeModel(asked: string) {
   try {
     const dir = await modelDirectory(asked);
     const tokenizer = await loadTokenizer(dir);
-    const model = await loadModel(dir, { device: 'auto', weights: 'as-stored', activations: 'matched', threads: null });
+    const model = await loadModel(dir, {
+      device: 'auto',
+      weights: 'as-stored',
+      activations: 'matched',
+      threads: null,
+      slots: null,
+    });
     const { info } = model;
     model.close();
     const summary = `${info.modelType}, ${info.parameterCount} parameters, ${info.nLayer} layers, vocabulary ${info.vocabSize}, state ${info.stateBytes} bytes`;

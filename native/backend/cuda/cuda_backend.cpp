@@ -35,6 +35,7 @@ class Staging {
     std::memcpy(to + spans_ + tiles_, tokens.data(), tokens.size() * sizeof(int32_t));
     stream.copy(device_.get(), host_.get(), spans_ + tiles_ + tokens.size() * sizeof(int32_t));
   }
+  size_t bytes() const { return tokens_ + spans_ + tiles_; }
   const Span* spans() const { return static_cast<const Span*>(device_.get()); }
   const ConvTile* tiles() const { return reinterpret_cast<const ConvTile*>(static_cast<const char*>(device_.get()) + spans_); }
   const int32_t* tokens() const { return reinterpret_cast<const int32_t*>(static_cast<const char*>(device_.get()) + spans_ + tiles_); }
@@ -54,7 +55,7 @@ class CudaBackend : public Backend {
         staging_(options.block_rows),
         head_host_(allocate_pinned(head_bytes())),
         head_device_(allocate_device(head_bytes())) {
-    if (options.activations == Activations::matched) gemm_ = open_gemm(options.block_rows, gemm_missing_);
+    if (options.activations == Activations::matched) gemm_ = open_gemm(options.block_rows, transfers_, gemm_missing_);
   }
 
   std::string device() const override { return "cuda:" + std::to_string(options_.device); }
@@ -75,10 +76,12 @@ class CudaBackend : public Backend {
   }
   size_t head_floats() const override { return size_t(32) << 20; }
   bool decodes_apart() const override { return true; }
-  int slab_slots(size_t slot_floats) const override {
-    slot_floats_ = slot_floats;
-    return options_.slots;
+  size_t workspace_bytes(size_t most_cells) const override {
+    return staging_.bytes() + head_bytes() + (gemm_ ? kGemmWorkspaceBytes + most_cells * 2 : 0);
   }
+  int slab_slots(size_t) const override { return options_.slots; }
+  bool adds_slabs() const override { return false; }
+  size_t allocations() const override { return cuda::allocations(); }
 
   float* allocate(size_t floats) override {
     // Any thread.
@@ -128,9 +131,7 @@ class CudaBackend : public Backend {
       if (!block.decode) {
         ops(rows);
       } else {
-        auto graph = graphs_.find(rows);
-        if (graph == graphs_.end()) graph = graphs_.emplace(rows, stream_.record([&] { ops(rows); })).first;
-        stream_.run(graph->second);
+        stream_.run(graph(rows, ops));
       }
     } catch (...) {
       in_block_ = false;
@@ -138,6 +139,23 @@ class CudaBackend : public Backend {
     }
     in_block_ = false;
     stream_.synchronize();
+  }
+
+  void warm_up(float* idle_state, const std::function<void(const Block&, int)>& ops) override {
+    idle_state_ = idle_state;
+    Block block{false, {0, 0}, {{0, 2, idle_state}}};
+    run_block(block, [&](int rows) { ops(block, rows); });
+    block.decode = decode_ = true;
+    for (int rows = 1; rows <= options_.decode_rows; rows *= 2) {
+      block.tokens.assign(rows, 0);
+      block.spans.clear();
+      for (int row = 0; row < rows; ++row) block.spans.push_back({row, 1, idle_state});
+      stage(block);
+      in_block_ = true;
+      graph(rows, [&](int n) { ops(block, n); });
+      in_block_ = false;
+      stream_.synchronize();
+    }
   }
 
   void embed(const Matrix& table, const Block&, int rows, Rows out) override {
@@ -223,9 +241,8 @@ class CudaBackend : public Backend {
     if (block.decode) {
       size_t rows = 1;
       while (rows < tokens_.size()) rows *= 2;
-      if (!idle_state_) idle_state_.reset(allocate(slot_floats_));
       while (tokens_.size() < rows) {
-        spans_.push_back({int(tokens_.size()), 1, idle_state_.get()});
+        spans_.push_back({int(tokens_.size()), 1, idle_state_});
         tokens_.push_back(0);
       }
     }
@@ -238,6 +255,13 @@ class CudaBackend : public Backend {
     }
     staging_.send(stream_, tokens_, spans_, tiles_);
     return int(tokens_.size());
+  }
+
+  /** What `ops` does for a decode block of so many rows, recorded once. */
+  const Graph& graph(int rows, const std::function<void(int)>& ops) {
+    auto graph = graphs_.find(rows);
+    if (graph == graphs_.end()) graph = graphs_.emplace(rows, stream_.record([&] { ops(rows); })).first;
+    return graph->second;
   }
 
   bool by_gemm(LinearArgs args) {
@@ -254,10 +278,6 @@ class CudaBackend : public Backend {
     return transfers_;
   }
 
-  struct FreedFloats {
-    void operator()(float* memory) const noexcept { free_device(memory); }
-  };
-
   const CudaOptions options_;
   const DeviceFacts facts_;
   std::mutex allocating_;
@@ -270,8 +290,7 @@ class CudaBackend : public Backend {
   std::string gemm_missing_;
   DeviceMemory expanded_;
   size_t expanded_bytes_ = 0;
-  mutable size_t slot_floats_ = 0;
-  std::unique_ptr<float, FreedFloats> idle_state_;
+  float* idle_state_ = nullptr;  // of decode blocks, shared by rows that belong to no sequence
   std::map<int, Graph> graphs_;
   // Of the block that runs.
   bool in_block_ = false, decode_ = false, long_spans_ = false;

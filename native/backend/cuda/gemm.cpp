@@ -1,26 +1,30 @@
 #include "backend/cuda/gemm.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <tuple>
+#include <vector>
 
 #include "backend/cuda/cublaslt.h"
 
 namespace longhaul::cuda {
 namespace {
 
-constexpr size_t kWorkspaceBytes = size_t(32) << 20;
+/** A call that cuBLASLt refused. */
+class LibraryError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
 
 void check_lt(int status, const char* what) {
-  if (status != 0) throw DeviceError(std::string(what) + ": cuBLASLt status " + std::to_string(status));
+  if (status != 0) throw LibraryError(std::string(what) + ": cuBLASLt status " + std::to_string(status));
 }
 
 /** Row-major y (rows, n_out) = x (rows, n_in) W^T is column-major y^T = W^T^T x^T: A = W with op T, B = x, C = D = y. */
 class LtGemm : public Gemm {
  public:
-  LtGemm(const lt::Library& library, int most_rows)
-      : lt_(library), most_rows_(most_rows), workspace_(allocate_device(kWorkspaceBytes)) {
+  LtGemm(const lt::Library& library, int most_rows, Uploader& uploader)
+      : lt_(library), most_rows_(most_rows), uploader_(uploader), workspace_(allocate_device(kGemmWorkspaceBytes)) {
     check_lt(lt_.create(&handle_), "cublasLtCreate");
     check_lt(lt_.desc_create(&desc_, lt::kCompute32F, lt::kF32), "cublasLtMatmulDescCreate");
     check_lt(lt_.desc_set(desc_, lt::kDescTransA, &lt::kTranspose, sizeof lt::kTranspose), "cublasLtMatmulDescSetAttribute");
@@ -65,7 +69,7 @@ class LtGemm : public Gemm {
     const Layouts layouts(lt_, args, args.rows);
     const float alpha = 1.0f, beta = args.accumulate ? 1.0f : 0.0f;
     check_lt(lt_.matmul(handle_, desc_, &alpha, args.w.data, layouts.a, args.x.data, layouts.b, &beta, args.y.data, layouts.c,
-                        args.y.data, layouts.c, &algo, workspace_.get(), kWorkspaceBytes, stream.handle()),
+                        args.y.data, layouts.c, &algo, workspace_.get(), kGemmWorkspaceBytes, stream.handle()),
              "cublasLtMatmul");
   }
 
@@ -77,7 +81,7 @@ class LtGemm : public Gemm {
       const Layouts layouts(lt_, args, most_rows_);
       lt::Preference preference;
       check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
-      lt_.preference_set(preference, lt::kPreferenceWorkspace, &kWorkspaceBytes, sizeof kWorkspaceBytes);
+      lt_.preference_set(preference, lt::kPreferenceWorkspace, &kGemmWorkspaceBytes, sizeof kGemmWorkspaceBytes);
       lt_.preference_set(preference, lt::kPreferenceReduction, &lt::kReductionNone, sizeof lt::kReductionNone);
       lt_.heuristic(handle_, desc_, layouts.a, layouts.b, layouts.c, layouts.c, preference, 16, results, &count);
       lt_.preference_destroy(preference);
@@ -93,47 +97,52 @@ class LtGemm : public Gemm {
   }
 
   bool keeps_rows(Stream& stream, const LinearArgs& like, const lt::Algo& algo) {
-    const size_t element = like.y.bf16 ? 2 : 4, x_bytes = size_t(most_rows_) * like.x.ld * 2;
-    const size_t y_row = size_t(like.y.ld) * element, y_bytes = most_rows_ * y_row;
-    const DeviceMemory x(allocate_device(x_bytes)), full(allocate_device(y_bytes)), part(allocate_device(y_bytes));
-    const PinnedMemory host(allocate_pinned(std::max(x_bytes, 2 * y_bytes)));
-    uint32_t random = 2463534242u;
-    for (size_t i = 0; i < x_bytes / 2; ++i) {
-      random ^= random << 13, random ^= random >> 17, random ^= random << 5;
-      // Sign, an exponent within a factor of eight around one, and a full mantissa.
-      static_cast<uint16_t*>(host.get())[i] = uint16_t((random & 0x807f) | (126 + (random >> 20) % 3) << 7);
+    const size_t x_row = size_t(like.x.ld) * 2, y_row = size_t(like.y.ld) * (like.y.bf16 ? 2 : 4), y_bytes = most_rows_ * y_row;
+    std::vector<char> full(y_bytes), part(y_bytes);
+    {
+      std::vector<uint16_t> x(most_rows_ * x_row / 2);
+      uint32_t random = 2463534242u;
+      for (uint16_t& value : x) {
+        random ^= random << 13, random ^= random >> 17, random ^= random << 5;
+        // Sign, an exponent within a factor of eight around one, and a full mantissa.
+        value = uint16_t((random & 0x807f) | (126 + (random >> 20) % 3) << 7);
+      }
+      stream.synchronize();
+      uploader_.upload(like.x.data, x.data(), most_rows_ * x_row);
+      uploader_.finish();
     }
-    stream.copy(x.get(), host.get(), x_bytes);
-    stream.zero(full.get(), y_bytes);
-    stream.zero(part.get(), y_bytes);
     LinearArgs args = like;
-    const auto call = [&](void* y, int first, int rows) {
-      args.x.data = static_cast<char*>(x.get()) + size_t(first) * like.x.ld * 2;
-      args.y.data = static_cast<char*>(y) + first * y_row;
+    const auto call = [&](int first, int rows) {
+      args.x.data = static_cast<char*>(like.x.data) + size_t(first) * x_row;
+      args.y.data = static_cast<char*>(like.y.data) + size_t(first) * y_row;
       args.rows = rows;
       multiply(stream, args, algo);
     };
+    const auto fetch = [&](std::vector<char>& into) {
+      stream.synchronize();
+      uploader_.download(into.data(), like.y.data, y_bytes);
+    };
     try {
-      call(full.get(), 0, most_rows_);
+      stream.zero(like.y.data, y_bytes);
+      call(0, most_rows_);
+      fetch(full);
+      stream.zero(like.y.data, y_bytes);
       const int cuts[] = {1, 2, 7, 64, 129, 300};
-      int first = 0;
-      for (int i = 0; first < most_rows_; ++i) {
+      for (int i = 0, first = 0; first < most_rows_; ++i) {
         const int rows = std::min(cuts[i % 6], most_rows_ - first);
-        call(part.get(), first, rows);
+        call(first, rows);
         first += rows;
       }
-    } catch (const DeviceError&) {
+      fetch(part);
+    } catch (const LibraryError&) {
       return false;  // not for every number of rows
     }
-    stream.copy(host.get(), full.get(), y_bytes);
-    stream.copy(static_cast<char*>(host.get()) + y_bytes, part.get(), y_bytes);
-    stream.synchronize();
-    const char* const bytes = static_cast<const char*>(host.get());
-    return std::memcmp(bytes, bytes + y_bytes, y_bytes) == 0;
+    return full == part;
   }
 
   const lt::Library& lt_;
   const int most_rows_;
+  Uploader& uploader_;
   const DeviceMemory workspace_;
   lt::Handle handle_ = nullptr;
   lt::MatmulDesc desc_ = nullptr;
@@ -142,10 +151,10 @@ class LtGemm : public Gemm {
 
 }  // namespace
 
-std::unique_ptr<Gemm> open_gemm(int most_rows, std::string& missing) {
+std::unique_ptr<Gemm> open_gemm(int most_rows, Uploader& uploader, std::string& missing) {
   const lt::Library* const library = lt::open(missing);
   if (!library) return nullptr;
-  return std::make_unique<LtGemm>(*library, most_rows);
+  return std::make_unique<LtGemm>(*library, most_rows, uploader);
 }
 
 }  // namespace longhaul::cuda

@@ -1,9 +1,14 @@
 #include "backend/cuda/runtime.h"
 
+#include <atomic>
+#include <cstdlib>
+
 namespace longhaul::cuda {
 namespace {
 
 std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+std::atomic<size_t> taken{0};
 
 }  // namespace
 
@@ -18,6 +23,9 @@ void check(cudaError_t error, const char* what) {
 }
 
 int device_count(std::string& reason) {
+  // Kernels come with the context, not with their first launch: their memory is taken before any is planned with.
+  static const int eager = setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  static_cast<void>(eager);
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return count;
@@ -38,7 +46,10 @@ DeviceFacts device_facts(int index) {
   return facts;
 }
 
+size_t allocations() { return taken; }
+
 void* allocate_device(size_t bytes) {
+  ++taken;
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
@@ -53,6 +64,7 @@ void* allocate_device(size_t bytes) {
 void free_device(void* memory) noexcept { cudaFree(memory); }
 
 void* allocate_pinned(size_t bytes) {
+  ++taken;
   void* memory = nullptr;
   const cudaError_t error = cudaMallocHost(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
@@ -102,6 +114,8 @@ Graph Stream::record(const std::function<void()>& body) {
   const cudaError_t error = cudaGraphInstantiate(&impl->exec, graph, 0);
   cudaGraphDestroy(graph);
   check(error, "cudaGraphInstantiate");
+  // What the device needs to run it is taken now, not at its first run.
+  check(cudaGraphUpload(impl->exec, handle_), "cudaGraphUpload");
   return Graph(std::move(impl));
 }
 void Stream::run(const Graph& graph) { check(cudaGraphLaunch(graph.impl().exec, handle_), "cudaGraphLaunch"); }

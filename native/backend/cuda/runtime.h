@@ -45,6 +45,8 @@ int device_count(std::string& reason);
 void use_device(int index);
 DeviceFacts device_facts(int index);
 
+/** Device and page-locked memory taken by this process so far: how often. */
+size_t allocations();
 /** Device memory, its content undefined; throws OutOfMemory. */
 void* allocate_device(size_t bytes);
 void free_device(void* memory) noexcept;

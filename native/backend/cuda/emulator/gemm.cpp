@@ -2,7 +2,7 @@
 
 namespace longhaul::cuda {
 
-std::unique_ptr<Gemm> open_gemm(int, std::string& missing) {
+std::unique_ptr<Gemm> open_gemm(int, Uploader&, std::string& missing) {
   missing = "the emulator has no cuBLASLt";
   return nullptr;
 }
