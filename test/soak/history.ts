@@ -1,4 +1,4 @@
-import { Head, type JobId, limits } from '@longhaul/core/contracts';
+import { Head, hasEnded, type JobId, limits } from '@longhaul/core/contracts';
 
 /** One write of `head.json` or `result.json`, as the store carried it out or refused it. */
 export interface Write {
@@ -57,7 +57,7 @@ const keyPattern = /(?:^|\/)jobs\/([^/]+)\/(head|result)\.json$/;
  * each accepted head follows from the one before it by exactly one of
  *
  *   acquire   epoch + 1, the same seq
- *   commit    seq + 1 under the same epoch and owner, going on in the input and in the output
+ *   commit    seq + 1 under the same epoch and owner, going on in the input and in the output, or back where it says so
  *   release   the same epoch and seq, no owner
  *   end       the same epoch and seq, a status of the end, behind a result; nothing follows it
  */
@@ -128,12 +128,12 @@ export class HistoryChecker {
     }
     const wrong = stepFault(before, next);
     if (wrong !== null) this.report(wrong, jobId, `${say(before)}, then ${say(next)}`);
-    if (hasEnded(next) && !job.result) this.report('end_without_result', jobId, `${say(next)} without a result`);
+    if (hasEnded(next.status) && !job.result) this.report('end_without_result', jobId, `${say(next)} without a result`);
     this.count(jobId, job, before, next, at);
   }
 
   private count(jobId: JobId, job: JobHistory, before: Head, next: Head, at: number): void {
-    if (next.epoch > before.epoch && !hasEnded(next)) {
+    if (next.epoch > before.epoch && !hasEnded(next.status)) {
       job.takeover = {
         jobId,
         at,
@@ -154,7 +154,7 @@ export class HistoryChecker {
 
 /** What is wrong with this step, null where it is one of the four. */
 function stepFault(before: Head, next: Head): ViolationKind | null {
-  if (hasEnded(before)) return 'ended_head_changed';
+  if (hasEnded(before.status)) return 'ended_head_changed';
   if (next.epoch < before.epoch) return 'zombie_commit';
   if (next.epoch > before.epoch + 1) return 'epoch_skipped';
   const commits = next.seq - before.seq;
@@ -166,7 +166,9 @@ function stepFault(before: Head, next: Head): ViolationKind | null {
     next.position.tokenOffset < before.position.tokenOffset ||
     next.position.outputCount < before.position.outputCount ||
     next.position.inputByteOffset < before.position.inputByteOffset;
-  return back ? 'went_back' : null;
+  // A checkpoint that cannot be used takes the job back to its restore point, and the head says so.
+  const declared = next.stats.fallbacks === before.stats.fallbacks + 1;
+  return back && !declared ? 'went_back' : null;
 }
 
 /** Without a commit nothing moves: not the position, not the checkpoint, not the output. */
@@ -174,10 +176,6 @@ function sameWork(before: Head, next: Head): ViolationKind | null {
   const of = ({ position, checkpoint, segments, outputSha256 }: Head) =>
     JSON.stringify([position, checkpoint, segments, outputSha256]);
   return of(before) === of(next) ? null : 'seq_skipped';
-}
-
-function hasEnded({ status }: Head): boolean {
-  return status === 'done' || status === 'cancelled' || status === 'quarantined';
 }
 
 function parseHead(body: string): Head | null {

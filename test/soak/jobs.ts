@@ -27,6 +27,7 @@ export interface JobCounts {
   recomputedTokens: number;
   records: number;
   liveRecords: number;
+  rewinds: number;
   reconnects: number;
   /** Submissions that the queue could not be told of at first. */
   queueAway: number;
@@ -48,6 +49,7 @@ export class JobStream {
     recomputedTokens: 0,
     records: 0,
     liveRecords: 0,
+    rewinds: 0,
     reconnects: 0,
     queueAway: 0,
   };
@@ -183,6 +185,7 @@ export class JobStream {
     counts.recomputedTokens += result.stats.recomputedTokens;
     counts.records += reading.records;
     counts.liveRecords += reading.live;
+    counts.rewinds += reading.rewinds;
     counts.reconnects += reading.reconnects;
   }
 

@@ -19,6 +19,8 @@ export interface Reading {
   readonly records: number;
   /** Records that came from the live stream, before they were committed. */
   readonly live: number;
+  /** Times that a new owner took back what its dead predecessor had streamed and not committed. */
+  readonly rewinds: number;
   readonly reconnects: number;
 }
 
@@ -33,24 +35,32 @@ export async function readJob(parts: ReaderParts, jobId: string, golden: Golden)
   const { history, random, signal } = parts;
   const check = new RecordCheck(golden.lines);
   let live = 0;
+  let rewinds = 0;
   let reconnects = -1;
   let failures = 0;
-  const reading = () => ({ records: check.given, live, reconnects });
+  const reading = () => ({ records: check.given, live, rewinds, reconnects });
   for (;;) {
     reconnects += 1;
     const leaveAt = check.given + 1 + random.whole(Math.max(50, golden.lines.length));
     try {
-      const options = { ...followDefaults, pollMs: 400, clock: systemClock, after: check.given, signal };
+      const committedOnly = random.whole(4) === 0;
+      const after = check.given;
+      const options = { ...followDefaults, pollMs: 400, clock: systemClock, after, committedOnly, signal };
       for await (const event of followJob(parts.ledger, parts.live, jobId, options)) {
-        if (event.kind === 'rewind') history.report('went_back', jobId, `the reader was told ${JSON.stringify(event)}`);
-        if (event.kind !== 'record' && event.kind !== 'result') continue;
+        if (event.kind !== 'record' && event.kind !== 'result' && event.kind !== 'rewind') continue;
         // A job that ended in failure is told of as such; its records are no golden's.
         if (event.kind === 'result' && event.result.status !== 'succeeded') return reading();
-        const wrong = event.kind === 'record' ? check.take(lineOf(event.record)) : check.end();
+        const wrong =
+          event.kind === 'record'
+            ? check.take(lineOf(event.record), event.committed)
+            : event.kind === 'rewind'
+              ? check.rewind(event.from, event.to)
+              : check.end();
         if (wrong !== null) history.report(wrong.kind, jobId, `to the reader: ${wrong.text}`);
         if (wrong !== null || event.kind === 'result') return reading();
         failures = 0;
-        if (!event.committed) live += 1;
+        if (event.kind === 'rewind') rewinds += 1;
+        else if (!event.committed) live += 1;
         if (check.given === leaveAt) break;
       }
     } catch (error) {

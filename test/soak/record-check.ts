@@ -4,6 +4,8 @@ import type { ViolationKind } from './history.ts';
 export class RecordCheck {
   /** Records taken so far, all of them right. */
   given = 0;
+  /** Of these, how many the reader was told were committed. */
+  private committed = 0;
   private readonly lines: readonly string[];
 
   constructor(lines: readonly string[]) {
@@ -11,15 +13,25 @@ export class RecordCheck {
   }
 
   /** Null where this is the record that was due. */
-  take(line: string): { readonly kind: ViolationKind; readonly text: string } | null {
+  take(line: string, committed: boolean): { readonly kind: ViolationKind; readonly text: string } | null {
     const expected = this.lines[this.given];
     if (line === expected) {
       this.given += 1;
+      if (committed) this.committed = this.given;
       return null;
     }
     const place = this.lines.indexOf(line);
     const kind = place < 0 ? 'wrong_bytes' : place < this.given ? 'record_repeated' : 'record_lost';
     return { kind, text: `record ${this.given + 1} is ${line}, expected ${expected ?? 'no more'}` };
+  }
+
+  /** Records behind `to` are taken back: they were never committed, and come again. Null where that can be. */
+  rewind(from: number, to: number): { readonly kind: ViolationKind; readonly text: string } | null {
+    const text = `${from} records go back to ${to}; ${this.given} were given, ${this.committed} of them committed`;
+    if (from !== this.given || to > from) return { kind: 'record_lost', text };
+    if (to < this.committed) return { kind: 'went_back', text };
+    this.given = to;
+    return null;
   }
 
   /** Null where nothing is missing at the end. */

@@ -73,7 +73,7 @@ export function markdown(report: SoakReport): string {
     ['**faults that bit**', `**${n(report.total)}**`],
     ['jobs done, tokens, records read', `${n(jobs.done)}, ${n(jobs.tokens)}, ${n(jobs.records)}`],
     ['records first read from the live stream', n(jobs.liveRecords)],
-    ['reconnections of readers', n(jobs.reconnects)],
+    ['reconnections of readers; rewinds of uncommitted records', `${n(jobs.reconnects)}; ${n(jobs.rewinds)}`],
     ['attempts a job', jobs.done === 0 ? '–' : (jobs.attempts / jobs.done).toFixed(1)],
     ['commits; conditional writes refused', `${n(report.commits)}; ${n(report.refusedWrites)}`],
     [

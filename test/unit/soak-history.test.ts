@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Head } from '@longhaul/core/contracts';
+import { Head } from '@longhaul/core/contracts';
 import { EMPTY_CHAIN } from '@longhaul/core/ledger';
 import { HistoryChecker, type ViolationKind } from '../soak/history.ts';
 import { RecordCheck } from '../soak/record-check.ts';
@@ -9,7 +9,7 @@ const jobId = 'job-of-history';
 const at = '2026-01-01T00:00:00.000Z';
 let nonces = 0;
 
-const first: Head = {
+const first = Head.parse({
   v: 1,
   jobId,
   status: 'queued',
@@ -31,10 +31,18 @@ const first: Head = {
   segments: [],
   outputSha256: EMPTY_CHAIN,
   score: null,
-  stats: { commits: 0, attempts: 0, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
+  stats: {
+    commits: 0,
+    attempts: 0,
+    recomputedTokens: 0,
+    checkpointBytes: 0,
+    busySeconds: 0,
+    redrives: 0,
+    fallbacks: 0,
+  },
   failure: null,
   updatedAt: at,
-};
+});
 
 const after = (head: Head, change: Partial<Head>): Head => ({ ...head, nonce: `nonce-${nonces++}`, ...change });
 const acquired = (head: Head, owner: string) => after(head, { status: 'running', epoch: head.epoch + 1, owner });
@@ -68,6 +76,11 @@ const own = acquired(first, 'a');
 const one = committed(own);
 const two = committed(one);
 const heir = acquired(two, 'b');
+
+test('going back is a commit too, where the head says that its checkpoint could not be used', () => {
+  const back = committed(heir, -150, { stats: { ...heir.stats, fallbacks: 1 } });
+  assert.deepEqual(kindsOf(check(first, own, one, two, heir, back, committed(back))), []);
+});
 
 test('a sound history with takeovers, a hand-back and refused zombies has no violation', () => {
   const zombie = committed(two);
@@ -129,7 +142,7 @@ test('the owner of a job that has lost two workers without a commit is fragile u
 test('a reader that is given each record once, in order, is right; anything else is named', () => {
   const given = (...records: readonly string[]) => {
     const check = new RecordCheck(['one', 'two', 'three']);
-    const wrong = records.map((record) => check.take(record)).find((found) => found !== null) ?? check.end();
+    const wrong = records.map((record) => check.take(record, true)).find((found) => found !== null) ?? check.end();
     return wrong?.kind ?? null;
   };
   assert.equal(given('one', 'two', 'three'), null);
@@ -138,4 +151,16 @@ test('a reader that is given each record once, in order, is right; anything else
   assert.equal(given('one', 'two'), 'record_lost');
   assert.equal(given('one', 'zwei', 'three'), 'wrong_bytes');
   assert.equal(given('one', 'two', 'three', 'four'), 'wrong_bytes');
+  const check = new RecordCheck(['one', 'two', 'three']);
+  for (const [record, committed] of [
+    ['one', true],
+    ['two', false],
+    ['three', false],
+  ] as const)
+    check.take(record, committed);
+  assert.equal(check.rewind(3, 1), null, 'uncommitted records may be taken back');
+  assert.equal(check.take('three', false)?.kind, 'record_lost');
+  check.take('two', true);
+  assert.equal(check.rewind(2, 1)?.kind, 'went_back', 'committed ones may not');
+  assert.equal(check.rewind(3, 2)?.kind, 'record_lost', 'the reader had fewer');
 });
