@@ -11,13 +11,12 @@ export class CancelWatch {
   private readonly context: JobContext;
   private readonly stop = new AbortController();
   private readonly found = new AbortController();
-  private readonly loop: Promise<void>;
   private deadlinePassed = false;
 
   constructor(context: JobContext) {
     this.context = context;
     this.lookAtClock();
-    this.loop = this.watch();
+    void this.watch();
   }
 
   get requested(): boolean {
@@ -36,9 +35,9 @@ export class CancelWatch {
     return { kind: 'cancelled', result: await lease.cancel() };
   }
 
-  async close(): Promise<void> {
+  /** A question under way is not waited for: Redis may be slow, and its answer changes nothing any more. */
+  close(): void {
     this.stop.abort();
-    await this.loop;
   }
 
   private lookAtClock(): void {
@@ -63,6 +62,7 @@ export class CancelWatch {
         const look = round % ledgerEverySignals === 0 || (live !== null && (await live.cancelSignalled(spec.jobId)));
         if (look && (await ledger.cancelRequested(spec.jobId))) this.found.abort();
       } catch (error) {
+        if (this.stop.signal.aborted) return;
         log('warn', 'could not look for a cancel', { job: spec.jobId, reason: describeError(error) });
       }
     }

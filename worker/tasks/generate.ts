@@ -54,8 +54,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
     progress.update({ phase: 'generate' });
     while (text.finishReason === null) {
       if (cancel.requested || context.drain.aborted) {
-        await committer.flush(decode.point());
-        await live.settle();
+        await Promise.all([committer.flush(decode.point()), live.settle()]);
         if (!cancel.requested) return { kind: 'drained' };
         return await cancel.end();
       }
@@ -64,9 +63,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
       await committer.offer(decode.point());
     }
     await committer.flush(decode.point());
-    await live.settle();
-    await progress.post();
-    const result = await context.lease.complete({
+    const completing = context.lease.complete({
       finishReason: text.finishReason,
       usage: {
         inputTokens: decode.position().inputTokens ?? 0,
@@ -76,8 +73,11 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
       text: text.text,
       score: null,
     });
+    // The stream's last word comes behind its tokens, the ledger's does not wait for them.
+    const [result] = await Promise.all([completing, live.settle(), progress.finish()]);
     return { kind: 'done', result };
   } finally {
+    live.close();
     await committer.close();
     await attempt.input.close();
     attempt.session.close();

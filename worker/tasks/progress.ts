@@ -3,6 +3,8 @@ import type { JobContext } from './context.ts';
 
 /** Milliseconds between two posts: often enough for a bar, and for counting what a killed worker had done. */
 const postEveryMs = 200;
+/** Milliseconds that the end of an attempt waits for its last post. */
+const finishMs = 1000;
 
 /** Shows how far the job is. Posts are not awaited and may be lost: this is the display, not the truth. */
 export class ProgressReporter {
@@ -36,7 +38,14 @@ export class ProgressReporter {
     void this.post();
   }
 
-  async post(): Promise<void> {
+  /** The last post, of where the attempt ended; a Redis that does not answer is not waited for. */
+  async finish(): Promise<void> {
+    const inTime = new AbortController();
+    await Promise.race([this.post(), this.context.clock.sleep(finishMs, inTime.signal).catch(() => undefined)]);
+    inTime.abort();
+  }
+
+  private async post(): Promise<void> {
     const { live, spec, lease, worker, clock, log, lost } = this.context;
     if (live === null || lost.aborted) return;
     this.posting = true;

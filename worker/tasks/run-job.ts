@@ -30,7 +30,7 @@ export async function runJob(context: JobContext): Promise<TaskEnd> {
       if (!cancel.requested || context.lost.aborted) throw error;
       return await cancel.end();
     } finally {
-      await cancel.close();
+      cancel.close();
     }
   });
 }

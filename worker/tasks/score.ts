@@ -47,8 +47,8 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
       const position = { tokenOffset, inputByteOffset: inputBytes, textCursor: null, inputTokens: tokenOffset };
       await committer.flush(pointOf(attempt.session, lines, position));
     }
-    await progress.post();
-    return { kind: 'done', result: await complete(context, lines.totals, tokenOffset, inputBytes) };
+    const [result] = await Promise.all([complete(context, lines.totals, tokenOffset, inputBytes), progress.finish()]);
+    return { kind: 'done', result };
   } finally {
     await committer.close();
     await attempt.input.close();
