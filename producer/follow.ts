@@ -76,7 +76,8 @@ export async function* followJob(
       storeAwaySince = null;
       yield* view.observe(head);
       yield* committed(ledger, view, head);
-      if (result !== null) {
+      // A job that was redriven in between goes on.
+      if (result !== null && (head === null || head.generation === result.generation)) {
         yield* view.conclude(result, head);
         return;
       }

@@ -9,6 +9,7 @@ import { appendSegment, encodeSegment, extendChain } from './segments.ts';
 
 /** Everything that one commit writes, made before the first byte is sent, so that a retry sends the same again. */
 export interface CommitPlan {
+  readonly kind: 'commit' | 'fallback';
   readonly position: Commit['position'];
   /** Immutable: a key that exists with these very bytes is as good as written. */
   readonly objects: readonly { readonly key: string; readonly body: Uint8Array }[];
@@ -74,7 +75,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
     },
     updatedAt: parts.clock().toISOString(),
   } satisfies Head);
-  if (next.success) return { position: commit.position, objects, next: next.data };
+  if (next.success) return { kind: 'commit', position: commit.position, objects, next: next.data };
   const issue = next.error.issues[0]!;
   throw new LonghaulError('internal', `commit ${seq} of ${head.jobId}: ${issue.path.join('.')}: ${issue.message}`);
 }

@@ -4,6 +4,7 @@ import { type Failure, type Head, hasEnded } from '../contracts/head.ts';
 import type { JobSpec } from '../contracts/job.ts';
 import type { JobResult } from '../contracts/result.ts';
 import { type CommitPlan, planCommit } from './commit-plan.ts';
+import { planFallback, type UnusableCheckpoint } from './fallback-plan.ts';
 import { type HeldHead, type LedgerParts, readHead, swapHead } from './head-object.ts';
 import { PreconditionFailed } from './object-store.ts';
 import { pinnedKeys } from './pins.ts';
@@ -13,12 +14,12 @@ import { cancelled, expired, failed, settle, succeeded } from './settle.ts';
 /**
  * Ownership of a job under one epoch, and nothing but what the head says of it: no clock, no lock.
  *
- *   held ── commit ──▶ held (seq+1)
- *     │ └── commit fails ──▶ uncertain ── the same commit again, release, or an end ──▶ held …
+ *   held ── commit, fallBack ──▶ held (seq+1)
+ *     │ └── either fails ──▶ uncertain ── the same call again, release, or an end ──▶ held …
  *     ├── complete, cancel, expire, quarantine, release ──▶ over
  *     └── another epoch in the head ──▶ fenced: every call throws Abandoned from now on
  *
- * Uncertain: the swap of a commit that failed may have happened, or may still happen. Its plan is kept, so that trying
+ * Uncertain: the swap of a call that failed may have happened, or may still happen. Its plan is kept, so that trying
  * again sends the same bytes, and a head with the plan's nonce is known as our own.
  */
 export function holdLease(parts: LedgerParts, spec: JobSpec, held: HeldHead): Lease {
@@ -54,17 +55,33 @@ class HeldLease implements Lease {
     return await this.#alone('commit', async () => {
       if (hasEnded(this.head.status)) throw this.#fence(this.head);
       const again = this.#uncertain;
-      if (again !== null && !isDeepStrictEqual(again.position, commit.position)) {
-        throw new LonghaulError(
-          'internal',
-          `commit ${again.next.seq} of ${this.jobId} may have happened: it must be tried again before another`,
-        );
+      if (again !== null && (again.kind !== 'commit' || !isDeepStrictEqual(again.position, commit.position))) {
+        throw this.#unsettled(again);
       }
       const plan = again ?? (await planCommit(this.#parts, this.head, commit));
       this.#uncertain = plan;
       const writes = [...plan.objects.map((object) => this.#putOnce(object)), this.#deleteSuperseded()];
       const broken = (await Promise.allSettled(writes)).find((write) => write.status === 'rejected');
       if (broken !== undefined) throw broken.reason;
+      const swapped = await swapHead(this.#parts, this.#held, plan.next);
+      if (swapped === null) throw await this.#lost();
+      this.#advance(swapped);
+      return this.head;
+    });
+  }
+
+  async fallBack(unusable: UnusableCheckpoint): Promise<Head> {
+    return await this.#alone('fallBack', async () => {
+      if (hasEnded(this.head.status)) throw this.#fence(this.head);
+      const again = this.#uncertain;
+      if (again !== null && (again.kind !== 'fallback' || again.next.fallback?.key !== unusable.key)) {
+        throw this.#unsettled(again);
+      }
+      if (this.head.checkpoint?.key !== unusable.key) {
+        throw new LonghaulError('internal', `the head of ${this.jobId} does not name ${unusable.key}`);
+      }
+      const plan = again ?? planFallback(this.#parts, this.head, unusable);
+      this.#uncertain = plan;
       const swapped = await swapHead(this.#parts, this.#held, plan.next);
       if (swapped === null) throw await this.#lost();
       this.#advance(swapped);
@@ -139,6 +156,13 @@ class HeldLease implements Lease {
   async #lost(): Promise<Abandoned> {
     const found = await readHead(this.#parts, this.jobId);
     return this.#fence(found?.head ?? null);
+  }
+
+  #unsettled(plan: CommitPlan): LonghaulError {
+    return new LonghaulError(
+      'internal',
+      `${plan.kind} ${plan.next.seq} of ${this.jobId} may have happened: it must be tried again before another`,
+    );
   }
 
   #fence(found: Head | null): Abandoned {

@@ -142,7 +142,7 @@ class StoreLedger implements Ledger {
   async *readOutput(jobId: JobId, options: { readonly skip: number }): AsyncIterable<OutputRecord> {
     const head = await this.readHead(jobId);
     if (head === null) throw new RejectedJob('job_not_found', `${this.url} has no job ${jobId}`);
-    yield* readOutput(this.#store, head, options.skip);
+    yield* readOutput(this.#store, head, () => this.readHead(jobId), options.skip);
   }
 
   async requestCancel(jobId: JobId): Promise<void> {
@@ -208,7 +208,12 @@ class StoreLedger implements Ledger {
   }
 
   async #readCheckpoint(ref: CheckpointRef): Promise<StateTensors> {
-    const found = await this.#store.get(ref.key, { maxBytes: limits.checkpointBytes });
+    const found = await this.#store.get(ref.key, { maxBytes: limits.checkpointBytes }).catch((error: unknown) => {
+      if (!(error instanceof RejectedJob) || error.code !== 'object_too_large') throw error;
+      throw new RejectedJob('checkpoint_corrupt', `${error.message}; ${ref.bytes} bytes were expected`, {
+        cause: error,
+      });
+    });
     if (found === null) {
       throw new RejectedJob('checkpoint_corrupt', `${ref.key} is missing; ${ref.bytes} bytes were expected`);
     }

@@ -42,7 +42,10 @@ export interface Ledger {
   /** Verified against its digest before a byte is used: `checkpoint_corrupt`. */
   loadCheckpoint(jobId: JobId, ref: CheckpointRef): Promise<StateTensors>;
 
-  /** Committed output records from the `skip`-th on (0 = all), verified; ends at the head's committed end. */
+  /**
+   * Committed output records from the `skip`-th on (0 = all), verified, each once; ends at the head's committed end. That
+   * end may go back, where a checkpoint was lost: the same records are committed again then.
+   */
   readOutput(jobId: JobId, options: { readonly skip: number }): AsyncIterable<OutputRecord>;
 
   /** Leaves a mark that the owner sees within a second and every later acquire sees at once. */
@@ -136,6 +139,12 @@ export interface Lease {
   readonly head: Head;
   /** After a RetryableFailure it may have happened: the same commit may be tried again, no other one. */
   commit(commit: Commit): Promise<Head>;
+  /**
+   * Goes back from the newest checkpoint, which cannot be used, to the one before it, or to the beginning: a commit of
+   * its own, after which `head` says where to go on. May be tried again as a commit may. `checkpoint_corrupt` where that
+   * has been of no use several times in a row.
+   */
+  fallBack(unusable: { readonly key: string; readonly message: string }): Promise<Head>;
   /** After the last commit: result.json, then head 'done'. Returns what is stored, also where a former self stored it. */
   complete(completion: Completion): Promise<JobResult>;
   /** Ends the job as cancelled; committed output and checkpoint stay readable. */

@@ -15,7 +15,7 @@ const MAX_RUNS = 512;
 /** The chain over no records. */
 export const EMPTY_CHAIN = createHash('sha256').digest('hex');
 
-/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline. */
+/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline; no `top` where it was not asked for. */
 export function recordLine(record: OutputRecord): string {
   return 'position' in record
     ? JSON.stringify({
@@ -23,6 +23,7 @@ export function recordLine(record: OutputRecord): string {
         token: record.token,
         logprob: record.logprob,
         text: record.text,
+        top: record.top,
       })
     : JSON.stringify({
         from: record.from,
@@ -30,6 +31,7 @@ export function recordLine(record: OutputRecord): string {
         scored: record.scored,
         nats: record.nats,
         logprobs: record.logprobs,
+        top: record.top,
       });
 }
 

@@ -16,12 +16,14 @@ const token = (position: number): OutputRecord => ({
 });
 
 const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => n + 0);
+const top = fc.array(fc.tuple(fc.nat(), number), { maxLength: limits.topLogprobs });
 const anyRecord: fc.Arbitrary<OutputRecord> = fc.oneof(
   fc.record({
     position: fc.integer({ min: 1, max: 1e9 }),
     token: fc.nat(),
     logprob: number,
     text: fc.string({ unit: 'binary' }),
+    top: fc.option(top, { nil: undefined }),
   }),
   fc.record({
     from: fc.nat(),
@@ -29,6 +31,7 @@ const anyRecord: fc.Arbitrary<OutputRecord> = fc.oneof(
     scored: fc.nat(),
     nats: number,
     logprobs: fc.option(fc.array(number, { maxLength: 5 })),
+    top: fc.option(fc.array(top, { maxLength: 5 }), { nil: undefined }),
   }),
 );
 

@@ -339,6 +339,26 @@ test('progress of an older owner than the head names is not shown', async () => 
   assert.ok(shown.every((progress) => progress.epoch === 2));
 });
 
+test('a result that a redrive has left behind is not the end', async () => {
+  const { ledger, stream } = setUp();
+  ledger.commit([tokenAt(1)]);
+  ledger.finish('failed');
+  const head = ledger.head;
+  let looks = 0;
+  ledger.onReadHead = () => {
+    looks += 1;
+    // Between the read of the result and that of the head.
+    if (looks === 1) ledger.head = { ...head!, status: 'queued', generation: 1 };
+    if (looks === 4) {
+      ledger.finish();
+      ledger.result = { ...ledger.result!, generation: 1 };
+    }
+  };
+  const events = await collect(ledger, stream, () => {});
+  const [last] = events.slice(-1);
+  assert.ok(last?.kind === 'result' && last.result.status === 'succeeded');
+});
+
 test('committed output that does not fit together is refused', async () => {
   const { ledger, stream } = setUp();
   ledger.commit([tokenAt(1), tokenAt(3)]);

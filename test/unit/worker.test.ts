@@ -34,6 +34,14 @@ const clock: Clock = {
 
 const text = 'It is a way I have of driving off the spleen. '.repeat(40);
 const jobId = 'unit-worker-job';
+const generate: Task = {
+  kind: 'generate',
+  prompt: ' And so',
+  maxNewTokens: 30,
+  sampling: tasks.greedySampling,
+  stop: [],
+  topLogprobs: 0,
+};
 const scoreTask: Task = { ...tasks.scoreTask, segmentTokens: 64 };
 
 class FakeLive implements LiveStream {
@@ -62,14 +70,16 @@ function document(): Document {
 }
 
 interface Setup {
+  readonly store: MemoryStore;
   readonly ledger: Ledger;
   readonly live: FakeLive;
   readonly fatal: Error[];
   worker(hooks?: FakeEngineHooks, parts?: Partial<WorkerParts>): Worker;
 }
 
-async function setup(task: Task = scoreTask): Promise<Setup> {
-  const ledger = createLedger(new MemoryStore());
+async function setup(task: Task = scoreTask, expiresAt: string | null = null): Promise<Setup> {
+  const store = new MemoryStore();
+  const ledger = createLedger(store);
   const live = new FakeLive();
   const fatal: Error[] = [];
   await ledger.submit(
@@ -85,6 +95,7 @@ async function setup(task: Task = scoreTask): Promise<Setup> {
       invalidUtf8: 'error',
       addBos: false,
       priority: 0,
+      expiresAt,
     }),
   );
   const worker: Setup['worker'] = (hooks = {}, parts = {}) =>
@@ -101,7 +112,7 @@ async function setup(task: Task = scoreTask): Promise<Setup> {
       onFatal: (error) => fatal.push(error),
       ...parts,
     });
-  return { ledger, live, fatal, worker };
+  return { store, ledger, live, fatal, worker };
 }
 
 const taken = (signal: AbortSignal = new AbortController().signal) => ({ jobId, signal });
@@ -119,14 +130,6 @@ test('a job that is read to its end is done, announced, and answered from the le
 });
 
 test('drained behind any chunk, a job is handed back and ends the same', async () => {
-  const generate: Task = {
-    kind: 'generate',
-    prompt: ' And so',
-    maxNewTokens: 30,
-    sampling: tasks.greedySampling,
-    stop: [],
-    topLogprobs: 0,
-  };
   for (const task of [scoreTask, generate]) {
     const straight = await setup(task);
     await straight.worker().handle(taken());
@@ -226,4 +229,113 @@ test('a lost lease: nothing more is written or emitted, and nothing is said to t
   assert.deepEqual(end, { kind: 'abandon' });
   assert.equal(await ledger.readResult(jobId), null);
   assert.equal(live.events.length, 0);
+});
+
+/** Handed back behind `token`, with several commits; the keys of its checkpoints, oldest first. */
+async function handedBack(task: Task, token: number) {
+  const made = await setup(task);
+  const first: Worker = made.worker({
+    beforeStep: (position) => {
+      if (position >= token) first.drain('SIGTERM');
+    },
+  });
+  assert.deepEqual(await first.handle(taken()), { kind: 'hand-back' });
+  const checkpoints = [...made.store.objects.keys()].filter((key) => key.includes('/ckpt/')).sort();
+  assert.ok(checkpoints.length >= 2);
+  return { ...made, checkpoints };
+}
+
+test('whichever of its checkpoints are lost or damaged, a job ends the same; the head and the log say what was done', async () => {
+  for (const task of [scoreTask, generate]) {
+    const straight = await setup(task);
+    await straight.worker().handle(taken());
+    const expected = await straight.ledger.readResult(jobId);
+    for (const lost of [1, 2, 99]) {
+      for (const at of [1000, text.length + 20]) {
+        if (at > text.length && task.kind === 'score') continue;
+        const { store, ledger, checkpoints, worker } = await handedBack(task, at);
+        const damaged = checkpoints.slice(-lost);
+        for (const [i, key] of damaged.entries()) {
+          const { body } = store.objects.get(key)!;
+          const flipped = body.slice();
+          flipped[flipped.length >> 1]! ^= 1;
+          if (i % 2 === 0) await store.delete(key);
+          else store.write(key, flipped);
+        }
+        const logged: (readonly [string, unknown])[] = [];
+        const log: WorkerParts['log'] = (level, message, fields) =>
+          logged.push([`${level}: ${message}`, fields?.['key']]);
+        assert.deepEqual(await worker({}, { log }).handle(taken()), { kind: 'done' });
+        const result = await ledger.readResult(jobId);
+        assert.deepEqual(result?.digests, expected?.digests, `${lost} lost behind ${at}`);
+        assert.deepEqual(
+          [result?.text, result?.score, result?.usage],
+          [expected?.text, expected?.score, expected?.usage],
+        );
+        const falls = Math.min(2, lost);
+        assert.equal(result?.stats.fallbacks, falls);
+        const told = logged.filter(([what]) => what === 'warn: a checkpoint cannot be used: the job goes back');
+        assert.deepEqual(
+          told.map(([, key]) => key),
+          checkpoints.slice(-falls).reverse(),
+        );
+        const head = await ledger.readHead(jobId);
+        assert.equal(head?.fallback?.key, checkpoints.at(-falls));
+        assert.equal(head?.fallback?.toTokenOffset === 0, falls === 2);
+      }
+    }
+  }
+});
+
+test('a checkpoint that does not load sends the job back; an engine without room for it does not', async () => {
+  const { ledger, worker } = await handedBack(scoreTask, 1000);
+  const refusing = (code: string, times: number) => {
+    const engine = fakeEngine({});
+    return {
+      ...engine,
+      restoreSession: (snapshot: Parameters<typeof engine.restoreSession>[0]) => {
+        times -= 1;
+        if (times >= 0) throw new EngineError(code as never, 'it does not fit');
+        return engine.restoreSession(snapshot);
+      },
+    };
+  };
+  const full = await worker({}, { engine: refusing('out_of_memory', 1) }).handle(taken());
+  assert.equal(full.kind, 'retry');
+  assert.equal((await ledger.readHead(jobId))?.stats.fallbacks, 0);
+  assert.deepEqual(await worker({}, { engine: refusing('state_mismatch', 1) }).handle(taken()), { kind: 'done' });
+  assert.equal((await ledger.readResult(jobId))?.stats.fallbacks, 1);
+});
+
+test('at its deadline a job ends behind the chunk in hand, as expired, with all of its work committed', async () => {
+  for (const task of [scoreTask, { ...generate, maxNewTokens: 100_000 } satisfies Task]) {
+    const expiresAt = '2030-01-01T00:00:00.000Z';
+    const { ledger, live, worker } = await setup(task, expiresAt);
+    let date = new Date('2029-12-31T23:59:59Z');
+    const at = task.kind === 'score' ? 640 : text.length + 50;
+    let behind = 0;
+    const late: FakeEngineHooks = {
+      beforeStep: async (position) => {
+        behind = position;
+        if (position < at) return;
+        date = new Date(expiresAt);
+        // Past the next look at the clock.
+        await new Promise((resolve) => setTimeout(resolve, 30));
+      },
+    };
+    assert.deepEqual(await worker(late, { clock: { ...clock, date: () => date } }).handle(taken()), { kind: 'done' });
+    const head = await ledger.readHead(jobId);
+    assert.deepEqual([head?.status, head?.failure?.code], ['expired', 'expired']);
+    assert.ok(head!.position.tokenOffset > at && head!.position.tokenOffset >= behind, 'the work in hand is committed');
+    const { outputCount } = head!.position;
+    assert.deepEqual(live.events.at(-1), { kind: 'end', status: 'expired', finishReason: 'expired', outputCount });
+  }
+});
+
+test('a cancel signal that no mark in the ledger confirms ends nothing', async () => {
+  const { ledger, live, worker } = await setup();
+  live.cancelSignalled = async () => true;
+  const slow: FakeEngineHooks = { beforeStep: () => new Promise((resolve) => setTimeout(resolve, 2)) };
+  assert.deepEqual(await worker(slow).handle(taken()), { kind: 'done' });
+  assert.equal((await ledger.readHead(jobId))?.status, 'done');
 });

@@ -25,14 +25,15 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
       'invalid_spec',
       `logitBias names token ${unknown.token}; the model has tokens 0 to ${context.engine.vocabSize - 1}`,
     );
-  const text = await replay(context, task);
   const attempt = await openAttempt(context, task.prompt, run.cancel.signal);
   const committer = new Committer(context, attempt.pins, run.recomputed);
   const { cancel } = run;
   const progress = new ProgressReporter(context, attempt.totalBytes);
   const live = new LiveWriter(context);
-  live.emit({ kind: 'begin', position: text.count });
   try {
+    // Behind the opening of the attempt, which may have sent the committed output back.
+    const text = await replay(context, task);
+    live.emit({ kind: 'begin', position: text.count });
     const decode = new Decode(context, task, attempt, text, committer, live);
     if (text.count === 0) {
       const end = await readInput(

@@ -1,5 +1,6 @@
-import { type Pins, type Position, RejectedJob } from '@longhaul/core/contracts';
+import { type CheckpointRef, describeError, type Pins, type Position, RejectedJob } from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
+import { jobError } from '../disposition.ts';
 import type { Document } from '../text/ports.ts';
 import type { JobContext } from './context.ts';
 import { InputSequence } from './input.ts';
@@ -21,24 +22,27 @@ export async function openAttempt(
   cancelled: AbortSignal,
 ): Promise<Attempt> {
   const { engine, lease, spec, tokenizer } = context;
-  const { head } = lease;
-  if (head.pins !== null) checkPins(context, head.pins);
+  if (lease.head.pins !== null) checkPins(context, lease.head.pins);
 
-  const position = head.position;
-  const documentRead = position.inputTokens !== null;
-  const document: Document | null = documentRead
-    ? null
-    : await context.openDocument(head.pins?.source ?? null, AbortSignal.any([context.lost, context.drain, cancelled]));
-  const pins: Pins = head.pins ?? {
-    source: document!.pin,
-    modelDigest: engine.modelDigest,
-    tokenizerDigest: tokenizer.digest,
-    chunkTokens: context.policy.chunkTokens,
-    engine: engine.identity,
-  };
-
+  // First of all: where its checkpoint cannot be used, the job goes on from an earlier position.
   const session = await openSession(context);
   try {
+    const { head } = lease;
+    const { position } = head;
+    const documentRead = position.inputTokens !== null;
+    const document: Document | null = documentRead
+      ? null
+      : await context.openDocument(
+          head.pins?.source ?? null,
+          AbortSignal.any([context.lost, context.drain, cancelled]),
+        );
+    const pins: Pins = head.pins ?? {
+      source: document!.pin,
+      modelDigest: engine.modelDigest,
+      tokenizerDigest: tokenizer.digest,
+      chunkTokens: context.policy.chunkTokens,
+      engine: engine.identity,
+    };
     const stream =
       document === null ? null : tokenizer.openStream(document, position.textCursor, { invalidUtf8: spec.invalidUtf8 });
     const input = new InputSequence({
@@ -54,10 +58,40 @@ export async function openAttempt(
   }
 }
 
+/**
+ * The session at the head's position. A checkpoint that is lost, damaged or does not load sends the job back by a commit
+ * of its own: to the one before it, then to the beginning. One that is whole but of something else is refused.
+ */
 async function openSession(context: JobContext): Promise<Session> {
+  const { engine, lease, log, spec } = context;
+  for (;;) {
+    const ref = lease.head.checkpoint;
+    if (ref === null) return engine.openSession();
+    try {
+      return await restoreSession(context, ref);
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      const message = describeError(error);
+      const { position } = await lease.fallBack({ key: ref.key, message });
+      log('warn', 'a checkpoint cannot be used: the job goes back', {
+        job: spec.jobId,
+        key: ref.key,
+        reason: message,
+        fromToken: ref.tokenOffset,
+        toToken: position.tokenOffset,
+      });
+    }
+  }
+}
+
+/** Damage, as opposed to a checkpoint that is sound and foreign, or a world in which it cannot be read now. */
+function isUnusable(error: unknown): boolean {
+  const { code } = jobError(error);
+  return code === 'checkpoint_corrupt' || code === 'state_mismatch';
+}
+
+async function restoreSession(context: JobContext, ref: CheckpointRef): Promise<Session> {
   const { engine, ledger, lease, tokenizer } = context;
-  const ref = lease.head.checkpoint;
-  if (ref === null) return engine.openSession();
   const state = await ledger.loadCheckpoint(lease.jobId, ref);
   const wrong =
     state.modelDigest !== engine.modelDigest
