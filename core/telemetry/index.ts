@@ -31,6 +31,7 @@ export const metricName = {
   commits: 'longhaul.commits',
   commitSeconds: 'longhaul.commit.duration',
   chunkSeconds: 'longhaul.chunk.duration',
+  loopDelaySeconds: 'longhaul.event_loop.delay',
 } as const;
 
 const scope = 'longhaul';
@@ -65,6 +66,12 @@ export function recordChunk(seconds: number, attributes: Attributes = {}): void 
     seconds,
     attributes,
   );
+}
+
+/** `read` gives the p99 of the event loop's delay since it was asked last, in seconds. */
+export function observeLoopDelay(read: () => number): void {
+  const gauge = metrics.getMeter(scope).createObservableGauge(metricName.loopDelaySeconds, { unit: 's' });
+  gauge.addCallback((result) => result.observe(read()));
 }
 
 /** Runs `work` inside a span that ends with it, as an error where it throws. */

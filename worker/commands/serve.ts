@@ -9,8 +9,9 @@ import {
   systemClock,
 } from '@longhaul/core/contracts';
 import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
-import { openConsumer } from '@longhaul/core/queue';
+import { openConsumer, type TakenJob } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
+import { timed } from '../adapters/loop-delay.ts';
 import { loadServedModel } from '../adapters/model.ts';
 import { openConfiguredStore } from '../adapters/store.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
@@ -92,7 +93,7 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
       lockMs: config.LONGHAUL_LOCK_MS,
       stalledMs: config.LONGHAUL_STALLED_MS,
       name: config.workerName,
-      handler: (job) => worker.handle(job),
+      handler: timed((job: TakenJob) => worker.handle(job), log),
       onNotice: (text) => log('warn', text),
     });
     const aborted = new Promise<void>((resolve) => {
