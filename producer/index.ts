@@ -5,8 +5,11 @@ export { keyedJobId, timeJobId } from './job-id.ts';
 export {
   type Cancelled,
   createProducer,
+  type JobFilter,
   type Producer,
   type ProducerParts,
+  type Redrive,
+  type RedriveOptions,
   type Submission,
   type Submitted,
 } from './producer.ts';

@@ -3,7 +3,9 @@ import { Command, CommanderError } from 'commander';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addFollow } from './commands/follow.ts';
+import { addJobs } from './commands/jobs.ts';
 import { addPassed, isPassedCommand, passThrough } from './commands/pass-through.ts';
+import { addRedrive } from './commands/redrive.ts';
 import { addResult } from './commands/result.ts';
 import { addStatus } from './commands/status.ts';
 import { addSubmit } from './commands/submit.ts';
@@ -56,7 +58,8 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showHelpAfterError(false);
-  for (const add of [addUp, addSubmit, addFollow, addStatus, addResult, addCancel, addDoctor]) add(longhaul, context);
+  for (const add of [addUp, addSubmit, addFollow, addStatus, addJobs, addResult, addCancel, addRedrive, addDoctor])
+    add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

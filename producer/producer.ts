@@ -3,6 +3,7 @@ import {
   type Clock,
   type DocumentSource,
   describeError,
+  type ErrorCode,
   errorCode,
   hasEnded,
   type JobId,
@@ -35,6 +36,8 @@ export interface Submission {
   /** Chosen by the caller, made from a key, or (both null) new. */
   readonly jobId: JobId | null;
   readonly idempotencyKey: string | null;
+  /** A job that has not ended so long after its submit ends as expired; null: never. */
+  readonly expiresInMs: number | null;
   /** Milliseconds to go on ringing the queue while it is out of reach. */
   readonly enqueueMs: number;
   readonly signal: AbortSignal;
@@ -56,11 +59,41 @@ export interface Cancelled {
   readonly status: JobView['status'];
 }
 
+/** Which jobs a list shows: those that have not ended, those that wait to be redriven, or every one there is. */
+export type JobFilter = 'open' | 'quarantined' | 'all';
+
+export interface Redrive {
+  readonly jobId: JobId;
+  /** `open`: the job had not ended, and was left as it is. */
+  readonly outcome: 'redriven' | 'open';
+  /** Where it goes on: tokens that are read and committed. */
+  readonly tokenOffset: number;
+  readonly queue: 'told' | 'unreachable';
+  readonly queueError: string | null;
+}
+
+export interface RedriveOptions {
+  /** The new deadline, from now on; null: none. */
+  readonly expiresInMs: number | null;
+  /** Milliseconds to go on ringing the queue while it is out of reach. */
+  readonly enqueueMs: number;
+  readonly signal: AbortSignal;
+}
+
 export interface Producer {
   submit(submission: Submission): Promise<Submitted>;
   status(jobId: JobId): Promise<JobView>;
   /** Newest first. */
   list(options: { readonly limit: number }): Promise<readonly JobView[]>;
+  /** Newest first, of the first `limit` that are found. */
+  jobs(filter: JobFilter, options: { readonly limit: number }): Promise<readonly JobView[]>;
+  /** Every quarantined job, or those that failed with the code. */
+  quarantined(code: ErrorCode | null): AsyncIterable<JobId>;
+  /**
+   * Puts a quarantined or expired job back with its checkpoint, its output and its position.
+   * @throws LonghaulError `job_not_found`, `job_ended` for a job that is done or cancelled
+   */
+  redrive(jobId: JobId, options: RedriveOptions): Promise<Redrive>;
   follow(
     jobId: JobId,
     options: Pick<FollowOptions, 'signal'> & Partial<Pick<FollowOptions, 'after' | 'committedOnly'>>,
@@ -94,7 +127,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     return queue;
   };
 
-  /** A document that was stored again under the same id is another object; the job keeps the first one. */
+  /** A document stored again under the same id is another object, and a lifetime ends later; the job keeps the first. */
   async function store(spec: JobSpec): Promise<'created' | 'existing'> {
     try {
       return await ledger.submit(spec);
@@ -102,8 +135,14 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       if (errorCode(error) !== 'job_exists') throw error;
       const first = await ledger.readSpec(spec.jobId);
       const bothStored = first.document.kind === 'stored' && spec.document.kind === 'stored';
-      if (!bothStored) throw error;
-      return await ledger.submit({ ...spec, createdAt: first.createdAt, document: first.document });
+      const again = {
+        ...spec,
+        createdAt: first.createdAt,
+        document: bothStored ? first.document : spec.document,
+        // The same lifetime of an earlier submit ends earlier.
+        expiresAt: lifetimeMs(first) === lifetimeMs(spec) ? first.expiresAt : spec.expiresAt,
+      };
+      return await ledger.submit(again);
     }
   }
 
@@ -121,7 +160,10 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
   }
 
   /** Null once the queue knows of the job, else why it does not. */
-  async function ring(spec: JobSpec, { enqueueMs, signal }: Submission): Promise<string | null> {
+  async function ring(
+    spec: JobSpec,
+    { enqueueMs, signal }: Pick<Submission, 'enqueueMs' | 'signal'>,
+  ): Promise<string | null> {
     const until = clock.now() + enqueueMs;
     for (;;) {
       try {
@@ -152,9 +194,16 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     return jobView({ spec, head, result, progress, cancelRequested }, clock.date());
   }
 
+  async function views(ids: readonly JobId[]): Promise<JobView[]> {
+    const found: JobView[] = [];
+    // A few at a time: a table of a thousand jobs must not open thousands of connections.
+    for (let i = 0; i < ids.length; i += 8) found.push(...(await Promise.all(ids.slice(i, i + 8).map(view))));
+    return found;
+  }
+
   return {
     async submit(submission) {
-      const { model, tenant, priority, request, jobId, idempotencyKey } = submission;
+      const { model, tenant, priority, request, jobId, idempotencyKey, expiresInMs } = submission;
       if (jobId !== null && idempotencyKey !== null) {
         throw new LonghaulError(
           'invalid_argument',
@@ -165,7 +214,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const id =
         jobId ??
         (idempotencyKey === null ? timeJobId(now.getTime(), randomBytes(16)) : keyedJobId(tenant, idempotencyKey));
-      const parts = { jobId: id, tenant, createdAt: now, model, request, priority };
+      const parts = { jobId: id, tenant, createdAt: now, model, request, priority, expiresInMs };
       // Every word is checked before the first byte of a document is sent.
       buildSpec({ ...parts, document: { kind: 'inline', text: '' } });
       const before = await storedBefore(id, submission);
@@ -181,12 +230,34 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
 
     status: view,
 
-    async list({ limit }) {
-      const ids = await ledger.listJobs({ limit });
-      const views: JobView[] = [];
-      // A few at a time: a table of a thousand jobs must not open thousands of connections.
-      for (let i = 0; i < ids.length; i += 8) views.push(...(await Promise.all(ids.slice(i, i + 8).map(view))));
-      return views;
+    list: async ({ limit }) => views(await ledger.listJobs({ limit })),
+
+    async jobs(filter, { limit }) {
+      if (filter === 'all') return await views(await ledger.listJobs({ limit }));
+      const marked = filter === 'open' ? ledger.listOpen({ limit }) : ledger.listQuarantined({ limit });
+      const ids: JobId[] = [];
+      for await (const jobId of marked) ids.push(jobId);
+      const found = await views(ids);
+      // A job may have ended, or have been redriven, since it was listed.
+      return found
+        .filter(({ status }) => (filter === 'open' ? !hasEnded(status) : status === 'quarantined'))
+        .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+    },
+
+    async *quarantined(code) {
+      for await (const jobId of ledger.listQuarantined({ limit: Number.MAX_SAFE_INTEGER })) {
+        if (code === null || (await ledger.readHead(jobId))?.failure?.code === code) yield jobId;
+      }
+    },
+
+    async redrive(jobId, options) {
+      const spec = await ledger.readSpec(jobId);
+      const { expiresInMs } = options;
+      const expiresAt = expiresInMs === null ? null : new Date(clock.date().getTime() + expiresInMs).toISOString();
+      const { outcome, head } = await ledger.redrive(jobId, { expiresAt });
+      const queueError = await ring(spec, options);
+      const queue = queueError === null ? 'told' : 'unreachable';
+      return { jobId, outcome, tokenOffset: head.position.tokenOffset, queue, queueError };
     },
 
     follow: (jobId, options) => followJob(ledger, live, jobId, { ...followDefaults, clock, ...options }),
@@ -217,6 +288,10 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       return { jobId, outcome: hasEnded(status) ? 'cancelled' : 'requested', status };
     },
   };
+}
+
+function lifetimeMs({ createdAt, expiresAt }: JobSpec): number | null {
+  return expiresAt === null ? null : Date.parse(expiresAt) - Date.parse(createdAt);
 }
 
 async function place(ledger: Ledger, { document, request }: Submission): Promise<DocumentSource> {

@@ -9,6 +9,8 @@ export interface SpecParts {
   readonly request: JobRequest;
   readonly document: DocumentSource;
   readonly priority: number;
+  /** From `createdAt` on; null: the job never expires. */
+  readonly expiresInMs: number | null;
 }
 
 const allowed: Readonly<Record<string, string>> = {
@@ -32,6 +34,8 @@ export function buildSpec(parts: SpecParts): JobSpec {
     invalidUtf8: parts.request.invalidUtf8,
     addBos: parts.request.addBos,
     priority: parts.priority,
+    expiresAt:
+      parts.expiresInMs === null ? null : new Date(parts.createdAt.getTime() + parts.expiresInMs).toISOString(),
   });
   if (!parsed.success) {
     const issue = parsed.error.issues[0];

@@ -45,7 +45,7 @@ export interface JobParts {
 }
 
 export function jobView({ spec, head, result, progress, cancelRequested }: JobParts, now: Date): JobView {
-  const status = result === null ? (head?.status ?? 'queued') : ended[result.status];
+  const status = result === null ? (head?.status ?? 'queued') : statusOfResult[result.status];
   const live = status === 'running' && progress !== null && progress.epoch === head?.epoch ? progress : null;
   const fresh = live !== null && now.getTime() - Date.parse(live.updatedAt) <= staleProgressMs ? live : null;
   const known = live ?? (head === null ? null : committedProgress(head));
@@ -80,4 +80,10 @@ export function jobView({ spec, head, result, progress, cancelRequested }: JobPa
   };
 }
 
-const ended = { succeeded: 'done', cancelled: 'cancelled', failed: 'quarantined', expired: 'expired' } as const;
+/** A job's status, by its result. */
+export const statusOfResult = {
+  succeeded: 'done',
+  cancelled: 'cancelled',
+  failed: 'quarantined',
+  expired: 'expired',
+} as const;

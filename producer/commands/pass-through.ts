@@ -3,13 +3,30 @@ import { constants } from 'node:os';
 import { LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
-import { findWorkerProgram, workerMissing } from '../worker-program.ts';
+import { requireProgram } from '../programs.ts';
 
-/** Commands that need the engine: the worker's program runs them, with its own options and its own help. */
+/** Commands that another program runs, with its own options and its own help. */
 export const passedCommands = {
-  run: { worker: 'run', description: 'read one document straight through the engine, without a queue' },
-  tokens: { worker: 'tokens', description: 'stream a document through the tokenizer and count its tokens' },
-  worker: { worker: 'serve', description: 'serve a model’s queue; settings come from the environment' },
+  run: {
+    program: 'worker',
+    args: ['run'],
+    description: 'read one document straight through the engine, without a queue',
+  },
+  tokens: {
+    program: 'worker',
+    args: ['tokens'],
+    description: 'stream a document through the tokenizer and count its tokens',
+  },
+  worker: {
+    program: 'worker',
+    args: ['serve'],
+    description: 'serve a model’s queue; settings come from the environment',
+  },
+  controller: {
+    program: 'controller',
+    args: [],
+    description: 'bring lost jobs back and end what is due; settings come from the environment',
+  },
 } as const;
 
 export type PassedCommand = keyof typeof passedCommands;
@@ -23,16 +40,15 @@ export function addPassed(program: Command): void {
   for (const [name, { description }] of Object.entries(passedCommands)) program.command(name).description(description);
 }
 
-/** Runs the worker's program as a child with our own streams; its exit code is ours. */
+/** Runs the program as a child with our own streams; its exit code is ours. */
 export async function passThrough(
   name: PassedCommand,
   args: readonly string[],
   context: CommandContext,
 ): Promise<number> {
-  const program = findWorkerProgram();
-  if (program === null) throw new LonghaulError('invalid_config', `longhaul ${name}: ${workerMissing}`);
-  const { worker } = passedCommands[name];
-  const child = spawn(context.execPath, [...workerNodeArgs, program, worker, ...args], {
+  const { program, args: first } = passedCommands[name];
+  const file = requireProgram(program, name);
+  const child = spawn(context.execPath, [...workerNodeArgs, file, ...first, ...args], {
     stdio: 'inherit',
     cwd: context.cwd,
     env: { ...context.env },
@@ -45,7 +61,7 @@ export async function passThrough(
   if (context.signal.aborted) forward();
   context.signal.addEventListener('abort', forward, { once: true });
   return new Promise((resolve, reject) => {
-    child.once('error', (cause) => reject(new LonghaulError('internal', `${program} cannot be started`, { cause })));
+    child.once('error', (cause) => reject(new LonghaulError('internal', `${file} cannot be started`, { cause })));
     child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
   });
 }

@@ -4,6 +4,7 @@ import { basename, resolve } from 'node:path';
 import { jobOptions, jobOptionText, LonghaulError, parseJobOptions, RetryableFailure } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
+import { parseDuration } from '../duration.ts';
 import type { Submission } from '../producer.ts';
 import { showUpload } from '../render/upload-bar.ts';
 import { type Session, withSession } from '../session.ts';
@@ -19,6 +20,7 @@ interface SubmitOptions extends Readonly<Record<string, unknown>> {
   readonly jobId?: string;
   readonly idempotencyKey?: string;
   readonly queueWait: string;
+  readonly expiresIn?: string;
   readonly follow?: boolean;
   readonly data?: string;
   readonly json?: boolean;
@@ -41,6 +43,7 @@ export function addSubmit(program: Command, context: CommandContext): void {
     .option('--priority <n>', '0 to 1000; higher runs earlier', '0')
     .option('--job-id <id>', 'name the job yourself')
     .option('--idempotency-key <key>', 'the same key always means the same job')
+    .option('--expires-in <duration>', 'end the job as expired where it takes longer: 90m, 2h, 3d')
     .option('--queue-wait <seconds>', 'go on trying for this long where Redis is away', '10')
     .option('--follow', 'follow the job to its end')
     .addHelpText(
@@ -68,6 +71,7 @@ async function submit(document: string | undefined, options: SubmitOptions, cont
     priority: parsePriority(options.priority),
     jobId: options.jobId === undefined ? null : parseJobId(options.jobId),
     idempotencyKey: options.idempotencyKey ?? null,
+    expiresInMs: options.expiresIn === undefined ? null : parseDuration('--expires-in', options.expiresIn),
     enqueueMs: 1000 * parseNumber('--queue-wait', options.queueWait, { least: 0, most: 86_400, whole: false }),
     tenant: 'default',
     signal: context.signal,
@@ -97,7 +101,7 @@ async function tellUnreachable(jobId: string, reason: string | null, context: Co
   await write(
     context.stderr,
     `longhaul: queue_unavailable: ${reason}\n` +
-      `${jobId} is stored and loses nothing: it starts when the queue is back (\`longhaul up\` tells it)${again}\n`,
+      `${jobId} is stored and loses nothing: it starts when the queue is back (a controller, or \`longhaul up\`, tells it)${again}\n`,
   );
 }
 

@@ -7,9 +7,9 @@ import { type Config, parseConfig } from '../config.ts';
 import type { CommandContext } from '../context.ts';
 import { dataDir, fileStoreUrl, isDirectory } from '../home.ts';
 import { findModel } from '../model-dir.ts';
+import { findProgram, programMissing } from '../programs.ts';
 import { isRunning } from '../up/process-identity.ts';
 import { readUpFile } from '../up/up-file.ts';
-import { findWorkerProgram, workerMissing } from '../worker-program.ts';
 import { askEngine } from './ask-engine.ts';
 import { readRedisFacts } from './redis-facts.ts';
 
@@ -129,9 +129,12 @@ async function examineModel(asked: string | null, context: CommandContext): Prom
   } catch (error) {
     model = finding('model', 'missing', describeError(error), 'give --model DIR, or put a model below models/');
   }
-  const program = findWorkerProgram();
+  const program = findProgram('worker');
   if (program === null) {
-    return [model, finding('engine', 'warn', 'no worker package', `${workerMissing}; producers do not need it`)];
+    return [
+      model,
+      finding('engine', 'warn', 'no worker package', `${programMissing('worker')}; producers do not need it`),
+    ];
   }
   const engine = await askEngine(program, dir, context);
   if (engine.kind === 'failed') {

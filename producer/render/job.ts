@@ -1,5 +1,6 @@
 import type { JobView } from '../view.ts';
 import { bytes, count, duration, percent } from './format.ts';
+import { table } from './table.ts';
 
 /** One job, a figure a line. */
 export function jobText(view: JobView): string {
@@ -25,6 +26,8 @@ export function jobText(view: JobView): string {
   }
   if (view.recomputedTokens > 0) rows.push(['read twice', `${count(view.recomputedTokens)} tokens`]);
   if (view.failure !== null) rows.push(['failure', `${view.failure.code}: ${view.failure.message}`]);
+  const next = nextStep(view.jobId, view.status);
+  if (next !== null) rows.push(['next', next]);
   return rows.map(([name, value]) => `${name.padEnd(11)}${value}\n`).join('');
 }
 
@@ -43,13 +46,42 @@ export function jobTable(views: readonly JobView[]): string {
     view.status === 'running' ? duration(view.etaSeconds) : '-',
     String(view.attempts),
   ]);
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return [head, ...rows].map((cells) => `${line(cells)}\n`).join('');
+  return table([head, ...rows]);
+}
+
+/** Characters of a reason in a table; `longhaul status JOB` tells the whole. */
+const reasonChars = 72;
+
+/** Jobs with what stopped them, in the order given. */
+export function jobReasonTable(views: readonly JobView[]): string {
+  const head = ['JOB', 'STATUS', 'TASK', 'PROGRESS', 'ATTEMPTS', 'REASON'];
+  const rows = views.map((view) => [
+    view.jobId,
+    view.cancelRequested ? `${view.status}, cancel` : view.status,
+    view.task,
+    view.fraction === null ? `${count(view.committedTokens)} tokens` : percent(view.fraction),
+    String(view.attempts),
+    reason(view),
+  ]);
+  return table([head, ...rows]);
+}
+
+function reason({ failure }: JobView): string {
+  if (failure === null) return '-';
+  const text = `${failure.code}: ${failure.message}`.replaceAll(/\s+/g, ' ');
+  return text.length <= reasonChars ? text : `${text.slice(0, reasonChars - 1)}…`;
+}
+
+/** What a person does about a job that ended without an answer; null where there is nothing to do. */
+export function nextStep(jobId: string, status: JobView['status']): string | null {
+  switch (status) {
+    case 'quarantined':
+      return `mend the cause, then \`longhaul redrive ${jobId}\`: it goes on from its checkpoint`;
+    case 'expired':
+      return `\`longhaul redrive ${jobId}\` goes on from its checkpoint`;
+    default:
+      return null;
+  }
 }
 
 function ending(view: JobView): string {

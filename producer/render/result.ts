@@ -1,5 +1,7 @@
 import type { JobResult, OutputRecord } from '@longhaul/core/contracts';
+import { statusOfResult } from '../view.ts';
 import { count, duration } from './format.ts';
+import { nextStep } from './job.ts';
 
 /** The figures of a finished job in one line, and its failure in another. */
 export function resultSummary(result: JobResult): string {
@@ -16,6 +18,8 @@ export function resultSummary(result: JobResult): string {
   const lines = [figures.join(' · ')];
   if (score !== null) lines.push(scoreText(score));
   if (failure !== null) lines.push(`${failure.code}: ${failure.message}`);
+  const next = nextStep(result.jobId, statusOfResult[result.status]);
+  if (next !== null) lines.push(`next: ${next}`);
   return lines.map((line) => `${line}\n`).join('');
 }
 

@@ -1,18 +1,16 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import { LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
-import { createLedger, openStore, probeStore } from '@longhaul/core/ledger';
-import { openQueue } from '@longhaul/core/queue';
+import { workerNodeArgs } from '@longhaul/core/contracts';
+import { openStore, probeStore } from '@longhaul/core/ledger';
 import { redactUrl } from '@longhaul/core/redis';
 import type { Config } from '../config.ts';
 import type { CommandContext } from '../context.ts';
 import { fileStoreUrl } from '../home.ts';
-import { within } from '../within.ts';
-import { findWorkerProgram, workerMissing } from '../worker-program.ts';
+import { type Program, requireProgram } from '../programs.ts';
 import { startChild } from './child-run.ts';
-import { ringDoorbell } from './doorbell.ts';
+import { controllerEnv } from './controller-env.ts';
 import { type OwnRedis, openOwnRedis } from './own-redis.ts';
 import { processStart } from './process-identity.ts';
-import { supervise } from './supervise.ts';
+import { type SuperviseEvent, supervise } from './supervise.ts';
 import type { UpEvent } from './up-event.ts';
 import { readUpFile, type UpFile, writeUpFile } from './up-file.ts';
 import { takeUpLock } from './up-lock.ts';
@@ -27,24 +25,27 @@ export interface UpOptions {
   readonly onEvent: (event: UpEvent) => void;
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Milliseconds that workers have to commit and hand back, and Redis to write its file. */
 const graceMs = 10_000;
-const doorbellMs = 10_000;
 
 /**
- * One machine out of the box: Redis, a store and workers, until the signal.
+ * One machine out of the box: Redis, a store, a controller and workers, until the signal.
  *
- *   lock ─▶ Redis ─▶ store proved ─▶ up.json ─▶ workers, doorbell … signal ─▶ workers end ─▶ Redis ends ─▶ unlock
+ *   lock ─▶ Redis ─▶ store proved ─▶ up.json ─▶ controller, workers … signal ─▶ they end ─▶ Redis ends ─▶ unlock
  */
 export async function runUp(options: UpOptions, config: Config, context: CommandContext): Promise<void> {
   await mkdir(options.dir, { recursive: true, mode: 0o700 });
   const dir = await realpath(options.dir);
-  const program = options.workers === 0 ? '' : findWorkerProgram();
-  if (program === null) throw new LonghaulError('invalid_config', `longhaul up: ${workerMissing}`);
+  const programs = {
+    worker: options.workers === 0 ? '' : requireProgram('worker', 'up'),
+    controller: requireProgram('controller', 'up'),
+  };
   const lock = await takeUpLock(dir);
   const start = (await processStart(context.pid)) ?? '';
   try {
-    await new Up({ ...options, dir }, program, start, config, context).run();
+    await new Up({ ...options, dir }, programs, start, config, context).run();
   } finally {
     await lock.release();
   }
@@ -52,7 +53,7 @@ export async function runUp(options: UpOptions, config: Config, context: Command
 
 class Up {
   private readonly options: UpOptions;
-  private readonly program: string;
+  private readonly programs: Readonly<Record<Program, string>>;
   private readonly start: string;
   private readonly config: Config;
   private readonly context: CommandContext;
@@ -60,9 +61,15 @@ class Up {
   private file: UpFile | null = null;
   private writing: Promise<void> = Promise.resolve();
 
-  constructor(options: UpOptions, program: string, start: string, config: Config, context: CommandContext) {
+  constructor(
+    options: UpOptions,
+    programs: Readonly<Record<Program, string>>,
+    start: string,
+    config: Config,
+    context: CommandContext,
+  ) {
     this.options = options;
-    this.program = program;
+    this.programs = programs;
     this.start = start;
     this.config = config;
     this.context = context;
@@ -70,7 +77,6 @@ class Up {
 
   async run(): Promise<void> {
     const { dir, model, onEvent } = this.options;
-    const { signal } = this.context;
     const storeUrl = this.config.storeUrl ?? fileStoreUrl(dir);
     const redisStop = new AbortController();
     const { url, running: redis } = await this.openRedis(redisStop.signal);
@@ -95,18 +101,11 @@ class Up {
         workers: [],
       });
       onEvent({ event: 'ready', dir, store: storeUrl, redis: redactUrl(url), model: model.name });
-      const queue = openQueue({ url, model: model.name, onNotice: () => {} });
-      const doorbell = ringDoorbell({
-        ledger: createLedger(store),
-        queue,
-        model: model.name,
-        clock: this.context.clock,
-        signal,
-        everyMs: doorbellMs,
-        onNotice: (text) => onEvent({ event: 'notice', text }),
-      });
-      await Promise.all([this.untilStopped(), ...environments.map(({ id, env }) => this.runWorker(id, env)), doorbell]);
-      await within(1000, queue.close(), 'closing').catch(() => undefined);
+      await Promise.all([
+        this.untilStopped(),
+        this.runController(controllerEnv(this.context.env, place, this.options.given)),
+        ...environments.map(({ id, env }) => this.runWorker(id, env)),
+      ]);
     } finally {
       redisStop.abort(new Error('stopping'));
       await redis;
@@ -125,26 +124,42 @@ class Up {
     return openOwnRedis({ dir, env, clock, signal, graceMs, lastUrl, onEvent });
   }
 
-  private async runWorker(id: string, env: Readonly<Record<string, string | undefined>>): Promise<void> {
+  private async runWorker(id: string, env: Environment): Promise<void> {
+    await this.keep(id, [this.programs.worker, 'serve'], env, (event) => {
+      if (event.event === 'started') this.pids.set(id, event.pid);
+      else this.pids.delete(id);
+      const workers = [...this.pids].map(([worker, pid]) => ({ id: worker, pid }));
+      if (this.file !== null) void this.write({ ...this.file, workers });
+    });
+  }
+
+  private async runController(env: Environment): Promise<void> {
+    await this.keep('controller', [this.programs.controller], env, () => {});
+  }
+
+  /** Keeps a program of ours running until the signal. */
+  private async keep(
+    name: string,
+    args: readonly string[],
+    env: Environment,
+    onEvent: (event: SuperviseEvent) => void,
+  ): Promise<void> {
     const { signal, clock, execPath, cwd } = this.context;
     await supervise({
-      name: id,
+      name,
       start: () =>
         startChild({
           command: execPath,
-          args: [...workerNodeArgs, this.program, 'serve'],
+          args: [...workerNodeArgs, ...args],
           env,
           cwd,
-          onLine: (line) => this.options.onEvent({ event: 'log', name: id, line }),
+          onLine: (line) => this.options.onEvent({ event: 'log', name, line }),
         }),
       signal,
       clock,
       graceMs,
       onEvent: (event) => {
-        if (event.event === 'started') this.pids.set(id, event.pid);
-        else this.pids.delete(id);
-        const workers = [...this.pids].map(([worker, pid]) => ({ id: worker, pid }));
-        if (this.file !== null) void this.write({ ...this.file, workers });
+        onEvent(event);
         this.options.onEvent(event);
       },
     });

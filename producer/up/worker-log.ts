@@ -9,7 +9,7 @@ const levels: Readonly<Record<number, string>> = {
   50: 'error',
   60: 'fatal',
 };
-const dull = new Set(['level', 'msg', 'time', 'worker', 'pid', 'hostname']);
+const dull = new Set(['level', 'msg', 'time', 'worker', 'controller', 'pid', 'hostname']);
 
 /** A worker's log entry as a plain line; a line that is no entry stays as it is. */
 export function plainLogLine(line: string): string {

@@ -72,6 +72,7 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
           priority: 0,
           jobId: null,
           idempotencyKey: null,
+          expiresInMs: null,
           enqueueMs: 10_000,
           signal: stop,
         });

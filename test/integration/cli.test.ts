@@ -108,7 +108,19 @@ async function up(...args: readonly string[]) {
 const readUp = async (data: string) => UpFile.parse(JSON.parse(await readFile(join(dir, data, 'up.json'), 'utf8')));
 
 test('every command says how it is typed, with an example', async () => {
-  const names = ['up', 'submit', 'follow', 'status', 'result', 'cancel', 'doctor', 'run', 'tokens', 'worker'];
+  const names = [
+    'up',
+    'submit',
+    'follow',
+    'status',
+    'result',
+    'cancel',
+    'doctor',
+    'run',
+    'tokens',
+    'worker',
+    'controller',
+  ];
   const helps = await Promise.all(names.map((name) => longhaul(name, '--help')));
   for (const [i, { code, out }] of helps.entries()) {
     assert.equal(code, 0, names[i]);
@@ -333,7 +345,10 @@ test('follow gives every token once over a killed Redis, and the result commands
     process.kill(redis?.pid ?? 0, 'SIGKILL');
     await worker.commit(records(21, 40));
     await until('committed output without Redis', () => seen === textOf(40));
-    await until('Redis to be started again', () => events.filter((e) => e.event === 'started').length === 2);
+    await until(
+      'Redis to be started again',
+      () => events.filter((e) => e.event === 'started' && e.name === 'redis').length === 2,
+    );
     await until('the live tail', async () => {
       await worker.emit(records(41, 60)).catch(() => 0);
       return seen === textOf(60);

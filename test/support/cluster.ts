@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import {
   type Head,
+  hasEnded,
   type JobId,
   type JobResult,
   JobSpec,
@@ -14,7 +15,7 @@ import {
   workerNodeArgs,
 } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore, openStore, type StoreOptions } from '@longhaul/core/ledger';
-import { type JobQueue, openQueue } from '@longhaul/core/queue';
+import { type JobQueue, openQueue, type QueueCensus } from '@longhaul/core/queue';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { startTestRedis, type TestRedis } from './redis.ts';
 
@@ -44,8 +45,8 @@ export interface ClusterOptions {
   readonly env?: Record<string, string>;
 }
 
-/** A real worker process. */
-export class WorkerProcess {
+/** A process of ours that runs until it is told to stop, and says on stderr what it does. */
+class ServiceProcess {
   readonly id: string;
   readonly child: ChildProcess;
   readonly lines: string[] = [];
@@ -53,10 +54,10 @@ export class WorkerProcess {
   /** Gone, and all that it said was read. */
   private closed = false;
 
-  constructor(id: string, env: Record<string, string>) {
+  constructor(id: string, args: readonly string[], env: Record<string, string>) {
     this.id = id;
-    this.child = spawn(process.execPath, [...workerNodeArgs, join(root, 'worker/main.ts'), 'serve'], {
-      env: { ...process.env, ...env, LONGHAUL_WORKER_ID: id, LONGHAUL_PARENT_PIPE: '1' },
+    this.child = spawn(process.execPath, args, {
+      env: { ...process.env, ...env, LONGHAUL_PARENT_PIPE: '1' },
       stdio: ['pipe', 'ignore', 'pipe'],
     });
     let rest = '';
@@ -80,17 +81,17 @@ export class WorkerProcess {
   }
 
   /** Waits for a log line with this text. */
-  async says(text: string, timeoutMs = 20_000): Promise<string> {
+  async says(text: string, timeoutMs = 60_000): Promise<string> {
     return waitFor(
       async () => {
         const found = this.lines.find((line) => line.includes(text));
         if (found === undefined && this.closed) {
-          throw new Error(`worker ${this.id} ended and did not say ${JSON.stringify(text)}: ${this.lines.join('\n')}`);
+          throw new Error(`${this.id} ended and did not say ${JSON.stringify(text)}: ${this.lines.join('\n')}`);
         }
         return found ?? null;
       },
       timeoutMs,
-      () => `worker ${this.id} to say ${JSON.stringify(text)}; it said:\n${this.lines.slice(-20).join('\n')}`,
+      () => `${this.id} to say ${JSON.stringify(text)}; it said:\n${this.lines.slice(-20).join('\n')}`,
     );
   }
 
@@ -103,15 +104,31 @@ export class WorkerProcess {
   }
 }
 
+/** A real worker process. */
+export class WorkerProcess extends ServiceProcess {
+  constructor(id: string, env: Record<string, string>) {
+    super(id, [...workerNodeArgs, join(root, 'worker/main.ts'), 'serve'], { ...env, LONGHAUL_WORKER_ID: id });
+  }
+}
+
+/** A real controller process. */
+export class ControllerProcess extends ServiceProcess {
+  constructor(id: string, env: Record<string, string>) {
+    const args = ['--disable-warning=ExperimentalWarning', join(root, 'infra/controller/main.ts')];
+    super(id, args, { ...env, LONGHAUL_CONTROLLER_ID: id });
+  }
+}
+
 /** Redis, a ledger, and worker processes around one model. `close` leaves nothing behind. */
 export class Cluster {
   readonly redis: TestRedis;
   readonly store: ObjectStore;
   readonly ledger: Ledger;
   readonly live: LiveStream;
-  readonly queue: JobQueue;
+  readonly queue: JobQueue & QueueCensus;
   readonly dir: string;
   readonly workers: WorkerProcess[] = [];
+  readonly controllers: ControllerProcess[] = [];
   private readonly env: Record<string, string>;
 
   private constructor(parts: {
@@ -161,6 +178,21 @@ export class Cluster {
     return worker;
   }
 
+  /** A controller that looks around ten times as often as the locks of `quick` run out. */
+  async startController(id = 'controller', env: Record<string, string> = {}): Promise<ControllerProcess> {
+    const controller = this.launchController(id, env);
+    await controller.says('"ready"');
+    return controller;
+  }
+
+  /** A controller that is only on its way up. */
+  launchController(id: string, env: Record<string, string> = {}): ControllerProcess {
+    const pace = { LONGHAUL_SWEEP_SECONDS: '0.5', LONGHAUL_SWEEP_RATE: '1000', LONGHAUL_DEMAND_SECONDS: '0.5' };
+    const controller = new ControllerProcess(id, { ...this.env, ...pace, ...env });
+    this.controllers.push(controller);
+    return controller;
+  }
+
   /** A worker that is only on its way up. */
   launchWorker(id: string, env: Record<string, string> = {}): WorkerProcess {
     const worker = new WorkerProcess(id, { ...this.env, ...env });
@@ -199,7 +231,7 @@ export class Cluster {
   }
 
   /** Waits until the head satisfies `until`. */
-  head(jobId: JobId, until: (head: Head) => boolean, timeoutMs = 30_000): Promise<Head> {
+  head(jobId: JobId, until: (head: Head) => boolean, timeoutMs = 60_000): Promise<Head> {
     return waitFor(
       async () => {
         const head = await this.ledger.readHead(jobId).catch(() => null);
@@ -222,14 +254,14 @@ export class Cluster {
   }
 
   async result(jobId: JobId, timeoutMs = 60_000): Promise<JobResult> {
-    await this.head(jobId, (head) => ['done', 'cancelled', 'quarantined'].includes(head.status), timeoutMs);
+    await this.head(jobId, (head) => hasEnded(head.status), timeoutMs);
     const result = await this.ledger.readResult(jobId);
     if (result === null) throw new Error(`job ${jobId} ended without a result`);
     return result;
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.stop('SIGKILL')));
+    await Promise.all([...this.workers, ...this.controllers].map((process) => process.stop('SIGKILL')));
     await this.queue.close();
     await this.live.close();
     await this.ledger.close();

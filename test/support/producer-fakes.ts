@@ -43,6 +43,7 @@ export function specOf(kind: 'generate' | 'score' = 'generate', id = jobId): Job
     },
     document: { kind: 'inline', text: 'once upon a time' },
     priority: 0,
+    expiresInMs: null,
   });
 }
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PrivateRedis, startPrivateRedis } from '@longhaul/core/redis';
+import { connectRedis, type PrivateRedis, startPrivateRedis } from '@longhaul/core/redis';
 
 /** A redis-server of the test's own, on its own port and folder. */
 export class TestRedis {
@@ -47,6 +47,13 @@ export class TestRedis {
     await this.server.stop();
     await rm(join(this.dir, 'appendonlydir'), { recursive: true, force: true });
     await this.restart();
+  }
+
+  /** Everything is gone at once, connections stay. */
+  async flushAll(): Promise<void> {
+    const redis = connectRedis({ url: this.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
+    await redis.flushall();
+    redis.disconnect();
   }
 
   /** SIGSTOP: connections stay open and nothing answers, as in a partition. */

@@ -22,6 +22,7 @@ function submission(patch: Partial<Submission> = {}): Submission {
     priority: 0,
     jobId: null,
     idempotencyKey: null,
+    expiresInMs: null,
     enqueueMs: 0,
     signal: AbortSignal.timeout(10_000),
     ...patch,
@@ -149,7 +150,13 @@ test('ids sort by time, and a key always gives the same id', () => {
 });
 
 test('a word of the spec that is wrong is named', () => {
-  const parts = { ...specOf(), createdAt: new Date(), request: parseJobOptions({}), document: inlineSource('x') };
+  const parts = {
+    ...specOf(),
+    createdAt: new Date(),
+    expiresInMs: null,
+    request: parseJobOptions({}),
+    document: inlineSource('x'),
+  };
   assert.throws(() => buildSpec({ ...parts, model: 'a b' }), {
     code: 'invalid_argument',
     message: /^model takes .*; found "a b"$/,

@@ -1,0 +1,95 @@
+import { type Clock, describeError, type JobId } from '@longhaul/core/contracts';
+import { type DemandRecord, readDemand } from './demand.ts';
+import type { Log, Queues } from './ports.ts';
+import type { Sweep, Swept } from './sweep.ts';
+
+export interface ControllerParts {
+  readonly sweep: Sweep;
+  readonly queues: Queues;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly intervals: { readonly sweepMs: number; readonly demandMs: number; readonly stalledMs: number };
+  readonly onDemand: (record: DemandRecord) => void;
+}
+
+/**
+ * The loops of the process that brings work back. It holds nothing that another one could miss: it may be killed at any
+ * moment, and several may run at once.
+ */
+export class Controller {
+  private readonly parts: ControllerParts;
+  private demandSaid = '';
+
+  constructor(parts: ControllerParts) {
+    this.parts = parts;
+  }
+
+  /** Until the signal; resolves when nothing is under way. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { sweepMs, demandMs } = this.parts.intervals;
+    await Promise.all([
+      this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
+      this.every('demand', demandMs, signal, () => this.tellDemand()),
+    ]);
+  }
+
+  /** One sweep, with time for the jobs of lost workers to be found, and the demand behind it. */
+  async once(signal: AbortSignal): Promise<{ readonly swept: Swept; readonly demand: DemandRecord }> {
+    const { queues, clock, intervals } = this.parts;
+    const swept = await this.sweepOnce(signal);
+    // A job is found lost at the second look, and a look may be left to another who had just looked.
+    const until = clock.now() + 3 * intervals.stalledMs;
+    let demand = await readDemand(queues, clock);
+    while (demand.models.some(({ orphaned }) => orphaned > 0) && clock.now() < until) {
+      await clock.sleep(Math.min(250, intervals.stalledMs), signal);
+      demand = await readDemand(queues, clock);
+    }
+    return { swept, demand };
+  }
+
+  /** A reaper brought it back: what is poison ends here, before a worker is started for it. */
+  async reaped(jobId: JobId, signal: AbortSignal): Promise<void> {
+    const { sweep, log } = this.parts;
+    log('info', 'came back from a lost worker', { job: jobId });
+    try {
+      await sweep.tend(jobId, signal);
+    } catch (error) {
+      if (!signal.aborted) log('warn', 'left to the next sweep', { job: jobId, reason: describeError(error) });
+    }
+  }
+
+  private async sweepOnce(signal: AbortSignal): Promise<Swept> {
+    const swept = await this.parts.sweep.round(signal);
+    const { open, ...done } = swept;
+    const quiet = Object.values(done).every((count) => count === 0);
+    this.parts.log(quiet ? 'debug' : 'info', 'swept', { ...swept });
+    return swept;
+  }
+
+  private async tellDemand(): Promise<void> {
+    const { queues, clock, log, onDemand } = this.parts;
+    const record = await readDemand(queues, clock);
+    onDemand(record);
+    const said = JSON.stringify(record.models);
+    if (said !== this.demandSaid) log('info', 'demand', { demand: record.demand, models: record.models });
+    this.demandSaid = said;
+  }
+
+  /** Runs at once and then at intervals; a failure is told when it begins, and the next turn tries again. */
+  private async every(what: string, ms: number, signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {
+    const { clock, log } = this.parts;
+    let failing = false;
+    while (!signal.aborted) {
+      try {
+        await work();
+        if (failing) log('info', `${what} works again`);
+        failing = false;
+      } catch (error) {
+        if (signal.aborted) break;
+        log(failing ? 'debug' : 'warn', `${what} failed; trying again`, { reason: describeError(error) });
+        failing = true;
+      }
+      await clock.sleep(ms, signal).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,130 @@
+import { type Clock, describeError, errorCode, hasEnded, type JobId, RetryableFailure } from '@longhaul/core/contracts';
+import type { Ledger } from '@longhaul/core/ledger';
+import { eachOf } from './each-of.ts';
+import type { Log, Queues } from './ports.ts';
+import type { Rate } from './rate.ts';
+import { type Tended, tend } from './tend.ts';
+
+/** Open jobs that were looked at, and what was done. */
+export interface Swept {
+  readonly open: number;
+  readonly rung: number;
+  readonly ended: number;
+  readonly removed: number;
+  /** Jobs that could not be looked at, each told in the log. */
+  readonly failed: number;
+}
+
+export interface SweepParts {
+  readonly ledger: Pick<Ledger, 'listOpen' | 'readSpec' | 'readHead' | 'endIfDue' | 'expire'>;
+  readonly queues: Queues;
+  readonly clock: Clock;
+  readonly rate: Rate;
+  readonly log: Log;
+}
+
+/** Jobs looked at side by side. */
+const atOnce = 8;
+
+/** Jobs whose model and priority are remembered, and jobs of one round that are known to be open: some MiB each. */
+const mostRemembered = 50_000;
+
+/** Every so many rounds look at what leaves no trace in a head. */
+const thoroughEvery = 10;
+
+interface Asked {
+  readonly model: string;
+  readonly priority: number;
+}
+
+/**
+ * Reconciles queue and ledger, round by round: first every open job of the ledger, then every waiting message of the
+ * queues whose job was not among them. Memory is bounded, whatever the number of jobs.
+ */
+export class Sweep {
+  private readonly parts: SweepParts;
+  private readonly asked = new Map<JobId, Asked>();
+  private rounds = 0;
+
+  constructor(parts: SweepParts) {
+    this.parts = parts;
+  }
+
+  /** @throws RetryableFailure where store or queue are out of reach: the next round begins again */
+  async round(signal: AbortSignal): Promise<Swept> {
+    const { ledger, queues } = this.parts;
+    const thorough = this.rounds % thoroughEvery === 0;
+    this.rounds += 1;
+    const swept = { open: 0, rung: 0, ended: 0, removed: 0, failed: 0 };
+    const models = new Set<string>();
+    const open = new Set<JobId>();
+    await eachOf(ledger.listOpen({ limit: Number.MAX_SAFE_INTEGER }), atOnce, async (jobId) => {
+      swept.open += 1;
+      if (open.size < mostRemembered) open.add(jobId);
+      const done = await this.attempt(jobId, thorough, signal, models);
+      if (done === null) swept.failed += 1;
+      else if (done !== 'well') swept[done] += 1;
+    });
+    for (const model of queues.models()) swept.removed += await this.removeEnded(model, open, signal);
+    await queues.keep(models);
+    return swept;
+  }
+
+  /** One job, at once: it came back from a lost worker. Null where it could not be looked at. */
+  async tend(jobId: JobId, signal: AbortSignal): Promise<Tended | null> {
+    return await this.attempt(jobId, true, signal, new Set());
+  }
+
+  private async attempt(
+    jobId: JobId,
+    thorough: boolean,
+    signal: AbortSignal,
+    models: Set<string>,
+  ): Promise<Tended | null> {
+    const { ledger, queues, clock, rate, log } = this.parts;
+    await rate.pass(signal);
+    try {
+      const { model, priority } = await this.askedBy(jobId);
+      models.add(model);
+      const tended = await tend(jobId, { priority }, { ledger, queue: queues.of(model), now: clock.date(), thorough });
+      if (tended !== 'well') log('info', tended, { job: jobId, model });
+      return tended;
+    } catch (error) {
+      if (error instanceof RetryableFailure) throw error;
+      // Damage to one job's objects must not keep the others from being looked at.
+      log('warn', 'a job could not be looked at', { job: jobId, code: errorCode(error), reason: describeError(error) });
+      return null;
+    }
+  }
+
+  private async askedBy(jobId: JobId): Promise<Asked> {
+    const known = this.asked.get(jobId);
+    if (known !== undefined) return known;
+    const { model, priority } = await this.parts.ledger.readSpec(jobId);
+    const [oldest] = this.asked.keys();
+    if (this.asked.size >= mostRemembered && oldest !== undefined) this.asked.delete(oldest);
+    this.asked.set(jobId, { model, priority });
+    return { model, priority };
+  }
+
+  /** Messages of jobs that have ended. One of a job that this ledger does not have may be another ledger's: it stays. */
+  private async removeEnded(model: string, open: ReadonlySet<JobId>, signal: AbortSignal): Promise<number> {
+    const { ledger, queues, rate, log } = this.parts;
+    const queue = queues.of(model);
+    let removed = 0;
+    for await (const page of queue.waiting()) {
+      for (const jobId of page) {
+        if (open.has(jobId)) continue;
+        await rate.pass(signal);
+        const head = await ledger.readHead(jobId).catch((error: unknown) => {
+          if (error instanceof RetryableFailure) throw error;
+          return null;
+        });
+        if (head === null || !hasEnded(head.status) || !(await queue.remove(jobId))) continue;
+        removed += 1;
+        log('info', 'removed', { job: jobId, model, status: head.status });
+      }
+    }
+    return removed;
+  }
+}

@@ -1,0 +1,34 @@
+import { LonghaulError } from '@longhaul/core/contracts';
+import type { Command } from 'commander';
+import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
+import type { JobFilter } from '../producer.ts';
+import { jobReasonTable } from '../render/job.ts';
+import { withSession } from '../session.ts';
+import { addCommon, example, parseNumber } from './shared.ts';
+
+const filters: readonly JobFilter[] = ['open', 'quarantined', 'all'];
+
+export function addJobs(program: Command, context: CommandContext): void {
+  addCommon(program.command('jobs [which]'))
+    .description('jobs that have not ended (open), that wait to be redriven (quarantined), or all of them')
+    .option('--limit <n>', 'rows of the table', '100')
+    .addHelpText('after', example('longhaul jobs quarantined', 'longhaul jobs all --limit 1000 --json'))
+    .action(async (which: string | undefined, options: { data?: string; json?: boolean; limit: string }) => {
+      const filter = parseFilter(which ?? 'open');
+      const limit = parseNumber('--limit', options.limit, { least: 1, most: 100_000, whole: true });
+      await withSession(context, options.data, async ({ producer, home }) => {
+        const jobs = await producer.jobs(filter, { limit });
+        if (options.json === true) return writeJson(context.stdout, { jobs });
+        return jobs.length === 0
+          ? write(context.stderr, `no ${filter === 'all' ? '' : `${filter} `}jobs in ${home.storeUrl}\n`)
+          : write(context.stdout, jobReasonTable(jobs));
+      });
+      context.finish(exitCodes.ok);
+    });
+}
+
+function parseFilter(text: string): JobFilter {
+  const found = filters.find((filter) => filter === text);
+  if (found !== undefined) return found;
+  throw new LonghaulError('invalid_argument', `jobs takes ${filters.join(', ')}; found ${JSON.stringify(text)}`);
+}
