@@ -8,5 +8,6 @@ export * from './options.ts';
 export * from './output.ts';
 export * from './pin.ts';
 export * from './result.ts';
+export * from './retention.ts';
 export * from './source.ts';
 export * from './worker-args.ts';

@@ -107,7 +107,12 @@ export const START: Pick<Head, 'position' | 'checkpoint' | 'restore' | 'segments
   score: null,
 };
 
-function firstHead(parts: LedgerParts, spec: JobSpec): Head {
+/** The claim on a job that has no head: it is being deleted. */
+export function droppedHead(parts: LedgerParts, jobId: JobId): Head {
+  return { ...firstHead(parts, { jobId, expiresAt: null }), status: 'cancelled', dropped: 'everything' };
+}
+
+function firstHead(parts: LedgerParts, spec: Pick<JobSpec, 'jobId' | 'expiresAt'>): Head {
   return {
     v: 1,
     jobId: spec.jobId,

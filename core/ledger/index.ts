@@ -6,7 +6,7 @@ export {
   type EncodedCheckpoint,
   encodeCheckpoint,
 } from './checkpoint.ts';
-export { collectGarbage } from './garbage.ts';
+export { collectGarbage, type GarbageOptions } from './garbage.ts';
 export { createLedger, type LedgerOptions } from './ledger.ts';
 export * from './object-store.ts';
 export { openStore } from './open-store.ts';
@@ -14,3 +14,4 @@ export * from './port.ts';
 export { probeStore } from './probe-store.ts';
 export { EMPTY_CHAIN, extendChain, recordLine } from './segments.ts';
 export { StoreConfig, type StoreOptions } from './store-config.ts';
+export { type SweepCounts, type SweepOptions, sweepGarbage } from './sweep.ts';

@@ -3,6 +3,7 @@ import type { JobId } from '../contracts/job.ts';
 /** The objects of a job. Everything but `head` is written once. Those of generation 0 bear no number. */
 export const keys = {
   jobs: 'jobs/',
+  job: (job: JobId) => `jobs/${job}/`,
   spec: (job: JobId) => `jobs/${job}/spec.json`,
   head: (job: JobId) => `jobs/${job}/head.json`,
   result: (job: JobId, generation: number) => `jobs/${job}/result${generation === 0 ? '' : `-${generation}`}.json`,
