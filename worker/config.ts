@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { z } from 'zod';
+import { preemptionSettings } from './preemption/settings.ts';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const powerOfTwo = (least: number, most: number) =>
@@ -41,6 +42,8 @@ const Environment = S3Environment.extend({
   /** The queue's lock on a job: a worker that cannot renew it for this long stops emitting. */
   LONGHAUL_LOCK_MS: whole(1000, 3_600_000).default(90_000),
   LONGHAUL_STALLED_MS: whole(250, 3_600_000).default(30_000),
+  /** Seconds in which a job in hand must move: after that its worker is not to be trusted any more, and ends. */
+  LONGHAUL_HUNG_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
   /** Directories that `file:` documents may be read from, separated by `:`. None by default. */
   LONGHAUL_FILE_ROOTS: z
     .string()
@@ -50,6 +53,7 @@ const Environment = S3Environment.extend({
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  ...preemptionSettings,
 });
 
 export interface Config extends z.infer<typeof Environment> {

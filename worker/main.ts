@@ -21,6 +21,9 @@ const io: ProcessIo = {
       for (const signal of signals) process.off(signal, listener);
     };
   },
+  endWithin(ms) {
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), ms).unref();
+  },
 };
 
 const defaultModel = 'tiny-english';

@@ -7,4 +7,6 @@ export interface ProcessIo {
   readonly stderr: NodeJS.WriteStream;
   /** Calls back at each SIGINT or SIGTERM, in place of ending the process; the returned function undoes it. */
   onStop(listener: (signal: string) => void): () => void;
+  /** Ends the process by force if it has not ended by itself in so many ms: a hung device call ends by nothing else. */
+  endWithin(ms: number): void;
 }

@@ -2,6 +2,7 @@ import {
   type Clock,
   describeError,
   type Failure,
+  FatalFailure,
   type Head,
   type JobId,
   type JobResult,
@@ -14,6 +15,7 @@ import { jobError } from './disposition.ts';
 import type { Engine, Log } from './ports.ts';
 import type { CommitPolicy, JobContext, StreamingTokenizer } from './tasks/context.ts';
 import { runJob } from './tasks/run-job.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** What the worker is made of. */
 export interface WorkerParts {
@@ -30,11 +32,16 @@ export interface WorkerParts {
   readonly log: Log;
   readonly name: string;
   readonly policy: CommitPolicy;
+  /** A job that does not move for so long makes the process untrusted. */
+  readonly hungMs: number;
+  /** Told of jobs that we lost the lock of. */
+  readonly onLost: (jobId: JobId, epoch: number) => void;
   /** Called once when this process can no longer be trusted. */
   readonly onFatal: (error: Error) => void;
 }
 
 /**
+ *   running ── hurry() ──▶ running: every job in hand commits at once
  *   running ── drain() ──▶ draining ── every job in hand committed and handed back ──▶ (the caller closes)
  *      └───── fatal failure: drain, then exit with an error ─────────────────────────────────▲
  *
@@ -43,6 +50,7 @@ export interface WorkerParts {
 export class Worker {
   private readonly parts: WorkerParts;
   private readonly draining = new AbortController();
+  private readonly hurrying = new AbortController();
   private readonly inHand = new Map<JobId, Promise<Settlement>>();
 
   constructor(parts: WorkerParts) {
@@ -52,6 +60,16 @@ export class Worker {
   /** From now on each job in hand commits behind its current chunk and is handed back. */
   drain(reason: string): void {
     if (!this.draining.signal.aborted) this.draining.abort(new Error(reason));
+  }
+
+  /** The machine may be taken at any time: each job in hand commits behind its current chunk and goes on. */
+  hurry(): void {
+    this.hurrying.abort();
+  }
+
+  /** Resolves when no job is in hand. */
+  async idle(): Promise<void> {
+    while (this.inHand.size > 0) await Promise.allSettled(this.inHand.values());
   }
 
   get jobs(): readonly JobId[] {
@@ -90,7 +108,8 @@ export class Worker {
 
   private async run(job: TakenJob, lease: Lease, spec: JobContext['spec']): Promise<Settlement> {
     const { parts } = this;
-    const end = await runJob({
+    const watchdog = new Watchdog(parts.clock, parts.hungMs, `job ${job.jobId}`);
+    const running = runJob({
       spec,
       lease,
       ledger: parts.ledger,
@@ -103,8 +122,11 @@ export class Worker {
       worker: parts.name,
       policy: parts.policy,
       drain: this.draining.signal,
+      soon: this.hurrying.signal,
+      watch: watchdog,
       lost: job.signal,
-    }).catch((error: unknown) => {
+    });
+    const end = await this.unlessHung(job, running, watchdog).catch((error: unknown) => {
       // A document that was still being opened: nothing is read, so there is nothing to commit.
       if (this.draining.signal.aborted && error === this.draining.signal.reason) return { kind: 'drained' } as const;
       throw error;
@@ -119,6 +141,22 @@ export class Worker {
     return { kind: 'done' };
   }
 
+  /** A hung source lets go at a drain, so that what was read is committed; a hung engine or store never does. */
+  private async unlessHung<T>(job: TakenJob, running: Promise<T>, watchdog: Watchdog): Promise<T> {
+    try {
+      return await Promise.race([running, watchdog.hung]);
+    } catch (error) {
+      if (!(error instanceof FatalFailure && error.code === 'source_unreadable')) throw error;
+      const reason = describeError(error);
+      this.parts.log('error', 'attempt ended: fatal', { job: job.jobId, reason });
+      this.drain(reason);
+      this.parts.onFatal(error);
+      return await running;
+    } finally {
+      watchdog.close();
+    }
+  }
+
   /** Turns an error into the job's fate. Committed work stays whatever happens here. */
   private async dispose(job: TakenJob, lease: Lease | null, error: unknown): Promise<Settlement> {
     const { clock, log } = this.parts;
@@ -130,6 +168,7 @@ export class Worker {
     });
     switch (failure.disposition) {
       case 'abandon':
+        if (failure.code === 'lease_lost' && lease !== null) this.parts.onLost(job.jobId, lease.epoch);
         return { kind: 'abandon' };
       case 'quarantine': {
         const record: Failure = {

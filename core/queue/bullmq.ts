@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { describeError } from '../contracts/errors.ts';
 import { ModelName } from '../contracts/job.ts';
-import { unavailable } from '../redis/connection.ts';
+import { hangUp, unavailable } from '../redis/connection.ts';
 import {
   connectForWorker,
   isOutage,
@@ -47,6 +48,9 @@ class BullConsumer implements JobConsumer {
   /** Handlers at work. */
   private readonly inHand = new Set<Promise<void>>();
   private readonly leases = new Set<Lease>();
+  /** When jobs that were put off may be taken again, in monotonic ms. */
+  private readonly notBefore = new Map<string, number>();
+  private readonly paused = new AbortController();
   private pausing: Promise<void> | null = null;
   private closing: Promise<void> | null = null;
 
@@ -87,6 +91,7 @@ class BullConsumer implements JobConsumer {
   }
 
   pause(): Promise<void> {
+    this.paused.abort();
     this.pausing ??= this.worker.pause(true);
     return this.pausing;
   }
@@ -106,7 +111,7 @@ class BullConsumer implements JobConsumer {
     await Promise.race([this.worker.close(), late]);
     clearTimeout(timer);
     for (const lease of this.leases) lease.close();
-    for (const connection of this.connections) connection.disconnect();
+    for (const connection of this.connections) hangUp(connection);
   }
 
   private onError(error: Error): void {
@@ -123,14 +128,16 @@ class BullConsumer implements JobConsumer {
     // BullMQ's last wait for a job may end with one although no more are wanted.
     if (this.pausing !== null) return await this.settle(job, token, { kind: 'hand-back' });
     const { lockMs } = this.options;
-    const lease = openLease({
-      what: `job ${job.id}`,
-      lockMs,
-      takenAt: job.processedOn ?? Date.now(),
-      extend: async () => (await job.extendLock(token, lockMs)) === 1,
-    });
+    const extend = async () => (await job.extendLock(token, lockMs)) === 1;
+    // BullMQ tells by a date when the lock was taken, and dates jump; the time of a request of our own is monotonic.
+    const sentAt = performance.now();
+    if (!(await extend().catch(() => false))) return await this.settle(job, token, { kind: 'abandon' });
+    const takenAt = Date.now() - (performance.now() - sentAt);
+    const lease = openLease({ what: `job ${job.id}`, lockMs, takenAt, extend });
     this.leases.add(lease);
     try {
+      await this.restOfDelay(job, lease);
+      if (this.pausing !== null) return await this.settle(job, token, { kind: 'hand-back' });
       await this.settle(job, token, await this.ask({ jobId: message.data.jobId, signal: lease.signal }));
     } finally {
       lease.close();
@@ -170,7 +177,7 @@ class BullConsumer implements JobConsumer {
         throw new WaitingError();
       case 'retry':
         job.log(settlement.reason).catch(() => undefined);
-        await this.moved(() => job.moveToDelayed(Date.now() + settlement.delayMs, token));
+        await this.moved(() => this.delay(job, token, settlement.delayMs));
         throw new DelayedError();
       case 'quarantine':
         throw new UnrecoverableError(settlement.reason);
@@ -178,6 +185,30 @@ class BullConsumer implements JobConsumer {
         // Says nothing: a lock that is another's stays, and one that is still ours runs out and the job is found.
         throw new WaitingError();
     }
+  }
+
+  /**
+   * BullMQ ends a delay by the clock of whoever looks, and that clock may be hours off. So the delay stands by Redis'
+   * clock, and while this worker lives it ends it by monotonic time: neither later (`promote`) nor earlier (`notBefore`).
+   */
+  private async delay(job: Job, token: string, delayMs: number): Promise<void> {
+    const [seconds, micros] = await this.redis.time();
+    await job.moveToDelayed(Number(seconds) * 1000 + Math.ceil(Number(micros) / 1000) + delayMs, token);
+    const jobId = job.id ?? '';
+    this.notBefore.set(jobId, performance.now() + delayMs);
+    const end = () => {
+      this.notBefore.delete(jobId);
+      // It may be in somebody's hand, or gone, by now.
+      job.promote().catch(() => undefined);
+    };
+    setTimeout(end, delayMs).unref();
+  }
+
+  /** Where this machine's clock runs ahead, a job that was put off comes back at once: the rest of the delay. */
+  private async restOfDelay(job: Job, lease: Lease): Promise<void> {
+    const ms = (this.notBefore.get(job.id ?? '') ?? 0) - performance.now();
+    if (ms > 0)
+      await delay(ms, undefined, { signal: AbortSignal.any([lease.signal, this.paused.signal]) }).catch(() => {});
   }
 
   /** A lock that is gone means that the job is another's, who settles it. */

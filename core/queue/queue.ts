@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { RetryableFailure } from '../contracts/errors.ts';
 import { JobId, ModelName } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
-import { commandTimeoutMs, connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
+import { commandTimeoutMs, connectRedis, hangUp, redactUrl, unavailable } from '../redis/connection.ts';
 import { keepDone, keepFailed, Message, prefix, type QueueOptions, unlimited } from './bull.ts';
 import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Whereabouts } from './port.ts';
 
@@ -145,7 +145,7 @@ class BullQueue implements JobQueue, QueueCensus {
   }
 
   async close(): Promise<void> {
-    this.redis.disconnect();
+    hangUp(this.redis);
     await this.queue.close().catch(() => undefined);
   }
 

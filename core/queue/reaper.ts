@@ -2,6 +2,7 @@ import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { describeError } from '../contracts/errors.ts';
 import { JobId, ModelName } from '../contracts/job.ts';
+import { hangUp } from '../redis/connection.ts';
 import { connectForWorker, isOutage, prefix, type QueueOptions, unlimited } from './bull.ts';
 
 export interface ReaperOptions extends QueueOptions {
@@ -65,6 +66,6 @@ class BullReaper implements QueueReaper {
     const timer = setTimeout(resolve, lastWordsMs);
     await Promise.race([this.worker.close(true), late]);
     clearTimeout(timer);
-    for (const connection of this.connections) connection.disconnect();
+    for (const connection of this.connections) hangUp(connection);
   }
 }

@@ -37,6 +37,8 @@ export function connectRedis(options: RedisConnectionOptions): Redis {
     // of ours answer every few seconds.
     socketTimeout: 20_000,
     keepAlive: 10_000,
+    // How long a connection that we end waits for the other end to say so.
+    disconnectTimeout: 250,
     retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), 2000),
   };
   const redis =
@@ -45,6 +47,14 @@ export function connectRedis(options: RedisConnectionOptions): Redis {
       : new Redis(url, { ...shared, maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs });
   announceOutages(redis, options);
   return redis;
+}
+
+/**
+ * Ends a connection for good. ioredis would arm a timer for one that has ended already, which nothing disarms and which
+ * keeps the process alive until it fires.
+ */
+export function hangUp(redis: Redis): void {
+  if (redis.status !== 'end') redis.disconnect();
 }
 
 export function parseRedisUrl(url: string): RedisUrl {

@@ -1,7 +1,7 @@
 import { LonghaulError } from '../contracts/errors.ts';
 import { LiveEvent, Progress } from '../contracts/events.ts';
 import type { JobId } from '../contracts/job.ts';
-import { connectRedis, redactUrl, unavailable } from '../redis/connection.ts';
+import { connectRedis, hangUp, redactUrl, unavailable } from '../redis/connection.ts';
 import { sequenceOf } from './entry-id.ts';
 import { LiveGap, type LiveNews, type LiveStream } from './port.ts';
 import { readLive } from './reader.ts';
@@ -82,8 +82,8 @@ class RedisStream implements LiveStream {
     const redis = connectRedis({ ...this.options, name: 'longhaul-reader', whileAway: 'wait' });
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     this.readers.add(ended);
-    const hangUp = () => redis.disconnect();
-    signal.addEventListener('abort', hangUp, { once: true });
+    const leave = () => hangUp(redis);
+    signal.addEventListener('abort', leave, { once: true });
     try {
       const parse = (text: string) => parseStored(LiveEvent, text, stream);
       for await (const news of readLive(redis, stream, { ...options, signal }, parse)) {
@@ -95,8 +95,8 @@ class RedisStream implements LiveStream {
       if (error instanceof LiveGap) throw error;
       throw unavailable(this.options.url, 'reading a live stream', error);
     } finally {
-      signal.removeEventListener('abort', hangUp);
-      redis.disconnect();
+      signal.removeEventListener('abort', leave);
+      hangUp(redis);
       this.readers.delete(ended);
       end();
     }
@@ -114,7 +114,7 @@ class RedisStream implements LiveStream {
 
   async close(): Promise<void> {
     this.closing.abort(new LonghaulError('closed', `the live stream at ${redactUrl(this.options.url)} was closed`));
-    this.redis.disconnect();
+    hangUp(this.redis);
     await Promise.all(this.readers);
   }
 

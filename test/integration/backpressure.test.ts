@@ -71,6 +71,8 @@ test('an engine writes all of its tokens while Redis answers nothing, and a foll
     log: () => {},
     name: 'stalled',
     policy: { chunkTokens: 64, commitSeconds: 3600, commitTokens: 5000 },
+    hungMs: 600_000,
+    onLost: () => {},
     onFatal: assert.fail,
   });
   const screen = new Screen();

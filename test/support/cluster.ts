@@ -35,6 +35,7 @@ export const quick = {
   LONGHAUL_SLOTS: '2',
   LONGHAUL_THREADS: '1',
   LONGHAUL_LOG_LEVEL: 'info',
+  LONGHAUL_PREEMPTION: 'none',
 } as const;
 
 export interface ClusterOptions {
@@ -231,7 +232,7 @@ export class Cluster {
   }
 
   /** Waits until the head satisfies `until`. */
-  head(jobId: JobId, until: (head: Head) => boolean, timeoutMs = 60_000): Promise<Head> {
+  head(jobId: JobId, until: (head: Head) => boolean, timeoutMs = 120_000): Promise<Head> {
     return waitFor(
       async () => {
         const head = await this.ledger.readHead(jobId).catch(() => null);
@@ -242,7 +243,7 @@ export class Cluster {
     );
   }
 
-  progress(jobId: JobId, until: (progress: Progress) => boolean, timeoutMs = 30_000): Promise<Progress> {
+  progress(jobId: JobId, until: (progress: Progress) => boolean, timeoutMs = 120_000): Promise<Progress> {
     return waitFor(
       async () => {
         const progress = await this.live.readProgress(jobId);
@@ -253,7 +254,7 @@ export class Cluster {
     );
   }
 
-  async result(jobId: JobId, timeoutMs = 60_000): Promise<JobResult> {
+  async result(jobId: JobId, timeoutMs = 180_000): Promise<JobResult> {
     await this.head(jobId, (head) => hasEnded(head.status), timeoutMs);
     const result = await this.ledger.readResult(jobId);
     if (result === null) throw new Error(`job ${jobId} ended without a result`);

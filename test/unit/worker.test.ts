@@ -74,6 +74,7 @@ interface Setup {
   readonly ledger: Ledger;
   readonly live: FakeLive;
   readonly fatal: Error[];
+  readonly lost: string[];
   worker(hooks?: FakeEngineHooks, parts?: Partial<WorkerParts>): Worker;
 }
 
@@ -82,6 +83,7 @@ async function setup(task: Task = scoreTask, expiresAt: string | null = null): P
   const ledger = createLedger(store);
   const live = new FakeLive();
   const fatal: Error[] = [];
+  const lost: string[] = [];
   await ledger.submit(
     JobSpec.parse({
       v: 1,
@@ -109,10 +111,12 @@ async function setup(task: Task = scoreTask, expiresAt: string | null = null): P
       log: () => {},
       name: 'unit',
       policy: { chunkTokens: 64, commitSeconds: 3600, commitTokens: 256 },
+      hungMs: 60_000,
+      onLost: (lostJob, epoch) => lost.push(`${lostJob} ${epoch}`),
       onFatal: (error) => fatal.push(error),
       ...parts,
     });
-  return { store, ledger, live, fatal, worker };
+  return { store, ledger, live, fatal, lost, worker };
 }
 
 const taken = (signal: AbortSignal = new AbortController().signal) => ({ jobId, signal });
@@ -218,8 +222,8 @@ test('a process that can no longer be trusted hands the job back, says so once, 
   assert.equal(fatal.length, 1);
 });
 
-test('a lost lease: nothing more is written or emitted, and nothing is said to the queue', async () => {
-  const { ledger, live, worker } = await setup();
+test('a lost lease: nothing more is written or emitted, and whoever watches over lost jobs hears of it', async () => {
+  const { ledger, live, lost: told, worker } = await setup();
   const lost = new AbortController();
   const end = await worker({
     beforeStep: (position) => {
@@ -227,6 +231,7 @@ test('a lost lease: nothing more is written or emitted, and nothing is said to t
     },
   }).handle(taken(lost.signal));
   assert.deepEqual(end, { kind: 'abandon' });
+  assert.deepEqual(told, [`${jobId} 1`]);
   assert.equal(await ledger.readResult(jobId), null);
   assert.equal(live.events.length, 0);
 });
@@ -339,3 +344,78 @@ test('a cancel signal that no mark in the ledger confirms ends nothing', async (
   assert.deepEqual(await worker(slow).handle(taken()), { kind: 'done' });
   assert.equal((await ledger.readHead(jobId))?.status, 'done');
 });
+
+test('a job whose engine hangs: handed back uncommitted and counted, the process is no longer trusted', async () => {
+  const { fatal, ledger, worker } = await setup();
+  const { promise: letGo, resolve } = Promise.withResolvers<void>();
+  const hangs = (position: number) => (position >= 0 ? letGo : undefined);
+  const end = await worker({ beforeStep: hangs }, { hungMs: 100 }).handle(taken());
+  assert.deepEqual(end, { kind: 'hand-back' });
+  assert.match(String(fatal[0]), /job unit-worker-job: nothing came of the engine for 0.1 s, at token 0/);
+  const head = await ledger.readHead(jobId);
+  assert.equal(head?.stuckAttempts, 1, 'a job that hangs every engine must count as stuck');
+  resolve();
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+});
+
+test('a job whose source gives nothing: what was read is committed and handed back, the process is no longer trusted', async () => {
+  const { fatal, ledger, worker } = await setup();
+  const bytes = new TextEncoder().encode(text);
+  const openDocument = async (): Promise<Document> => ({
+    ...document(),
+    async *read(from, signal) {
+      yield bytes.subarray(from, 320);
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    },
+  });
+  const streaming: WorkerParts['tokenizer'] = { ...byteTokenizer, openStream: (source) => pieceStream(source) };
+  const end = await worker({}, { hungMs: 100, openDocument, tokenizer: streaming }).handle(taken());
+  assert.deepEqual(end, { kind: 'hand-back' });
+  assert.match(String(fatal[0]), /nothing came of the source for 0.1 s, at token 256/);
+  const head = await ledger.readHead(jobId);
+  assert.deepEqual([head?.position.tokenOffset, head?.status, head?.stuckAttempts], [256, 'queued', 0]);
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+});
+
+test('a job that is slow but moves is not hung', async () => {
+  const { fatal, worker } = await setup();
+  let engineAt = 0;
+  const slow = (position: number) => {
+    engineAt = position;
+    return new Promise<void>((resolve) => setTimeout(resolve, 30));
+  };
+  const end = await worker({ beforeStep: slow }, { hungMs: 100 }).handle(taken());
+  assert.deepEqual(end, { kind: 'done' });
+  assert.ok(engineAt > 640);
+  assert.equal(fatal.length, 0);
+});
+
+/** Tokens as they come, where `byteTokenizer` reads its whole document first. */
+function pieceStream(source: Document): ReturnType<WorkerParts['tokenizer']['openStream']> {
+  let held = new Uint8Array(0);
+  let at = 0;
+  let pieces: AsyncIterator<Uint8Array> | null = null;
+  const fill = async (count: number, signal: AbortSignal) => {
+    pieces ??= source.read(0, signal)[Symbol.asyncIterator]();
+    while (held.length < count) {
+      const next = await pieces.next();
+      if (next.done) return;
+      held = Buffer.concat([held, next.value]);
+    }
+  };
+  return {
+    async read(count, signal) {
+      await fill(count, signal);
+      const part = Int32Array.from(held.subarray(0, count));
+      held = held.subarray(part.length);
+      at += part.length;
+      return part;
+    },
+    async peek(signal) {
+      await fill(1, signal);
+      return held[0] ?? null;
+    },
+    cursor: () => ({ byteOffset: at, text: String(at) }),
+    close: async () => {},
+  };
+}

@@ -20,6 +20,7 @@ import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
 import type { ProcessIo } from '../process.ts';
 import { runJob } from '../tasks/run-job.ts';
 import { openDocument } from '../text/index.ts';
+import { unwatched } from '../watchdog.ts';
 import { localSource } from './local-source.ts';
 import { parseOptions } from './parse-options.ts';
 import { TerminalLive } from './terminal-live.ts';
@@ -143,6 +144,8 @@ async function attempt(
     worker: 'run',
     policy,
     drain: policy.drain,
+    soon: new AbortController().signal,
+    watch: unwatched,
     lost: new AbortController().signal,
   });
   if (end.kind !== 'drained') return end.result;

@@ -9,15 +9,20 @@ import {
   systemClock,
 } from '@longhaul/core/contracts';
 import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
-import { openConsumer, type TakenJob } from '@longhaul/core/queue';
+import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
 import { timed } from '../adapters/loop-delay.ts';
 import { loadServedModel } from '../adapters/model.ts';
 import { openConfiguredStore } from '../adapters/store.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
+import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
 import { createLog } from '../log.ts';
 import type { Log } from '../ports.ts';
+import { parentSource } from '../preemption/parent.ts';
+import { platformSources } from '../preemption/platforms.ts';
+import { signalSource } from '../preemption/signals.ts';
+import { watchPreemption } from '../preemption/watch.ts';
 import type { ProcessIo } from '../process.ts';
 import { openDocument } from '../text/index.ts';
 import { Worker } from '../worker.ts';
@@ -25,29 +30,57 @@ import { Worker } from '../worker.ts';
 /** Seconds that a drain may take before the process leaves with its jobs uncommitted (they go on elsewhere). */
 const drainSeconds = 60;
 
+/** Seconds for what is still to be said: to Redis, to the store's connections, and of spans. */
+const lastWordsSeconds = 2;
+
 /** Milliseconds without an answer of the store after which the log says so. */
 const storeSlowMs = 3000;
 
 /**
- * Serves one model's queue until a signal, the end of the parent's pipe, or a fatal failure; then drains.
+ * Serves one model's queue until the machine or the process is to go, or can no longer be trusted; then drains.
  * Resolves to the exit code.
+ *
+ *   serving ── soon ──▶ finishing: nothing new is taken, the jobs in hand have committed and go on
+ *      │                    │ the last of them has ended, or leave
+ *      └── leave, fatal ────┴──▶ draining ──▶ stopped
  */
 export async function serve(config: Config, io: ProcessIo): Promise<number> {
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.workerName);
-  const stop = new AbortController();
-  const fatal: Error[] = [];
+  const [stop, soon, watched] = [new AbortController(), new AbortController(), new AbortController()];
   const requestStop = (reason: string) => {
     if (!stop.signal.aborted) log('info', 'draining', { reason });
     stop.abort(new Error(reason));
   };
-  const unlisten = io.onStop(requestStop);
-  if (config.LONGHAUL_PARENT_PIPE) {
-    io.stdin.on('end', () => requestStop('the parent process is gone'));
-    io.stdin.on('error', () => requestStop('the parent process is gone'));
-    io.stdin.resume();
-  }
-
+  const sources = [
+    signalSource(io.onStop),
+    ...(config.LONGHAUL_PARENT_PIPE ? [parentSource(io.stdin)] : []),
+    ...platformSources(config, { clock: systemClock, log }),
+  ];
+  const on = { leave: requestStop, soon: () => soon.abort() };
+  const watching = watchPreemption(sources, { on, log, signal: watched.signal });
   const telemetry = await startTelemetry(io.env);
+  try {
+    const code = await serveUntil({ config, log, stop: stop.signal, soon: soon.signal, requestStop, io });
+    log('info', 'stopped', { code });
+    return code;
+  } finally {
+    watched.abort();
+    await watching;
+    await within(telemetry.shutdown(), lastWordsSeconds);
+  }
+}
+
+interface Serving {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stop: AbortSignal;
+  readonly soon: AbortSignal;
+  readonly requestStop: (reason: string) => void;
+  readonly io: ProcessIo;
+}
+
+async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving): Promise<number> {
+  const fatal: Error[] = [];
   const modelName = servedName(config);
   const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
     device: config.LONGHAUL_DEVICE,
@@ -64,9 +97,14 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
   const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
   const ledger = createLedger(store);
   const live = openLiveStream({ url: config.LONGHAUL_REDIS_URL, onNotice: (text) => log('warn', text) });
-  let code = 0;
+  const queue = openQueue({ url: config.LONGHAUL_REDIS_URL, model: modelName, onNotice: () => {} });
+  const announcer = new Announcer({ ledger, queue, clock: systemClock, log });
+  let orderly = false;
   try {
-    if (!(await storeReady(store, log, stop.signal))) return 0;
+    if (!(await storeReady(store, log, stop))) {
+      orderly = true;
+      return 0;
+    }
     const worker = new Worker({
       ledger,
       live,
@@ -81,6 +119,8 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
         commitSeconds: config.LONGHAUL_COMMIT_SECONDS,
         commitTokens: config.LONGHAUL_COMMIT_TOKENS,
       },
+      hungMs: config.LONGHAUL_HUNG_SECONDS * 1000,
+      onLost: (jobId, epoch) => announcer.announce(jobId, epoch),
       onFatal: (error) => {
         fatal.push(error);
         requestStop(`fatal: ${error.message}`);
@@ -96,30 +136,33 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
       handler: timed((job: TakenJob) => worker.handle(job), log),
       onNotice: (text) => log('warn', text),
     });
-    const aborted = new Promise<void>((resolve) => {
-      if (stop.signal.aborted) resolve();
-      else stop.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const finish = async () => {
+      log('info', 'finishing what is in hand', { jobs: worker.jobs });
+      await consumer.pause();
+      worker.hurry();
+      await worker.idle();
+      requestStop('the machine may be taken, and the last job in hand has ended');
+    };
+    const aborted = whenAborted(stop);
+    void whenAborted(soon).then(finish);
     await Promise.race([consumer.start(), aborted]);
-    if (!stop.signal.aborted)
-      log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
+    if (!stop.aborted) log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
     await aborted;
 
     // Taking stops before the jobs are told to stop: a job handed back must not be taken again by us.
     await within(consumer.pause(), drainSeconds);
-    worker.drain(String(stop.signal.reason));
+    worker.drain(String(stop.reason));
     const closed = await within(consumer.close(), drainSeconds);
     if (!closed) log('error', 'drain took too long; leaving', { seconds: drainSeconds, jobs: worker.jobs });
-    code = fatal.length > 0 ? 1 : 0;
+    orderly = closed && fatal.length === 0;
+    return fatal.length > 0 ? 1 : 0;
   } finally {
-    unlisten();
-    await within(live.close(), 2);
-    await store.close();
-    model.close();
-    await within(telemetry.shutdown(), 5);
+    await within(Promise.all([announcer.close().then(() => queue.close()), live.close()]), lastWordsSeconds);
+    // Whatever hangs may hang here too.
+    if (orderly) model.close();
+    else io.endWithin(3 * lastWordsSeconds * 1000);
+    await within(store.close(), lastWordsSeconds);
   }
-  log('info', 'stopped', { code });
-  return code;
 }
 
 function servedName(config: Config): string {
@@ -161,6 +204,14 @@ function documentOpener(config: Config, store: ObjectStore) {
       pin,
       signal,
     });
+}
+
+/** For signals that live as long as the process: the listener stays. */
+function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** Whether the promise settles within the time. */

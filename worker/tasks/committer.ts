@@ -43,6 +43,8 @@ export class Committer {
    * within one chunk, again and again, is poison.
    */
   private early: boolean;
+  /** A commit was begun after `soon`. */
+  private hurried = false;
 
   constructor(context: JobContext, pins: Pins, recomputedTokens: number) {
     this.context = context;
@@ -68,10 +70,13 @@ export class Committer {
     this.throwFailure();
     const { policy, clock } = this.context;
     const tokens = point.position.tokenOffset - this.lastOffset;
-    const due = this.early || tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
+    const urged = this.context.soon.aborted && !this.hurried;
+    const due =
+      this.early || urged || tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
     if (!due) return;
     if (this.inFlight !== null) {
       if (tokens < aheadFactor * policy.commitTokens) return;
+      this.context.watch.waitsFor('store');
       await this.settle();
     }
     this.start(point);
@@ -79,6 +84,7 @@ export class Committer {
 
   /** Commits this point and waits for it: at the end of the input, at the end of the output, and on drain. */
   async flush(point: CommitPoint): Promise<void> {
+    this.context.watch.waitsFor('store');
     await this.settle();
     this.start(point);
     await this.settle();
@@ -100,6 +106,7 @@ export class Committer {
     const { clock } = this.context;
     this.records = [];
     this.early = false;
+    this.hurried = this.context.soon.aborted;
     this.lastAt = clock.now();
     this.lastOffset = point.position.tokenOffset;
     const busySeconds = (this.lastAt - this.busySince) / 1000;
@@ -136,6 +143,7 @@ export class Committer {
   private async persist(write: () => Promise<unknown>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       this.context.lost.throwIfAborted();
+      this.context.watch.alive();
       try {
         await write();
         return;

@@ -3,6 +3,7 @@ import type { Lease, Ledger } from '@longhaul/core/ledger';
 import type { LiveStream } from '@longhaul/core/stream';
 import type { Engine, Log } from '../ports.ts';
 import type { Document, TextCursor, Tokenizer, TokenStream } from '../text/ports.ts';
+import type { Watch } from '../watchdog.ts';
 
 /** A tokenizer that can also stream a document. */
 export interface StreamingTokenizer extends Tokenizer {
@@ -37,6 +38,9 @@ export interface JobContext {
   readonly policy: CommitPolicy;
   /** Aborts when the worker drains: finish the chunk, commit, hand back. */
   readonly drain: AbortSignal;
+  /** Aborts when the machine may be taken at any time: commit at the next place, and go on. */
+  readonly soon: AbortSignal;
+  readonly watch: Watch;
   /** Aborts when ownership is gone: emit nothing more. */
   readonly lost: AbortSignal;
 }

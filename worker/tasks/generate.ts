@@ -132,8 +132,9 @@ class Decode {
 
   /** Feeds the last token and samples the one after it. */
   async step(): Promise<void> {
-    const { engine, lost } = this.context;
+    const { engine, lost, watch } = this.context;
     lost.throwIfAborted();
+    watch.waitsFor('engine');
     this.take(await engine.step(this.attempt.session, Int32Array.of(this.next!), this.want(), 'decode'));
   }
 

@@ -28,7 +28,7 @@ export async function readInput(
   run: { readonly committer: Committer; readonly progress: ProgressReporter; readonly cancel: CancelWatch },
   task: ChunkTask,
 ): Promise<ReadEnd> {
-  const { engine, lost, drain } = context;
+  const { engine, lost, drain, soon } = context;
   const { input, pins, session } = attempt;
   const { committer, progress, cancel } = run;
 
@@ -44,16 +44,27 @@ export async function readInput(
   while (chunk !== null) {
     lost.throwIfAborted();
     const startedAt = context.clock.now();
+    context.watch.waitsFor('engine');
     const stepping = engine.step(session, chunk.tokens, task.want(chunk), 'prefill');
     const reading = chunk.next === null ? null : input.read(pins.chunkTokens, leave);
     // Whichever fails first is the error; the other is still awaited, so that nothing runs on behind our back.
-    const [stepped, read] = await Promise.allSettled([stepping, reading]);
-    if (stepped.status === 'rejected') throw stepped.reason;
+    const both = Promise.allSettled([stepping, reading]);
+    const [stepped] = await Promise.allSettled([stepping]);
+    if (stepped.status === 'rejected') {
+      await both;
+      throw stepped.reason;
+    }
     task.take(chunk, stepped.value);
     recordChunk((context.clock.now() - startedAt) / 1000);
     countTokensRead(chunk.tokens.length);
     progress.update({ tokens: chunk.position.tokenOffset, bytes: chunk.position.inputByteOffset });
 
+    // A source that holds us up must not hold up the commit that the machine's end asks for. What fails here fails the
+    // next call of the committer.
+    context.watch.waitsFor('source');
+    await settledOrAborted(both, soon);
+    if (soon.aborted && chunk.next !== null) await committer.offer(task.point(chunk)).catch(() => undefined);
+    const [, read] = await both;
     if (cancel.requested || (drain.aborted && chunk.next !== null)) {
       await committer.flush(task.point(chunk));
       return cancel.requested ? 'cancelled' : 'drained';
@@ -67,4 +78,14 @@ export async function readInput(
     chunk = read.value;
   }
   return 'end';
+}
+
+/** Leaves no listener behind: there is one call a chunk. */
+async function settledOrAborted(settled: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => resolve();
+  signal.addEventListener('abort', wake, { once: true });
+  await Promise.race([settled, promise]);
+  signal.removeEventListener('abort', wake);
 }

@@ -26,6 +26,7 @@ export async function openAttempt(
 
   // First of all: where its checkpoint cannot be used, the job goes on from an earlier position.
   const session = await openSession(context);
+  context.watch.follow(() => session.position);
   try {
     const { head } = lease;
     const { position } = head;
