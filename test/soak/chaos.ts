@@ -2,7 +2,7 @@ import { describeError, systemClock } from '@longhaul/core/contracts';
 import type { FaultGroup, FaultKind, Ground } from './faults/fault.ts';
 
 /** Of all faults: most hit single requests and links; processes are hit about once a second at 4 faults a second. */
-const groupWeights: Readonly<Record<FaultGroup, number>> = { store: 58, network: 18, process: 23, redis: 1 };
+const groupWeights: Readonly<Record<FaultGroup, number>> = { store: 57, network: 18, process: 23, redis: 2 };
 
 export interface ChaosOptions {
   readonly kinds: readonly FaultKind[];

@@ -75,10 +75,13 @@ export class HistoryChecker {
     return this.jobs.get(jobId)?.head ?? null;
   }
 
-  /** Owners of a job that is poison if they die before they commit. */
+  /** Owners of a job that has lost a worker without a commit: after three of these in a row it is poison. */
   fragileOwners(): readonly string[] {
     return [...this.jobs.values()].flatMap(({ head }) =>
-      head !== null && head.status === 'running' && head.stuckAttempts >= limits.stuckAttempts && head.owner !== null
+      head !== null &&
+      head.status === 'running' &&
+      head.stuckAttempts >= limits.stuckAttempts - 1 &&
+      head.owner !== null
         ? [head.owner]
         : [],
     );

@@ -54,7 +54,7 @@ export async function readJob(parts: ReaderParts, jobId: string, golden: Golden)
           event.kind === 'record'
             ? check.take(lineOf(event.record), event.committed)
             : event.kind === 'rewind'
-              ? check.rewind(event.from, event.to)
+              ? check.rewind(event.from, event.to, (history.head(jobId)?.stats.fallbacks ?? 0) > 0)
               : check.end();
         if (wrong !== null) history.report(wrong.kind, jobId, `to the reader: ${wrong.text}`);
         if (wrong !== null || event.kind === 'result') return reading();

@@ -25,12 +25,16 @@ export class RecordCheck {
     return { kind, text: `record ${this.given + 1} is ${line}, expected ${expected ?? 'no more'}` };
   }
 
-  /** Records behind `to` are taken back: they were never committed, and come again. Null where that can be. */
-  rewind(from: number, to: number): { readonly kind: ViolationKind; readonly text: string } | null {
+  /**
+   * Records behind `to` are taken back and come again. Null where that can be: they were never committed, or the job
+   * `wentBack` to a restore point.
+   */
+  rewind(from: number, to: number, wentBack: boolean): { readonly kind: ViolationKind; readonly text: string } | null {
     const text = `${from} records go back to ${to}; ${this.given} were given, ${this.committed} of them committed`;
     if (from !== this.given || to > from) return { kind: 'record_lost', text };
-    if (to < this.committed) return { kind: 'went_back', text };
+    if (to < this.committed && !wentBack) return { kind: 'went_back', text };
     this.given = to;
+    this.committed = Math.min(this.committed, to);
     return null;
   }
 

@@ -18,7 +18,7 @@ export interface Seat {
 /** Locks and commits so short that a fault costs seconds; long enough that two busy cores alone cost no lock. */
 export const soakEnv = {
   ...quick,
-  LONGHAUL_LOCK_MS: '3000',
+  LONGHAUL_LOCK_MS: '5000',
   LONGHAUL_COMMIT_SECONDS: '0.4',
   LONGHAUL_COMMIT_TOKENS: '16384',
   LONGHAUL_CHUNK_TOKENS: '1024',

@@ -64,7 +64,7 @@ export function drawSeat(ground: Ground): Seat | null {
 
 /**
  * Three attempts in a row that die before their first commit make a job poison, by rule (`limits.stuckAttempts`). Chaos
- * leaves the third one alone: no worker of this world dies three times as fast as it commits its first chunk.
+ * leaves the second and the third one alone: no worker of this world dies three times as fast as it commits a chunk.
  */
 export function isFragile(ground: Ground, seat: Seat | null): boolean {
   return ground.history.fragileOwners().some((owner) => seat === null || owner === seat.worker?.id);
