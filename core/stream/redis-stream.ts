@@ -7,8 +7,11 @@ import { LiveGap, type LiveNews, type LiveStream } from './port.ts';
 import { readLive } from './reader.ts';
 import { type LiveRedis, withLiveScripts } from './scripts.ts';
 
-/** Entries a stream keeps, about; a reader that falls behind further reads the ledger. */
+/** A stream keeps about this much, in entries and bytes; a reader that falls behind further reads the ledger. */
 const mostEntries = 4096;
+const mostBytes = 750_000;
+/** What Redis adds to an entry's text, about. */
+const entryBytes = 32;
 /** Events in one call of the script, so that none holds Redis for long. */
 const appendBatch = 512;
 const lifetimeMs = 24 * 60 * 60 * 1000;
@@ -50,8 +53,9 @@ class RedisStream implements LiveStream {
       const batch = events
         .slice(from, from + appendBatch)
         .flatMap((event) => [sequenceOf(event), JSON.stringify(event)]);
+      const keep = entriesToKeep(batch);
       taken += await this.ask('appending to a live stream', () =>
-        this.redis.longhaulAppend(stream, state, epoch, mostEntries, lifetimeMs, ...batch),
+        this.redis.longhaulAppend(stream, state, epoch, keep, lifetimeMs, ...batch),
       );
     }
     return taken;
@@ -126,6 +130,13 @@ class RedisStream implements LiveStream {
       throw unavailable(this.options.url, doing, error);
     }
   }
+}
+
+/** Entries of the mean size of these that a stream may hold. */
+function entriesToKeep(pairs: readonly string[]): number {
+  const entries = pairs.length / 2;
+  const bytes = pairs.reduce((sum, text) => sum + text.length, entries * entryBytes);
+  return Math.max(1, Math.min(mostEntries, Math.floor((mostBytes * entries) / bytes)));
 }
 
 /** What stands in Redis was written by some version of us, and is checked like any input. */

@@ -226,6 +226,26 @@ test('a trimmed start is a gap, and so is a hole in the middle', async () => {
   assert.deepEqual(got, heard(1, ...tokens(5999, 6000)));
 });
 
+test('a stream stays below a megabyte, whatever its events tell of each token', async () => {
+  const top = Array.from({ length: 20 }, (_, i): [number, number] => [50_000 + i, -1.2345678806304932 - i]);
+  const raw = rawRedis();
+  try {
+    for (const [i, more] of [{}, { top }].entries()) {
+      const id = `${jobId}-${i}`;
+      await live.append(
+        id,
+        1,
+        tokens(1, 8000).map((event) => ({ ...event, ...more })),
+      );
+      const bytes = Number(await raw.call('MEMORY', 'USAGE', `longhaul:{${id}}:live`, 'SAMPLES', '0'));
+      const entries = await raw.xlen(`longhaul:{${id}}:live`);
+      assert.ok(bytes < 950_000 && entries >= 1000, `${entries} entries take ${bytes} bytes`);
+    }
+  } finally {
+    raw.disconnect();
+  }
+});
+
 test('a reader goes on over a restart of Redis, without loss or repeat', async () => {
   const got: LiveNews[] = [];
   await live.append(jobId, 1, tokens(1, 5));
