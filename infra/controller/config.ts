@@ -29,6 +29,12 @@ const Environment = z.object({
   LONGHAUL_SWEEP_RATE: whole(1, 10_000).default(100),
   /** Between two records of the demand. */
   LONGHAUL_DEMAND_SECONDS: seconds(0.1, 3600).default(15),
+  /** Between two collections of garbage over the whole store. */
+  LONGHAUL_GARBAGE_HOURS: z.coerce.number().min(0.0001).max(720).default(24),
+  /** Days that things are kept after they were last needed; for ever where not set. */
+  LONGHAUL_KEEP_STATE_DAYS: whole(1, 36_500).optional(),
+  LONGHAUL_KEEP_JOB_DAYS: whole(1, 36_500).optional(),
+  LONGHAUL_KEEP_INPUT_DAYS: whole(1, 36_500).optional(),
   LONGHAUL_CONTROLLER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),

@@ -8,9 +8,18 @@ export interface ControllerParts {
   readonly queues: Queues;
   readonly clock: Clock;
   readonly log: Log;
-  readonly intervals: { readonly sweepMs: number; readonly demandMs: number; readonly stalledMs: number };
+  readonly collectGarbage: (signal: AbortSignal) => Promise<object>;
+  readonly intervals: {
+    readonly sweepMs: number;
+    readonly demandMs: number;
+    readonly garbageMs: number;
+    readonly stalledMs: number;
+  };
   readonly onDemand: (record: DemandRecord) => void;
 }
+
+/** Garbage can wait: a process that is started again and again must not list the whole store each time. */
+const firstGarbageMs = 600_000;
 
 /**
  * The loops of the process that brings work back. It holds nothing that another one could miss: it may be killed at any
@@ -26,10 +35,14 @@ export class Controller {
 
   /** Until the signal; resolves when nothing is under way. */
   async run(signal: AbortSignal): Promise<void> {
-    const { sweepMs, demandMs } = this.parts.intervals;
+    const { sweepMs, demandMs, garbageMs } = this.parts.intervals;
     await Promise.all([
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
+      this.parts.clock
+        .sleep(Math.min(firstGarbageMs, garbageMs), signal)
+        .catch(() => undefined)
+        .then(() => this.every('garbage', garbageMs, signal, () => this.collectGarbage(signal))),
     ]);
   }
 
@@ -56,6 +69,12 @@ export class Controller {
     } catch (error) {
       if (!signal.aborted) log('warn', 'left to the next sweep', { job: jobId, reason: describeError(error) });
     }
+  }
+
+  async collectGarbage(signal: AbortSignal): Promise<object> {
+    const counts = await this.parts.collectGarbage(signal);
+    this.parts.log('info', 'garbage collected', { ...counts });
+    return counts;
   }
 
   private async sweepOnce(signal: AbortSignal): Promise<Swept> {

@@ -1,6 +1,7 @@
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
 import { Command, CommanderError } from 'commander';
+import { garbageCollector } from './adapters/garbage.ts';
 import { createLog } from './adapters/log.ts';
 import { openQueues } from './adapters/queues.ts';
 import { openConfiguredStore } from './adapters/store.ts';
@@ -80,9 +81,11 @@ async function control({ once = false, json = false }: Options): Promise<number>
     queues,
     clock,
     log,
+    collectGarbage: garbageCollector(store, config, log),
     intervals: {
       sweepMs: 1000 * config.LONGHAUL_SWEEP_SECONDS,
       demandMs: 1000 * config.LONGHAUL_DEMAND_SECONDS,
+      garbageMs: 3_600_000 * config.LONGHAUL_GARBAGE_HOURS,
       stalledMs: config.LONGHAUL_STALLED_MS,
     },
     onDemand: (record) => {
