@@ -120,6 +120,8 @@ test('every command says how it is typed, with an example', async () => {
     'tokens',
     'worker',
     'controller',
+    'jobs',
+    'redrive',
   ];
   const helps = await Promise.all(names.map((name) => longhaul(name, '--help')));
   for (const [i, { code, out }] of helps.entries()) {
