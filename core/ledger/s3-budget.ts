@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JobError, RetryableFailure } from '../contracts/errors.ts';
 import { PreconditionFailed } from './object-store.ts';
-import { AttemptTimedOut, outcomeOf, s3Failure } from './s3-errors.ts';
+import { AttemptTimedOut, isSkewed, outcomeOf, s3Failure, skewFailure } from './s3-errors.ts';
 
 export interface BudgetLimits {
   readonly budgetMs: number;
@@ -12,6 +12,9 @@ const BYTES_PER_MS = (4 * 1024 * 1024) / 1000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
 
+/** With the SDK's correction the next attempt is right; two more, since answers to others may correct it meanwhile. */
+const SKEW_RETRIES = 2;
+
 /** The time that one call may take, its retries and their pauses included. Nothing in it can wait for ever. */
 export class Budget {
   readonly doing: string;
@@ -19,6 +22,7 @@ export class Budget {
   readonly #deadline: number;
   readonly #signal: AbortSignal | undefined;
   #pauses = 0;
+  #skewed = 0;
 
   /** `bytes`: size of the body that the call carries. */
   constructor(limits: BudgetLimits, doing: string, bytes: number, signal: AbortSignal | undefined) {
@@ -52,8 +56,16 @@ export class Budget {
     }
   }
 
-  /** Waits with full jitter before the next attempt, or throws `store_unavailable` where no time is left for one. */
+  /**
+   * Waits with full jitter before the next attempt, or throws `store_unavailable` where no time is left for one, and
+   * `store_denied` where the store goes on refusing the clock.
+   */
   async pause(cause: unknown): Promise<void> {
+    this.#signal?.throwIfAborted();
+    if (isSkewed(cause)) {
+      this.#skewed += 1;
+      if (this.#skewed > SKEW_RETRIES) throw skewFailure(this.doing, cause);
+    }
     const milliseconds = Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#pauses);
     this.#pauses += 1;
     if (performance.now() + milliseconds >= this.#deadline) {
@@ -63,7 +75,11 @@ export class Budget {
         { cause },
       );
     }
-    await sleep(milliseconds, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
+    try {
+      await sleep(milliseconds, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
+    } catch {
+      throw this.#signal?.reason;
+    }
   }
 
   /** Attempts until one ends with anything but a transient error. Errors of other kinds come out as they are. */

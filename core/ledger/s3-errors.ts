@@ -33,12 +33,21 @@ const FULL = /(QuotaExceeded|StorageFull|StorageExceeded)/;
 /** 400s that speak of this one transfer, not of the request. */
 const DAMAGED = /^(BadDigest|IncompleteBody|RequestTimeout|XAmzContent|InvalidDigest|InvalidPart$)/;
 
+/**
+ * The store refuses the time that a request bears. The SDK takes the store's time from each answer, so that the next
+ * request is right; a HEAD has no body that could say why, and is known by the SDK's mark.
+ */
+export function isSkewed(error: unknown): boolean {
+  const { name, $metadata } = (error ?? {}) as { name?: unknown; $metadata?: Record<string, unknown> };
+  if (name === 'RequestTimeTooSkewed') return true;
+  return $metadata?.['httpStatusCode'] === 403 && $metadata['clockSkewCorrected'] === true;
+}
+
 export function outcomeOf(error: unknown): S3Outcome {
   const name = String((error as { name?: unknown } | null)?.name ?? '');
   const status = (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode;
   if (FULL.test(name) || status === 507) return 'full';
-  // A skewed clock is corrected by the SDK from the answer's date, so that the next attempt works.
-  if (name === 'RequestTimeTooSkewed') return 'transient';
+  if (isSkewed(error)) return 'transient';
   if (DENIED.test(name) || status === 401 || status === 403) return 'denied';
   if (name === 'NoSuchBucket' || error instanceof TypeError) return 'wrong';
   if (name === 'EntityTooLarge') return 'too-large';
@@ -62,6 +71,19 @@ export function outcomeOf(error: unknown): S3Outcome {
       // A 2xx or 5xx whose body could not be read says nothing for certain.
       return status < 300 || status >= 500 || DAMAGED.test(name) ? 'transient' : 'wrong';
   }
+}
+
+/** What a call ends with whose time is refused although the SDK has corrected it. */
+export function skewFailure(doing: string, error: unknown): JobError {
+  const options = { cause: error };
+  if ((error as { name?: unknown }).name !== 'RequestTimeTooSkewed') {
+    return new RetryableFailure('store_denied', `not permitted: ${doing}`, options);
+  }
+  const { date } = (error as { $response?: { headers?: Record<string, string> } }).$response?.headers ?? {};
+  const seconds = date === undefined ? Number.NaN : Math.round((Date.now() - Date.parse(date)) / 1000);
+  const told = Number.isNaN(seconds) ? '' : `; by its answers the clock here is ${seconds} s ahead`;
+  const message = `the store refuses the time of our requests, set this machine's clock: ${doing}${told}`;
+  return new RetryableFailure('store_denied', message, options);
 }
 
 /** The error that a call ends with. `doing` says what was tried, with the key and the store. */

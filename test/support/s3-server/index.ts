@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { WriteObserver } from './exchange.ts';
 import { type FaultControl, FaultQueue } from './faults.ts';
 import { ObjectStorage } from './objects.ts';
-import { type LoggedRequest, serve } from './server.ts';
+import { type LoggedRequest, type ServerClock, serve } from './server.ts';
 
 export type { ObservedWrite, WriteObserver } from './exchange.ts';
 export type { Fault, FaultAction, FaultControl, FaultRule } from './faults.ts';
@@ -42,7 +42,7 @@ const identity = {
 
 /** An S3-protocol server on 127.0.0.1. With a `dataDir` its objects and uploads survive a kill and a restart. */
 export async function startS3Server(
-  options: { port?: number; dataDir?: string; onWrite?: WriteObserver } = {},
+  options: { port?: number; dataDir?: string; onWrite?: WriteObserver; clock?: ServerClock } = {},
 ): Promise<S3Server> {
   const dir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'longhaul-s3-')));
   const storage = new ObjectStorage(dir);
@@ -61,6 +61,7 @@ export async function startS3Server(
       credentials: identity,
       faults,
       onWrite: options.onWrite ?? null,
+      clock: options.clock ?? null,
       log: (entry) => void requests.push(entry),
     });
     inFlight.add(done);

@@ -29,6 +29,13 @@ export interface ServerParts {
   readonly faults: FaultQueue;
   log(request: LoggedRequest): void;
   readonly onWrite: WriteObserver | null;
+  readonly clock: ServerClock | null;
+}
+
+/** A server whose clock is not this machine's, in ms; `told` is what the Date of its answers says. */
+export interface ServerClock {
+  now(): number;
+  told(): number;
 }
 
 type Action = Exclude<FaultAction, object>;
@@ -58,6 +65,7 @@ export async function serve(request: IncomingMessage, response: ServerResponse, 
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   let status = 0;
+  if (parts.clock !== null) response.setHeader('date', new Date(parts.clock.told()).toUTCString());
   try {
     if (delayMs > 0) await sleep(delayMs, undefined, { signal: gone.signal });
     if (action === 'reset') return void request.socket.resetAndDestroy();
@@ -99,7 +107,7 @@ async function answer(request: IncomingMessage, call: Call, parts: ServerParts):
     if (fault !== undefined) throw fault();
     if (call.badUrl) throw new S3Error(400, 'InvalidURI', `Couldn't parse the specified URI: ${request.url}`);
     const signed = { method: call.method, path: call.path, query: call.rawQuery, headers: request.headers };
-    const authenticated = authenticate(signed, parts.credentials, Date.now());
+    const authenticated = authenticate(signed, parts.credentials, parts.clock?.now() ?? Date.now());
     if (call.operation === null) {
       throw new S3Error(501, 'NotImplemented', `${call.method} ${request.url} is not implemented`);
     }
