@@ -61,6 +61,10 @@ export class Checker {
     this.golden = golden;
   }
 
+  get ended(): boolean {
+    return this.head !== null && hasEnded(this.head);
+  }
+
   observe(event: Observation): void {
     switch (event.kind) {
       case 'head':

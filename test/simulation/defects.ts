@@ -45,5 +45,9 @@ export const defects = {
     level: 'ledger',
     rules: ['golden-output', 'given-golden', 'given-once', 'golden-answer', 'ends'],
   },
+  'acknowledged when taken': { level: 'worker', rules: ['acknowledged-early'] },
+  'stream takes any epoch and position': { level: 'worker', rules: ['live-fenced', 'live-in-order', 'given-once'] },
+  'nobody looks for lost jobs': { level: 'worker', rules: ['ends'] },
+  'reader starts one record early': { level: 'worker', rules: ['given-once', 'given-golden'] },
 } as const satisfies Readonly<Record<string, { readonly level: Level; readonly rules: readonly Rule[] }>>;
 export type Defect = keyof typeof defects;

@@ -38,7 +38,7 @@ export async function playLedger(world: World): Promise<Outcome> {
   }
   if (random.chance(0.5)) {
     const process = world.process('gc');
-    spawn(world, process, () => garbageCollector(world, process, 1 + random.below(4)));
+    spawn(world, process, () => garbageCollector(world, process, 1 + random.below(4), 0));
   }
   if (random.chance(1 / 8)) {
     const process = world.process('user');
@@ -46,7 +46,7 @@ export async function playLedger(world: World): Promise<Outcome> {
   }
   for (;;) {
     await quiet();
-    await play(world, async () => false);
+    await play(world, () => false);
     if (hasEnded((await truth.readHead(jobId))!)) break;
     // Nobody has it any more: the queue hands it to the next worker.
     launch();

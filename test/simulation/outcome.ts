@@ -20,9 +20,9 @@ export interface Outcome {
 const MOST_STEPS = 40_000;
 
 /** Lets everything happen that waits, until `done` or nothing does. */
-export async function play(world: World, done: () => Promise<boolean>): Promise<void> {
+export async function play(world: World, done: () => boolean): Promise<void> {
   const { scheduler } = world;
-  while (!(await done()) && (await scheduler.step())) {
+  while (!done() && (await scheduler.step())) {
     if (world.violation !== null) throw world.violation;
     if (scheduler.steps > MOST_STEPS) throw new Violation('ends', `${MOST_STEPS} steps were taken`);
   }

@@ -1,4 +1,4 @@
-import { type JobId, RetryableFailure } from '@longhaul/core/contracts';
+import type { JobId } from '@longhaul/core/contracts';
 
 type Entry =
   | { readonly state: 'waiting' | 'completed' | 'failed' }
@@ -107,7 +107,3 @@ export class SimulatedQueue {
 
 /** As BullMQ says it: the job went to another meanwhile. */
 export class MissingLock extends Error {}
-
-export function isAway(error: unknown): boolean {
-  return error instanceof RetryableFailure;
-}

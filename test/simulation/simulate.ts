@@ -5,6 +5,7 @@ import type { Defect } from './defects.ts';
 import { ledgerWorld, playLedger } from './ledger-level.ts';
 import type { Outcome } from './outcome.ts';
 import type { TraceLine } from './scheduler.ts';
+import { playWorkers, workerJobOf, workerWorld } from './worker-level.ts';
 
 export const levels = ['ledger', 'worker'] as const;
 export type Level = (typeof levels)[number];
@@ -25,9 +26,10 @@ export type Simulated =
 
 /** Plays one seed, from nothing to rest. The same seed plays the same. */
 export async function simulate(level: Level, seed: number, defect: Defect | null = null): Promise<Simulated> {
-  const world = ledgerWorld(seed, defect);
+  const job = level === 'worker' ? await workerJobOf(seed) : null;
+  const world = job === null ? ledgerWorld(seed, defect) : workerWorld(seed, job, defect);
   try {
-    return { kind: 'held', outcome: await playLedger(world) };
+    return { kind: 'held', outcome: await (job === null ? playLedger(world) : playWorkers(world, job)) };
   } catch (error) {
     const rule = error instanceof Violation ? error.rule : null;
     const message = error instanceof Error && rule === null ? (error.stack ?? error.message) : describeError(error);

@@ -65,9 +65,9 @@ export class SimulatedStream {
     return true;
   }
 
-  /** The first entries go, as MAXLEN lets them. */
+  /** The first entries go; MAXLEN always leaves some. */
   trim(count: number): void {
-    this.entries.splice(0, count);
+    this.entries.splice(0, Math.min(count, this.entries.length - 1));
   }
 
   lose(jobId: JobId): void {

@@ -1,0 +1,110 @@
+import { canceller } from './actors/canceller.ts';
+import { follower } from './actors/follower.ts';
+import { garbageCollector } from './actors/garbage.ts';
+import { spawn } from './actors/spawn.ts';
+import { sweep } from './actors/sweep.ts';
+import { WorkerProcess } from './actors/worker-process.ts';
+import { type Fleet, wreak } from './chaos.ts';
+import { Violation } from './checker.ts';
+import type { Defect } from './defects.ts';
+import { conclude, type Outcome, play } from './outcome.ts';
+import { SimulatedQueue } from './queue.ts';
+import { liveOf, SimulatedStream } from './stream.ts';
+import { type WorkerJob, workerJobs } from './worker-job.ts';
+import { World } from './world.ts';
+
+/** Virtual ms: after the first no more goes wrong; so long after that the job has ended. */
+const troubleMs = 120_000;
+const healingMs = 300_000;
+const superviseMs = 1000;
+
+export async function workerJobOf(seed: number): Promise<WorkerJob> {
+  const jobs = await workerJobs();
+  return jobs[seed % jobs.length]!;
+}
+
+export function workerWorld(seed: number, job: WorkerJob, defect: Defect | null): World {
+  return new World({
+    seed,
+    golden: job.golden,
+    defect,
+    network: { latencyMs: 15, timeoutMs: 3000, lateMs: 4000, mayCrash: false },
+    faults: { calls: 40, crashes: 0, damage: false },
+  });
+}
+
+/** One job through everything: queue, workers as production runs them, the controller's sweep, readers, garbage. */
+export async function playWorkers(world: World, job: WorkerJob): Promise<Outcome> {
+  const { random, scheduler, truth, jobId, faults } = world;
+  const queue = new SimulatedQueue(
+    () => scheduler.now,
+    (id, as) => world.observe({ kind: 'acknowledged', jobId: id, as }),
+  );
+  const stream = new SimulatedStream({
+    fenced: world.defect !== 'stream takes any epoch and position',
+    onTaken: (id, epoch, event) => world.observe({ kind: 'live', jobId: id, epoch, event }),
+    onLost: (id) => world.observe({ kind: 'live-lost', jobId: id }),
+  });
+  await truth.submit(world.golden.spec);
+  queue.enqueue(jobId);
+  queue.keep();
+
+  const workers: WorkerProcess[] = [];
+  const fleet: Fleet = {
+    redis: { queue, stream },
+    workers: () => workers.filter(({ process }) => process.alive),
+    emptyUntil: 0,
+  };
+  const wanted = 1 + random.below(3);
+  const supervise = () => {
+    if (scheduler.now >= fleet.emptyUntil && fleet.workers().length < wanted) {
+      const worker = new WorkerProcess(world, world.process(`w${workers.length + 1}`), fleet.redis, job);
+      workers.push(worker);
+      scheduler.note(`${worker.process.name} starts`);
+      worker.start(1 + random.below(2));
+    }
+    scheduler.after(superviseMs, null, '', supervise);
+  };
+  supervise();
+
+  let following = 1 + random.below(2);
+  for (let reader = 1; reader <= following; reader++) {
+    const process = world.process(`r${reader}`);
+    spawn(world, process, async () => {
+      await follower(world, process, stream);
+      following -= 1;
+    });
+  }
+  if (world.defect !== 'nobody looks for lost jobs') {
+    const controller = world.process('controller');
+    spawn(world, controller, () => sweep(world, controller, queue));
+  }
+  if (random.chance(0.5)) {
+    const process = world.process('gc');
+    spawn(world, process, () => garbageCollector(world, process, 1 + random.below(4), 2000));
+  }
+  if (random.chance(1 / 6)) {
+    const process = world.process('user');
+    spawn(world, process, async () => {
+      await canceller(world, process, 3000);
+      await liveOf(stream, scheduler, world.network, process).signalCancel(jobId);
+    });
+  }
+  wreak(world, fleet);
+
+  let healedAt: number | null = null;
+  await play(world, () => {
+    if (scheduler.now > troubleMs) faults.end();
+    if (faults.exhausted)
+      healedAt ??= Math.max(scheduler.now, ...world.processes.map(({ frozenUntil }) => frozenUntil));
+    const state = queue.state(jobId);
+    const over =
+      following === 0 && world.checker.ended && (state === null || state === 'completed' || state === 'failed');
+    if (!over && healedAt !== null && scheduler.now > healedAt + healingMs) {
+      const status = world.checker.ended ? 'has ended' : 'has not ended';
+      throw new Violation('ends', `the head ${status}, the queue has it as ${state}, ${following} readers wait`);
+    }
+    return over;
+  });
+  return await conclude(world);
+}
