@@ -11,9 +11,10 @@ export const rules = {
   'one-owner': 'an owner comes only with an epoch of its own',
   'takeover-moves-nothing': 'only a commit moves the position',
   'one-commit': 'a commit is its owner’s, under its epoch',
-  'ended-is-final': 'a head that has ended never changes',
+  'ended-is-final': 'a head that has ended never changes, but for a redrive',
+  redrive: 'only a quarantined or expired job goes on to the next generation',
   'result-first': 'a head ends only where the result is there, and as the result says',
-  'result-once': 'the result of a job is written once',
+  'result-once': 'the result of a generation is written once',
   'written-once': 'an immutable object is never overwritten',
   'named-exists': 'what a head or a result names is there, until it is named no more',
   'golden-output': 'committed output is that of a run without faults',
@@ -25,7 +26,9 @@ export const rules = {
   'given-once': 'a reader is given each record once, in order',
   'given-golden': 'a reader is given the records of a run without faults',
   'told-the-truth': 'a reader is told the result that stands, after all of its output',
-  'no-false-end': 'a job fails only where attempts ended without a commit',
+  'no-false-end':
+    'a job fails only where attempts ended without a commit, and ends early only where that was asked for',
+  'pinned-stays': 'a pinned checkpoint is never deleted',
   'left-over': 'nothing is left that nobody names',
   ends: 'a job ends once faults stop',
 } as const;
@@ -53,8 +56,11 @@ export class Checker {
   private readonly objects = new Set<string>();
   private head: Head | null = null;
   private result: JobResult | null = null;
+  /** Of earlier generations. */
+  private readonly past: JobResult[] = [];
   private liveEpoch = 0;
   private livePosition = -1;
+  private readonly pinned = new Set<string>();
   private readonly given = new Map<string, number>();
 
   constructor(golden: Golden) {
@@ -71,8 +77,9 @@ export class Checker {
         this.swap(event.before, event.after);
         return;
       case 'result':
-        if (event.before !== null)
+        if (event.before !== null) {
           throw new Violation('result-once', `${event.before.status}, then ${event.after.status}`);
+        }
         this.result = event.after;
         this.checkNamed(event.after);
         return;
@@ -82,10 +89,12 @@ export class Checker {
         return;
       case 'deleted':
         this.objects.delete(event.key);
+        if (this.pinned.has(event.key)) throw new Violation('pinned-stays', event.key);
         if (this.named().has(event.key)) throw new Violation('named-exists', `${event.key} was deleted`);
         return;
       case 'acknowledged':
-        if (this.head === null || !hasEnded(this.head)) {
+        // A redrive may come between a worker's look at the ended head and its word to the queue: the sweep rings again.
+        if (this.past.length === 0 && (this.head === null || !hasEnded(this.head))) {
           throw new Violation('acknowledged-early', `${event.as}, and the head is ${this.head?.status ?? 'not there'}`);
         }
         return;
@@ -102,13 +111,17 @@ export class Checker {
       case 'rewound':
         this.given.set(event.reader, event.to);
         return;
+      case 'pinned':
+        if (!this.objects.has(event.key)) throw new Violation('pinned-stays', `${event.key} is not there`);
+        this.pinned.add(event.key);
+        return;
       case 'told':
         this.tell(event.reader, event.result);
     }
   }
 
   /** What must hold once everything has come to rest. */
-  conclude({ head, result, keys, records }: Rest): void {
+  conclude({ head, result, keys, pinnedKeys, records }: Rest): void {
     if (head === null || !hasEnded(head)) throw new Violation('ends', `the head is ${head?.status ?? 'not there'}`);
     if (result === null || statusOf[result.status] !== head.status) {
       throw new Violation('result-first', `head ${head.status}, result ${result?.status ?? 'not there'}`);
@@ -119,8 +132,12 @@ export class Checker {
     if (result.status === 'failed' && result.failure?.code !== 'stuck') {
       throw new Violation('no-false-end', `${result.failure?.code}: ${result.failure?.message}`);
     }
-    const named = this.named();
-    const left = keys.filter((key) => /\/(ckpt|out)\//.test(key) && !named.has(key));
+    const asked = keys.some((key) => /\/cancel(-\d+)?\.json$/.test(key));
+    if (result.status === 'cancelled' && !asked) throw new Violation('no-false-end', 'nobody cancelled it');
+    if (result.status === 'expired' && head.expiresAt === null)
+      throw new Violation('no-false-end', 'it has no deadline');
+    const kept = new Set([...this.named(), ...this.pinned, ...pinnedKeys]);
+    const left = keys.filter((key) => /\/(ckpt|out)\//.test(key) && !kept.has(key));
     if (left.length > 0) throw new Violation('left-over', left.join(', '));
   }
 
@@ -150,7 +167,14 @@ export class Checker {
 
   private checkSwap(old: Head, next: Head): void {
     const step = `epoch ${old.epoch} seq ${old.seq} ${old.status} → epoch ${next.epoch} seq ${next.seq} ${next.status}`;
-    if (hasEnded(old)) throw new Violation('ended-is-final', step);
+    if (hasEnded(old)) {
+      if (next.generation !== old.generation + 1 || next.epoch !== old.epoch || next.seq !== old.seq) {
+        throw new Violation('ended-is-final', step);
+      }
+      if (old.status === 'done' || old.status === 'cancelled') throw new Violation('redrive', step);
+      if (this.result !== null) this.past.push(this.result);
+      this.result = null;
+    } else if (next.generation !== old.generation) throw new Violation('redrive', step);
     if (next.epoch < old.epoch) throw new Violation('fenced-commit', step);
     if (next.epoch > old.epoch + 1) throw new Violation('epoch-by-one', step);
     if (next.seq !== old.seq && next.seq !== old.seq + 1) throw new Violation('seq-by-one', step);
@@ -192,7 +216,6 @@ export class Checker {
 
   private live({ epoch, event }: Extract<Observation, { kind: 'live' }>): void {
     if (epoch < this.liveEpoch) throw new Violation('live-fenced', `epoch ${epoch} after epoch ${this.liveEpoch}`);
-    // A newer owner goes on from its committed end.
     if (epoch > this.liveEpoch) this.livePosition = -1;
     this.liveEpoch = epoch;
     const position = event.kind === 'end' ? Number.POSITIVE_INFINITY : event.position;
@@ -210,8 +233,11 @@ export class Checker {
   }
 
   private tell(reader: string, result: JobResult): void {
-    if (!isDeepStrictEqual(result, this.result))
+    // Before or while the job is redriven a reader is told how the generation ended that it followed.
+    if (this.past.some((one) => isDeepStrictEqual(one, result))) return;
+    if (!isDeepStrictEqual(result, this.result)) {
       throw new Violation('told-the-truth', `${reader} heard of another result`);
+    }
     const count = this.head?.position.outputCount;
     if ((this.given.get(reader) ?? 0) !== count) {
       throw new Violation('told-the-truth', `${reader} was given ${this.given.get(reader) ?? 0} of ${count} records`);

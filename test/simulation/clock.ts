@@ -4,11 +4,15 @@ import type { Process, Scheduler } from './scheduler.ts';
 
 const EPOCH = Date.UTC(2026, 0, 1);
 
+export function dateAt(virtualMs: number): Date {
+  return new Date(EPOCH + Math.floor(virtualMs));
+}
+
 /** The clock of one process: monotonic time is true, the date is as far off as its machine's. */
 export function clockOf(scheduler: Scheduler, process: Process): Clock {
   return {
     now: () => scheduler.now,
-    date: () => new Date(EPOCH + Math.floor(scheduler.now + process.dateOffset)),
+    date: () => dateAt(scheduler.now + process.dateOffset),
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);

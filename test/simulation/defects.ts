@@ -38,7 +38,9 @@ export const defects = {
     level: 'ledger',
     rules: ['one-owner', 'epoch-by-one', 'one-commit', 'seq-by-one', 'fenced-commit', 'takeover-moves-nothing'],
   },
-  'garbage takes the checkpoint': { level: 'ledger', rules: ['named-exists'] },
+  'garbage takes the checkpoint': { level: 'ledger', rules: ['named-exists', 'pinned-stays'] },
+  'garbage takes the restore point': { level: 'ledger', rules: ['named-exists', 'pinned-stays'] },
+  'garbage takes what is pinned': { level: 'ledger', rules: ['pinned-stays', 'named-exists'] },
   'garbage stays': { level: 'ledger', rules: ['left-over'] },
   'resume feeds the last token again': { level: 'ledger', rules: ['golden-state', 'golden-output', 'given-golden'] },
   'output begins one record late after a resume': {

@@ -7,6 +7,8 @@ export type Observation =
   /** Any other object; `overwritten` where something else was there. */
   | { readonly kind: 'object'; readonly key: string; readonly overwritten: boolean }
   | { readonly kind: 'deleted'; readonly key: string }
+  /** A pin of this checkpoint holds, for good. */
+  | { readonly kind: 'pinned'; readonly key: string }
   /** The queue was told that the job is over. */
   | { readonly kind: 'acknowledged'; readonly jobId: JobId; readonly as: 'completed' | 'failed' }
   /** The live stream took an event. */
@@ -25,6 +27,8 @@ export interface Rest {
   readonly head: Head | null;
   readonly result: JobResult | null;
   readonly keys: readonly string[];
+  /** Checkpoints that pins name. */
+  readonly pinnedKeys: readonly string[];
   /** Committed output, read back through the ledger. */
   readonly records: readonly OutputRecord[];
 }

@@ -35,7 +35,9 @@ export async function conclude(world: World): Promise<Outcome> {
   if (world.violation !== null) throw world.violation;
   const head = await truth.readHead(jobId);
   const records = await collect(truth.readOutput(jobId, { skip: 0 }));
-  checker.conclude({ head, result: await truth.readResult(jobId), keys: [...store.objects.keys()], records });
+  const pinnedKeys = (await truth.listPins(jobId)).map((pin) => pin.checkpoint.key);
+  const result = await truth.readResult(jobId);
+  checker.conclude({ head, result, keys: [...store.objects.keys()], pinnedKeys, records });
   return {
     status: head!.status,
     takeovers: head!.epoch - 1,

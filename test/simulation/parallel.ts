@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Finding, Level } from './simulate.ts';
 import { addTally, emptyTally, type Tally } from './tally.ts';
@@ -60,10 +61,10 @@ function batchesOf({ levels, from, seeds }: RunOptions): Batch[] {
   return batches;
 }
 
-function ask(worker: Worker, batch: Batch): Promise<BatchDone> {
-  const { promise, resolve, reject } = Promise.withResolvers<BatchDone>();
-  worker.once('message', resolve);
-  worker.once('error', reject);
+/** One message, one answer; rejects where the thread fails. */
+async function ask(worker: Worker, batch: Batch): Promise<BatchDone> {
+  const answer = once(worker, 'message');
   worker.postMessage(batch);
-  return promise.finally(() => worker.removeAllListeners());
+  const [done] = await answer;
+  return done as BatchDone;
 }

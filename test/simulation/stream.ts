@@ -1,5 +1,6 @@
 import type { JobId, LiveEvent, Progress } from '@longhaul/core/contracts';
 import type { LiveStream } from '@longhaul/core/stream';
+import { sequenceOf } from '../../core/stream/entry-id.ts';
 import { ReadPosition } from '../../core/stream/read-position.ts';
 import type { Network } from './network.ts';
 import type { Process, Scheduler } from './scheduler.ts';
@@ -9,8 +10,7 @@ const lookMs = 200;
 
 interface Entry {
   readonly epoch: number;
-  /** Of the two halves of its id the second; infinite for an end. */
-  readonly sequence: number;
+  readonly sequence: bigint;
   readonly event: LiveEvent;
 }
 
@@ -21,10 +21,7 @@ export interface StreamOptions {
   readonly fenced: boolean;
 }
 
-/**
- * What the scripts of core/stream/scripts.ts do, of one job: the two are compared, call by call, on a real Redis in
- * test/integration/simulated-stream.test.ts.
- */
+/** What the scripts of core/stream/scripts.ts do, of one job. */
 export class SimulatedStream {
   entries: Entry[] = [];
   epoch: number | null = null;
@@ -37,23 +34,21 @@ export class SimulatedStream {
   }
 
   append(jobId: JobId, epoch: number, events: readonly LiveEvent[]): number {
-    const { fenced } = this.options;
+    const { fenced, onTaken } = this.options;
     const newest = this.entries.at(-1);
     if (fenced && Math.max(this.epoch ?? 0, newest?.epoch ?? 0) > epoch) return 0;
-    if (newest !== undefined && newest.epoch < epoch) {
-      this.entries = [];
-      this.options.onLost(jobId);
-    }
+    let last = -1n;
+    if (newest !== undefined && newest.epoch < epoch) this.entries = [];
+    else if (newest !== undefined) last = newest.sequence;
     this.epoch = epoch;
-    let last = this.entries.at(-1)?.sequence ?? -1;
     let taken = 0;
     for (const event of events) {
-      const sequence = event.kind === 'end' ? Number.POSITIVE_INFINITY : event.position;
+      const sequence = BigInt(sequenceOf(event));
       if (fenced && sequence <= last) continue;
       this.entries.push({ epoch, sequence, event });
       last = sequence;
       taken += 1;
-      this.options.onTaken(jobId, epoch, event);
+      onTaken(jobId, epoch, event);
     }
     return taken;
   }
@@ -67,7 +62,7 @@ export class SimulatedStream {
 
   /** The first entries go; MAXLEN always leaves some. */
   trim(count: number): void {
-    this.entries.splice(0, Math.min(count, this.entries.length - 1));
+    this.entries.splice(0, Math.max(0, Math.min(count, this.entries.length - 1)));
   }
 
   lose(jobId: JobId): void {
@@ -78,10 +73,13 @@ export class SimulatedStream {
     this.options.onLost(jobId);
   }
 
-  /** The entry behind an id, as core/stream/reader.ts finds it; null where there is no news. */
-  nextAfter(id: { readonly epoch: number; readonly sequence: number }): Entry | null {
-    const behind = ({ epoch, sequence }: Entry) => epoch > id.epoch || (epoch === id.epoch && sequence > id.sequence);
-    return this.entries.find(behind) ?? null;
+  get newestEpoch(): number {
+    return this.entries.at(-1)?.epoch ?? 0;
+  }
+
+  /** As XREAD: the entries behind an id. */
+  after(epoch: number, sequence: bigint): readonly Entry[] {
+    return this.entries.filter((one) => one.epoch > epoch || (one.epoch === epoch && one.sequence > sequence));
   }
 }
 
@@ -100,19 +98,22 @@ export function liveOf(world: SimulatedStream, scheduler: Scheduler, network: Ne
       }),
     cancelSignalled: () => call('cancelled?', () => world.cancelled),
     close: async () => {},
-    async *read(_jobId, { after, epoch: asked, signal }) {
-      const epoch = asked ?? (await call('newest epoch', () => world.entries.at(-1)?.epoch ?? 0));
-      const reader = new ReadPosition(epoch, after);
-      for (let last = { epoch, sequence: after }; ; ) {
+    async *read(_jobId, { after, epoch, signal }) {
+      const begun = epoch ?? (await call('newest epoch', () => world.newestEpoch));
+      const position = new ReadPosition(begun, after);
+      let last = { epoch: begun, sequence: BigInt(after) };
+      for (;;) {
         signal.throwIfAborted();
-        const next = await call('read live', () => world.nextAfter(last));
-        if (next === null) {
-          await new Promise<void>((resolve) => void scheduler.after(lookMs, process, '', resolve));
-          continue;
+        const found = await call('read live', () => world.after(last.epoch, last.sequence));
+        for (const entry of found) {
+          for (const news of position.take(entry.epoch, entry.event)) {
+            yield news;
+            if (news.kind === 'end') return;
+          }
+          last = entry;
         }
-        yield* reader.take(next.epoch, next.event);
-        if (next.event.kind === 'end') return;
-        last = next;
+        if (found.length > 0) continue;
+        await new Promise<void>((resolve) => void scheduler.after(lookMs, process, '', resolve));
       }
     },
   };

@@ -6,6 +6,7 @@ export interface Tally {
   readonly done: number;
   readonly cancelled: number;
   readonly quarantined: number;
+  readonly expired: number;
   readonly broken: number;
   readonly faults: number;
   readonly takeovers: number;
@@ -20,6 +21,7 @@ export function emptyTally(): Tally {
     done: 0,
     cancelled: 0,
     quarantined: 0,
+    expired: 0,
     broken: 0,
     faults: 0,
     takeovers: 0,
@@ -39,6 +41,7 @@ export function addOutcome(tally: Tally, outcome: Outcome | null): Tally {
     done: one('done'),
     cancelled: one('cancelled'),
     quarantined: one('quarantined'),
+    expired: one('expired'),
     broken: 0,
     faults,
     takeovers,
@@ -54,9 +57,9 @@ export function addTally(a: Tally, b: Tally): Tally {
 }
 
 export function tallyText(tally: Tally): string {
-  const { runs, done, cancelled, quarantined, broken, faults, takeovers, fenced, virtualSeconds } = tally;
+  const { runs, done, cancelled, quarantined, expired, broken, faults, takeovers, fenced, virtualSeconds } = tally;
   return (
-    `${runs} seeds: ${done} done, ${cancelled} cancelled, ${quarantined} quarantined, ${broken} broken; ` +
+    `${runs} seeds: ${done} done, ${cancelled} cancelled, ${quarantined} quarantined, ${expired} expired, ${broken} broken; ` +
     `${faults} faults, ${takeovers} takeovers, ${fenced} fenced, ${(virtualSeconds / 3600).toFixed(1)} h of virtual time`
   );
 }

@@ -1,14 +1,15 @@
-import { canceller } from './actors/canceller.ts';
 import { follower } from './actors/follower.ts';
 import { garbageCollector } from './actors/garbage.ts';
 import { spawn } from './actors/spawn.ts';
 import { sweep } from './actors/sweep.ts';
+import { canceller, ender, pinner, redriver } from './actors/user.ts';
 import { WorkerProcess } from './actors/worker-process.ts';
 import { type Fleet, wreak } from './chaos.ts';
 import { Violation } from './checker.ts';
 import type { Defect } from './defects.ts';
 import { conclude, type Outcome, play } from './outcome.ts';
 import { SimulatedQueue } from './queue.ts';
+import type { Process } from './scheduler.ts';
 import { liveOf, SimulatedStream } from './stream.ts';
 import { type WorkerJob, workerJobs } from './worker-job.ts';
 import { World } from './world.ts';
@@ -28,6 +29,7 @@ export function workerWorld(seed: number, job: WorkerJob, defect: Defect | null)
     seed,
     golden: job.golden,
     defect,
+    deadlineMs: 8000,
     network: { latencyMs: 15, timeoutMs: 3000, lateMs: 4000, mayCrash: false },
     faults: { calls: 40, crashes: 0, damage: false },
   });
@@ -45,7 +47,7 @@ export async function playWorkers(world: World, job: WorkerJob): Promise<Outcome
     onTaken: (id, epoch, event) => world.observe({ kind: 'live', jobId: id, epoch, event }),
     onLost: (id) => world.observe({ kind: 'live-lost', jobId: id }),
   });
-  await truth.submit(world.golden.spec);
+  await truth.submit(world.spec);
   queue.enqueue(jobId);
   queue.keep();
 
@@ -79,17 +81,19 @@ export async function playWorkers(world: World, job: WorkerJob): Promise<Outcome
     const controller = world.process('controller');
     spawn(world, controller, () => sweep(world, controller, queue));
   }
-  if (random.chance(0.5)) {
-    const process = world.process('gc');
-    spawn(world, process, () => garbageCollector(world, process, 1 + random.below(4), 2000));
-  }
-  if (random.chance(1 / 6)) {
-    const process = world.process('user');
-    spawn(world, process, async () => {
-      await canceller(world, process, 3000);
-      await liveOf(stream, scheduler, world.network, process).signalCancel(jobId);
-    });
-  }
+  const sometimes = (chance: number, name: string, work: (process: Process) => Promise<void>) => {
+    if (!random.chance(chance)) return;
+    const process = world.process(name);
+    spawn(world, process, () => work(process));
+  };
+  sometimes(1 / 2, 'gc', (process) => garbageCollector(world, process, 1 + random.below(4), 2000));
+  sometimes(1 / 3, 'pinner', (process) => pinner(world, process, 4000));
+  sometimes(1 / 4, 'ender', (process) => ender(world, process, 5000));
+  sometimes(1 / 6, 'user', async (process) => {
+    await canceller(world, process, 3000);
+    await liveOf(stream, scheduler, world.network, process).signalCancel(jobId);
+  });
+  sometimes(1 / 2, 'operator', (process) => redriver(world, process, 3000, 100, async () => queue.enqueue(jobId)));
   wreak(world, fleet);
 
   let healedAt: number | null = null;

@@ -1,7 +1,7 @@
-import type { Head, JobResult } from '@longhaul/core/contracts';
+import type { Head, JobResult, JobSpec } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore } from '@longhaul/core/ledger';
 import { Checker } from './checker.ts';
-import { clockOf } from './clock.ts';
+import { clockOf, dateAt } from './clock.ts';
 import type { Defect } from './defects.ts';
 import { FaultBudget } from './faults.ts';
 import type { Golden } from './golden.ts';
@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly golden: Golden;
   readonly defect: Defect | null;
   readonly network: NetworkOptions;
+  /** Mean virtual ms until the deadline of those jobs that have one. */
+  readonly deadlineMs: number;
   readonly faults: { readonly calls: number; readonly crashes: number; readonly damage: boolean };
 }
 
@@ -29,18 +31,22 @@ export class World {
   readonly checker: Checker;
   readonly golden: Golden;
   readonly defect: Defect | null;
+  /** What is submitted: the golden run's, in some runs with a deadline. */
+  readonly spec: JobSpec;
   readonly processes: Process[] = [];
   /** The first thing that went wrong; everything stops at it. */
   violation: unknown = null;
   fenced = 0;
   private nonces = 0;
 
-  constructor({ seed, golden, defect, network, faults }: WorldOptions) {
+  constructor({ seed, golden, defect, network, faults, deadlineMs }: WorldOptions) {
     const random = seededRandom(seed);
     this.golden = golden;
     this.defect = defect;
     this.scheduler = new Scheduler(random);
     this.faults = new FaultBudget(random, faults);
+    const expiresAt = random.chance(1 / 10) ? dateAt(random.wait(deadlineMs)).toISOString() : null;
+    this.spec = { ...golden.spec, expiresAt };
     this.network = new Network(this.scheduler, this.faults, network);
     this.checker = new Checker(golden);
     this.store = new WatchedStore(defect, random);
@@ -98,14 +104,15 @@ export class World {
       const { epoch, seq, status, owner, position } = after;
       this.scheduler.note(`    head: epoch ${epoch} seq ${seq} ${status} ${owner} output ${position.outputCount}`);
       this.observe({ kind: 'head', before: before === null ? null : read<Head>(before), after });
-    } else if (key.endsWith('/result.json')) {
+    } else if (/\/result(-\d+)?\.json$/.test(key)) {
       this.observe({
         kind: 'result',
         before: before === null ? null : read<JobResult>(before),
         after: read<JobResult>(body),
       });
     } else {
-      this.observe({ kind: 'object', key, overwritten: before !== null });
+      // A pin that does not hold yet is replaced.
+      this.observe({ kind: 'object', key, overwritten: before !== null && !key.includes('/pins/') });
     }
   }
 }

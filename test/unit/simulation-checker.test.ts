@@ -94,6 +94,7 @@ const rest: Rest = {
   head: done,
   result,
   keys: [committed.checkpoint!.key, segmentKey(1)],
+  pinnedKeys: [],
   records: ledgerJob.records,
 };
 
@@ -159,6 +160,15 @@ const broken: Readonly<Record<Rule, readonly [history: readonly Observation[], a
       swap(committed, { ...done, status: 'quarantined' }),
     ],
     { ...rest, head: { ...done, status: 'quarantined' }, result: { ...result, status: 'failed' } },
+  ],
+  redrive: [[...wholeRun, swap(done, { ...done, status: 'queued', generation: 1 })]],
+  'pinned-stays': [
+    [
+      ...wholeRun,
+      put('jobs/x/ckpt/1'),
+      { kind: 'pinned', key: 'jobs/x/ckpt/1' },
+      { kind: 'deleted', key: 'jobs/x/ckpt/1' },
+    ],
   ],
   'left-over': [wholeRun, { ...rest, keys: [...rest.keys, segmentKey(2)] }],
   ends: [[...begun, ...objects, swap(taken, committed)], { ...rest, head: committed, result: null }],

@@ -10,9 +10,17 @@ export async function garbageCollector(world: World, process: Process, rounds: n
   for (let round = 0; round < rounds; round++) {
     await new Promise<void>((resolve) => void scheduler.after(random.wait(everyMs), process, '', resolve));
     await collectGarbage(store, world.jobId).catch(expectedFailure);
-    if (world.defect === 'garbage takes the checkpoint') {
-      const head = await world.truth.readHead(world.jobId);
-      if (head?.checkpoint != null) await store.delete(head.checkpoint.key).catch(expectedFailure);
-    }
+    const wrongly = await victim(world);
+    if (wrongly !== null) await store.delete(wrongly).catch(expectedFailure);
   }
+}
+
+/** What a sweep with a bug built in takes beside the garbage. */
+async function victim({ defect, truth, jobId }: World): Promise<string | null> {
+  if (defect === null || !defect.startsWith('garbage takes')) return null;
+  const head = await truth.readHead(jobId);
+  if (defect === 'garbage takes the checkpoint') return head?.checkpoint?.key ?? null;
+  if (defect === 'garbage takes the restore point') return head?.restore?.checkpoint.key ?? null;
+  const [pin] = await truth.listPins(jobId);
+  return pin?.checkpoint.key ?? null;
 }
