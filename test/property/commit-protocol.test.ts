@@ -3,35 +3,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Defect, defects } from '../simulation/defects.ts';
 import { describeFinding } from '../simulation/finding.ts';
-import { type Level, levels, simulate } from '../simulation/simulate.ts';
-import { addOutcome, emptyTally, type Tally, tallyText } from '../simulation/tally.ts';
+import { play } from '../simulation/play.ts';
+import { levels, simulate } from '../simulation/simulate.ts';
+import { tallyText } from '../simulation/tally.ts';
 
 /** `npm run simulate -- --seed N --level L --trace` replays one of these. */
 const first = Math.floor(Math.random() * 2 ** 31);
-const seeds: Readonly<Record<Level, number>> = { ledger: 1000, worker: 1000 };
+const seeds = 1000;
 const seedsToSeeADefect = 400;
 
-async function played(level: Level): Promise<Tally> {
-  let tally = emptyTally();
-  for (let seed = first; seed < first + seeds[level]; seed++) {
-    const end = await simulate(level, seed);
-    assert.ok(end.kind === 'held', end.kind === 'held' ? '' : describeFinding(end.finding));
-    tally = addOutcome(tally, end.outcome);
-  }
-  return tally;
-}
-
 test('on the ledger alone, whatever fails, overlaps or comes back, every rule of the protocol holds', async (t) => {
-  const found = await played('ledger');
+  const found = await play('ledger', first, seeds);
   t.diagnostic(`seeds from ${first}: ${tallyText(found)}`);
   // A simulation in which nothing goes wrong, or nothing gets done, proves nothing.
   assert.ok(found.done > found.runs / 2 && found.takeovers > found.runs / 2 && found.fenced > found.runs / 10);
-});
-
-test('workers as production runs them keep every rule, whoever is killed, frozen, cut off or forgotten', async (t) => {
-  const found = await played('worker');
-  t.diagnostic(`seeds from ${first}: ${tallyText(found)}`);
-  assert.ok(found.done > found.runs / 2 && found.takeovers > found.runs / 4 && found.faults > 5 * found.runs);
 });
 
 test('a seed plays the same twice', async () => {

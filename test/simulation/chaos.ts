@@ -71,6 +71,7 @@ const blows: readonly Blow[] = [
     redis.queue.enqueue(jobId);
     return 'the job is submitted again';
   },
+  (world) => world.damageCheckpoint(),
   ({ random, scheduler }, fleet) => {
     for (const { process } of fleet.workers()) process.alive = false;
     fleet.emptyUntil = scheduler.now + random.wait(lastsMs);

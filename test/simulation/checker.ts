@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Head, JobResult, JobStatus, OutputRecord } from '@longhaul/core/contracts';
+import type { CheckpointRef, Head, JobResult, JobStatus, OutputRecord } from '@longhaul/core/contracts';
 import type { Golden } from './golden.ts';
 import type { Observation, Rest } from './history.ts';
 
@@ -11,6 +11,7 @@ export const rules = {
   'one-owner': 'an owner comes only with an epoch of its own',
   'takeover-moves-nothing': 'only a commit moves the position',
   'one-commit': 'a commit is its owner’s, under its epoch',
+  'goes-back': 'a job goes back only to its restore point, where its checkpoint cannot be used',
   'ended-is-final': 'a head that has ended never changes, but for a redrive',
   redrive: 'only a quarantined or expired job goes on to the next generation',
   'result-first': 'a head ends only where the result is there, and as the result says',
@@ -69,6 +70,11 @@ export class Checker {
 
   get ended(): boolean {
     return this.head !== null && hasEnded(this.head);
+  }
+
+  /** That the head names now. */
+  get checkpoint(): CheckpointRef | null {
+    return this.head?.checkpoint ?? null;
   }
 
   observe(event: Observation): void {
@@ -190,6 +196,9 @@ export class Checker {
     } else if (next.epoch !== old.epoch || next.owner !== old.owner || next.owner === null) {
       throw new Violation('one-commit', `${step}: ${old.owner ?? 'nobody'}, then ${next.owner ?? 'nobody'}`);
     }
+    if (next.stats.fallbacks !== old.stats.fallbacks) checkFallback(old, next, step);
+    else if (next.position.outputCount < old.position.outputCount) throw new Violation('goes-back', step);
+    else if (next.position.tokenOffset < old.position.tokenOffset) throw new Violation('goes-back', step);
     if (hasEnded(next) && (this.result === null || statusOf[this.result.status] !== next.status)) {
       throw new Violation('result-first', `${step}, result ${this.result?.status ?? 'not there'}`);
     }
@@ -238,11 +247,25 @@ export class Checker {
     if (!isDeepStrictEqual(result, this.result)) {
       throw new Violation('told-the-truth', `${reader} heard of another result`);
     }
-    const count = this.head?.position.outputCount;
-    if ((this.given.get(reader) ?? 0) !== count) {
-      throw new Violation('told-the-truth', `${reader} was given ${this.given.get(reader) ?? 0} of ${count} records`);
+    const count = this.head?.position.outputCount ?? 0;
+    const given = this.given.get(reader) ?? 0;
+    // Records were committed, given, and lost with a checkpoint: a reader that came back with them keeps them.
+    if (given > count && (this.head?.stats.fallbacks ?? 0) > 0) return;
+    if (given !== count) {
+      throw new Violation('told-the-truth', `${reader} was given ${given} of ${count} records`);
     }
   }
+}
+
+/** A job goes back to its restore point, or to its beginning where it has none, and nowhere else. */
+function checkFallback(old: Head, next: Head, step: string): void {
+  const point = old.restore;
+  const to = point?.position ?? { tokenOffset: 0, outputCount: 0 };
+  const there =
+    next.position.tokenOffset === to.tokenOffset &&
+    next.position.outputCount === to.outputCount &&
+    isDeepStrictEqual(next.checkpoint, point?.checkpoint ?? null);
+  if (!there || next.seq !== old.seq + 1) throw new Violation('goes-back', step);
 }
 
 function namedBy(by: Head | JobResult): string[] {

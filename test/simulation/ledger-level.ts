@@ -47,6 +47,12 @@ export async function playLedger(world: World): Promise<Outcome> {
   sometimes(1 / 3, 'pinner', (process) => pinner(world, process, 60 * latencyMs));
   sometimes(1 / 4, 'ender', (process) => ender(world, process, 60 * latencyMs));
   sometimes(1 / 2, 'operator', (process) => redriver(world, process, 100 * latencyMs, 8, async () => launch()));
+  for (let times = random.below(4); times > 0; times--) {
+    scheduler.after(random.wait(150 * latencyMs), null, '', () => {
+      const what = world.damageCheckpoint();
+      if (what !== null) scheduler.note(`!! ${what}`);
+    });
+  }
   for (;;) {
     await quiet();
     await play(world, () => false);

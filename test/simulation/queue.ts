@@ -1,4 +1,5 @@
 import type { JobId } from '@longhaul/core/contracts';
+import type { Whereabouts } from '@longhaul/core/queue';
 
 type Entry =
   | { readonly state: 'waiting' | 'completed' | 'failed' }
@@ -34,6 +35,16 @@ export class SimulatedQueue {
 
   state(jobId: JobId): Entry['state'] | null {
     return this.entries.get(jobId)?.state ?? null;
+  }
+
+  whereabouts(jobId: JobId): Whereabouts {
+    const entry = this.entries.get(jobId);
+    if (entry?.state === 'active') return entry.lockedUntil > this.now() ? 'held' : 'orphaned';
+    return entry?.state === 'waiting' || entry?.state === 'delayed' ? 'waiting' : 'absent';
+  }
+
+  waiting(): readonly JobId[] {
+    return [...this.entries.keys()].filter((jobId) => this.whereabouts(jobId) === 'waiting');
   }
 
   remove(jobId: JobId): boolean {

@@ -15,6 +15,16 @@ export class WatchedStore extends MemoryStore {
     this.random = random;
   }
 
+  /** What is stored under `key` rots: a bit flips, or its end is gone. False where there is nothing. */
+  damage(key: string, how: 'damaged' | 'truncated'): boolean {
+    const found = this.objects.get(key);
+    if (found === undefined || found.body.length === 0) return false;
+    const body = found.body.slice(0, how === 'truncated' ? this.random.below(found.body.length) : undefined);
+    if (how === 'damaged') body[this.random.below(body.length)]! ^= 0x10;
+    this.objects.set(key, { ...found, body });
+    return true;
+  }
+
   override async delete(key: string): Promise<void> {
     if (this.defect === 'garbage stays') return;
     if (!this.objects.delete(key)) return;

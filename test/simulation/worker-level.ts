@@ -1,7 +1,7 @@
 import { follower } from './actors/follower.ts';
 import { garbageCollector } from './actors/garbage.ts';
 import { spawn } from './actors/spawn.ts';
-import { sweep } from './actors/sweep.ts';
+import { controller } from './actors/sweep.ts';
 import { canceller, ender, pinner, redriver } from './actors/user.ts';
 import { WorkerProcess } from './actors/worker-process.ts';
 import { type Fleet, wreak } from './chaos.ts';
@@ -78,8 +78,8 @@ export async function playWorkers(world: World, job: WorkerJob): Promise<Outcome
     });
   }
   if (world.defect !== 'nobody looks for lost jobs') {
-    const controller = world.process('controller');
-    spawn(world, controller, () => sweep(world, controller, queue));
+    const process = world.process('controller');
+    spawn(world, process, () => controller(world, process, queue));
   }
   const sometimes = (chance: number, name: string, work: (process: Process) => Promise<void>) => {
     if (!random.chance(chance)) return;

@@ -1,4 +1,4 @@
-import type { Head, JobResult, JobSpec } from '@longhaul/core/contracts';
+import { type Head, type JobResult, type JobSpec, limits } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore } from '@longhaul/core/ledger';
 import { Checker } from './checker.ts';
 import { clockOf, dateAt } from './clock.ts';
@@ -38,6 +38,7 @@ export class World {
   violation: unknown = null;
   fenced = 0;
   private nonces = 0;
+  private damaged = 0;
 
   constructor({ seed, golden, defect, network, faults, deadlineMs }: WorldOptions) {
     const random = seededRandom(seed);
@@ -68,6 +69,19 @@ export class World {
     } catch (error) {
       this.violation ??= error;
     }
+  }
+
+  /**
+   * The checkpoint that the head names is no more what was written. As often as a job may go back without getting on;
+   * once more, and it may end as what it is: a job whose states cannot be read.
+   */
+  damageCheckpoint(): string | null {
+    const { checkpoint } = this.checker;
+    if (checkpoint === null || this.damaged >= limits.fallbacks) return null;
+    const how = this.random.pick(['damaged', 'truncated'] as const);
+    if (!this.store.damage(checkpoint.key, how)) return null;
+    this.damaged += 1;
+    return `${checkpoint.key} is ${how} in the store`;
   }
 
   process(name: string): Process {

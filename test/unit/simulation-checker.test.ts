@@ -38,7 +38,15 @@ const queued = Head.parse({
   segments: [],
   outputSha256: EMPTY_CHAIN,
   score: null,
-  stats: { commits: 0, attempts: 0, recomputedTokens: 0, checkpointBytes: 0, busySeconds: 0 },
+  stats: {
+    commits: 0,
+    attempts: 0,
+    recomputedTokens: 0,
+    checkpointBytes: 0,
+    busySeconds: 0,
+    redrives: 0,
+    fallbacks: 0,
+  },
   failure: null,
   updatedAt: '2026-01-01T00:00:00.000Z',
 });
@@ -161,6 +169,7 @@ const broken: Readonly<Record<Rule, readonly [history: readonly Observation[], a
     ],
     { ...rest, head: { ...done, status: 'quarantined' }, result: { ...result, status: 'failed' } },
   ],
+  'goes-back': [[...begun, ...objects, swap(taken, committed), swap(committed, { ...taken, seq: 2 })]],
   redrive: [[...wholeRun, swap(done, { ...done, status: 'queued', generation: 1 })]],
   'pinned-stays': [
     [

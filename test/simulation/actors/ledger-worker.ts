@@ -1,5 +1,5 @@
-import { RetryableFailure } from '@longhaul/core/contracts';
-import type { Commit, StateTensors } from '@longhaul/core/ledger';
+import { RejectedJob, RetryableFailure } from '@longhaul/core/contracts';
+import type { Commit, Lease, Ledger, StateTensors } from '@longhaul/core/ledger';
 import { bareCommit, bareState, TOTAL } from '../ledger-job.ts';
 import type { Process } from '../scheduler.ts';
 import type { World } from '../world.ts';
@@ -13,9 +13,7 @@ export async function ledgerWorker(world: World, process: Process): Promise<void
   if (acquired.kind === 'settled') return;
   const { lease } = acquired;
   try {
-    const { checkpoint } = lease.head;
-    let restored: StateTensors | null = null;
-    if (checkpoint !== null) restored = await persist(4, () => ledger.loadCheckpoint(jobId, checkpoint));
+    const restored = await restore(ledger, lease);
     while (lease.head.position.outputCount < TOTAL) {
       if (await persist(4, () => ledger.cancelRequested(jobId))) {
         await persist(4, () => lease.cancel());
@@ -42,5 +40,19 @@ export async function ledgerWorker(world: World, process: Process): Promise<void
   } catch (error) {
     if (error instanceof RetryableFailure) await lease.release().catch(expectedFailure);
     else throw error;
+  }
+}
+
+/** Goes back, by a commit of its own, from each checkpoint that cannot be used. */
+async function restore(ledger: Ledger, lease: Lease): Promise<StateTensors | null> {
+  for (;;) {
+    const { checkpoint } = lease.head;
+    if (checkpoint === null) return null;
+    try {
+      return await persist(4, () => ledger.loadCheckpoint(lease.jobId, checkpoint));
+    } catch (error) {
+      if (!(error instanceof RejectedJob && error.code === 'checkpoint_corrupt')) throw error;
+      await persist(4, () => lease.fallBack({ key: checkpoint.key, message: error.message }));
+    }
   }
 }

@@ -1,29 +1,51 @@
-import { hasEnded } from '../checker.ts';
+import { RetryableFailure } from '@longhaul/core/contracts';
+import type { Queues, SweptQueue } from '../../../infra/controller/ports.ts';
+import { Rate } from '../../../infra/controller/rate.ts';
+import { Sweep } from '../../../infra/controller/sweep.ts';
+import { clockOf } from '../clock.ts';
 import type { SimulatedQueue } from '../queue.ts';
 import type { Process } from '../scheduler.ts';
 import type { World } from '../world.ts';
-import { persist } from './spawn.ts';
 
 /** Virtual ms between two rounds. */
 const roundMs = 3000;
 
-/**
- * What the controller does on its CPU machine: finds jobs whose worker is gone, and jobs that the ledger has open and
- * the queue has lost.
- */
-export async function sweep(world: World, process: Process, queue: SimulatedQueue): Promise<void> {
-  const { scheduler, network, jobId } = world;
-  const ledger = world.ledgerOf(process);
+/** The controller on its CPU machine: its own sweep, and the reaper that BullMQ runs in it. */
+export async function controller(world: World, process: Process, queue: SimulatedQueue): Promise<void> {
+  const { scheduler, network } = world;
+  const clock = clockOf(scheduler, process);
+  const never = new AbortController().signal;
   const ask = <T>(what: string, effect: () => T) =>
     network.call(process, { service: 'queue', kind: 'other', what, effect: async () => effect() });
+  const swept: SweptQueue = {
+    enqueue: (jobId) => ask('enqueue', () => queue.enqueue(jobId)),
+    remove: (jobId) => ask('remove', () => queue.remove(jobId)),
+    whereabouts: (jobIds) => ask('whereabouts', () => jobIds.map((jobId) => queue.whereabouts(jobId))),
+    async *waiting() {
+      yield await ask('waiting', () => queue.waiting());
+    },
+    demand: () => Promise.reject(new Error('nobody scales here')),
+  };
+  const queues: Queues = {
+    of: () => swept,
+    models: () => [world.spec.model],
+    keep: async () => {},
+    close: async () => {},
+  };
+  const sweep = new Sweep({
+    ledger: world.ledgerOf(process),
+    queues,
+    clock,
+    rate: new Rate(clock, 1000),
+    log: (_level, message, fields) => scheduler.note(`${process.name} "${message}" ${fields?.['reason'] ?? ''}`),
+  });
   for (;;) {
-    await new Promise<void>((resolve) => void scheduler.after(roundMs, process, '', resolve));
+    await clock.sleep(roundMs, never);
     try {
       await ask('check stalled', () => queue.checkStalled());
-      const head = await persist(2, () => ledger.readHead(jobId));
-      if (head !== null && !hasEnded(head)) await ask('enqueue', () => queue.enqueue(jobId));
+      await sweep.round(never);
     } catch (error) {
-      scheduler.note(`${process.name}: ${String(error)}`);
+      if (!(error instanceof RetryableFailure)) throw error;
     }
   }
 }
