@@ -51,6 +51,10 @@ const blows: readonly Blow[] = [
     return 'is told to drain';
   }),
   ofWorker((_world, worker) => {
+    worker.hurry();
+    return 'hears that its machine may be taken';
+  }),
+  ofWorker((_world, worker) => {
     worker.poison();
     return 'has a sticky device error';
   }),

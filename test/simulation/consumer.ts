@@ -40,29 +40,27 @@ export class SimulatedConsumer {
 
   async slot(token: string): Promise<void> {
     while (!this.paused) {
-      const takenAt = leaseTimeOf(this.world.scheduler, this.process).date();
       const jobId = await this.ask('take', () => this.queue.take(token, lockMs)).catch(() => null);
       if (jobId === null) {
         await this.wait(this.world.random.wait(lookMs));
         continue;
       }
       this.busy += 1;
-      await this.handle(jobId, token, takenAt);
+      await this.handle(jobId, token);
       this.busy -= 1;
     }
   }
 
-  private async handle(jobId: string, token: string, takenAt: number): Promise<void> {
+  private async handle(jobId: string, token: string): Promise<void> {
     if (this.paused) return await this.settle(jobId, token, { kind: 'hand-back' });
     const { defect, scheduler } = this.world;
     if (defect === 'acknowledged when taken') await this.settle(jobId, token, { kind: 'done' });
-    const lease = openLease({
-      what: `job ${jobId}`,
-      lockMs,
-      takenAt,
-      extend: () => this.ask('extend', () => this.queue.extend(jobId, token, lockMs)),
-      time: leaseTimeOf(scheduler, this.process),
-    });
+    const time = leaseTimeOf(scheduler, this.process);
+    const extend = () => this.ask('extend', () => this.queue.extend(jobId, token, lockMs));
+    const sentAt = time.now();
+    if (!(await extend().catch(() => false))) return;
+    const takenAt = time.date() - (time.now() - sentAt);
+    const lease = openLease({ what: `job ${jobId}`, lockMs, takenAt, extend, time });
     try {
       const settlement = await this.handler({ jobId, signal: lease.signal });
       scheduler.note(`${this.process.name} settles: ${settlement.kind}`);

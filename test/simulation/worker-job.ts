@@ -113,6 +113,8 @@ async function run({ task, text, policy }: (typeof variants)[number]): Promise<W
     log: () => {},
     name: 'golden',
     policy,
+    hungMs: 3_600_000,
+    onLost: () => {},
     onFatal: (error) => {
       throw error;
     },

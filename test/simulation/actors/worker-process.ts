@@ -12,6 +12,8 @@ import type { World } from '../world.ts';
 
 /** Mean virtual ms of one engine step. */
 const stepMs = 500;
+/** Longer than any partition is likely to be. */
+const hungMs = 60_000;
 
 export interface Redis {
   readonly queue: SimulatedQueue;
@@ -56,6 +58,8 @@ export class WorkerProcess {
       },
       name: process.name,
       policy: job.policy,
+      hungMs,
+      onLost: (_jobId, epoch) => scheduler.note(`${process.name} lost the lock of epoch ${epoch}`),
       onFatal: () => void this.leave(),
     });
     this.consumer = new SimulatedConsumer(world, redis.queue, process, (taken) => this.worker.handle(taken));
@@ -73,6 +77,11 @@ export class WorkerProcess {
   drain(): void {
     this.worker.drain('SIGTERM');
     this.leave();
+  }
+
+  /** A notice that the machine may be taken. */
+  hurry(): void {
+    this.worker.hurry();
   }
 
   poison(): void {
