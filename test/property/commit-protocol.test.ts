@@ -10,7 +10,7 @@ import { tallyText } from '../simulation/tally.ts';
 /** `npm run simulate -- --seed N --level L --trace` replays one of these. */
 const first = Math.floor(Math.random() * 2 ** 31);
 const seeds = 1000;
-const seedsToSeeADefect = 400;
+const seedsToSeeADefect = 1000;
 
 test('on the ledger alone, whatever fails, overlaps or comes back, every rule of the protocol holds', async (t) => {
   const found = await play('ledger', first, seeds);
