@@ -60,11 +60,14 @@ export class StreamingJob {
     return this.lease!.head.position.outputCount;
   }
 
-  /** A new owner goes on from the committed end. */
-  async takeOver(): Promise<void> {
+  /** A new owner goes on from the committed end, or, where it finds the checkpoint damaged, from the one before it. */
+  async takeOver({ damaged } = { damaged: false }): Promise<void> {
     const acquired = await this.ledger.acquire(this.jobId, `owner-${this.lease?.epoch ?? 0}`);
     if (acquired.kind !== 'lease') throw new Error(`${this.jobId} has ended`);
     this.lease = acquired.lease;
+    const { checkpoint } = this.lease.head;
+    if (damaged && checkpoint !== null)
+      await this.lease.fallBack({ key: checkpoint.key, message: 'damaged by the test' });
     this.sampled = this.committed;
     await this.tell([{ kind: 'begin', position: this.committed }]);
   }
