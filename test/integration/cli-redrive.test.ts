@@ -4,15 +4,22 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { ErrorCode } from '@longhaul/core/contracts';
-import { Cluster, models } from '../support/cluster.ts';
+import { openConsumer, type Settlement, type Whereabouts } from '@longhaul/core/queue';
+import { connectRedis } from '@longhaul/core/redis';
+import { Cluster, models, waitFor } from '../support/cluster.ts';
 import { scoreTask } from '../support/tasks.ts';
 
 const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 
 /** The command line of somebody who works with the cluster's store and queue. */
-function cli(cluster: Cluster) {
+function cli(cluster: Cluster, settings: Readonly<Record<string, string>> = {}) {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('LONGHAUL_'));
-  const env = { ...Object.fromEntries(own), LONGHAUL_STORE: cluster.store.url, LONGHAUL_REDIS_URL: cluster.redis.url };
+  const env = {
+    ...Object.fromEntries(own),
+    LONGHAUL_STORE: cluster.store.url,
+    LONGHAUL_REDIS_URL: cluster.redis.url,
+    ...settings,
+  };
   return async (...args: readonly string[]) => {
     const child = spawn(process.execPath, [bin, ...args], { cwd: cluster.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let [out, err] = ['', ''];
@@ -196,4 +203,39 @@ test('controller --once sweeps once and prints the demand, as a table and as JSO
   const wrong = await longhaul('controller', '--never');
   assert.equal(wrong.code, 2);
   assert.match(wrong.err, /^longhaul: invalid_argument: unknown option '--never'/);
+});
+
+test('controller --once gives the reaper its looks: an orphan is back in the line when it ends', async (t) => {
+  const cluster = await Cluster.start({ model: models.induction });
+  t.after(() => cluster.close());
+  const jobId = await cluster.submit('job-orphan', inline, scoreTask);
+  const held = Promise.withResolvers<Settlement>();
+  const consumer = openConsumer({
+    ...{ url: cluster.redis.url, model: 'test', concurrency: 1, lockMs: 60_000, stalledMs: 60_000, name: 'here' },
+    onNotice: () => {},
+    handler: () => held.promise,
+  });
+  t.after(async () => {
+    held.resolve({ kind: 'abandon' });
+    await consumer.close();
+  });
+  await consumer.start();
+  const place = async (wanted: Whereabouts) => ((await cluster.queue.whereabouts([jobId]))[0] === wanted ? true : null);
+  await waitFor(
+    () => place('held'),
+    20_000,
+    () => 'the job to be taken',
+  );
+  await consumer.pause();
+  const redis = connectRedis({ url: cluster.redis.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
+  // What is left behind the death of a worker, once its lock and the last look have run out.
+  assert.equal(await redis.del(`{longhaul}:test:${jobId}:lock`), 1);
+  await redis.del('{longhaul}:test:stalled-check');
+  redis.disconnect();
+  assert.deepEqual(await cluster.queue.whereabouts([jobId]), ['orphaned']);
+  const { code, out, err } = await cli(cluster, { LONGHAUL_STALLED_MS: '2000' })('controller', '--once', '--json');
+  assert.equal(code, 0, err);
+  const [{ waiting, orphaned, demand }] = JSON.parse(out).models;
+  assert.deepEqual([waiting, orphaned, demand], [1, 0, 1]);
+  assert.deepEqual(await cluster.queue.whereabouts([jobId]), ['waiting']);
 });
