@@ -93,8 +93,14 @@ test('a draining worker and its jobs meet: each job is handed back once and take
   assert.deepEqual(await queue.counts(), { waiting: 0, active: 0, delayed: 0, failed: 0 });
 });
 
+interface Retrier {
+  readonly child: ChildProcess;
+  readonly takes: number[];
+  readonly said: string[];
+}
+
 /** A worker in a process of its own, whose clock is off, and which puts off every job for `delayMs`. */
-async function startRetrier(clockMs: number, delayMs: number): Promise<{ child: ChildProcess; takes: number[] }> {
+async function startRetrier(clockMs: number, delayMs: number): Promise<Retrier> {
   const args = [
     '--disable-warning=ExperimentalWarning',
     '--import',
@@ -110,10 +116,14 @@ async function startRetrier(clockMs: number, delayMs: number): Promise<{ child: 
   });
   children.push(child);
   const takes: number[] = [];
+  const said: string[] = [];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    for (const line of text.trim().split('\n')) takes.push(Number(line));
+    for (const line of text.trim().split('\n')) {
+      if (/^[a-z]/.test(line)) said.push(line);
+      else takes.push(Number(line));
+    }
   });
-  return { child, takes };
+  return { child, takes, said };
 }
 
 for (const hours of [-1, 1]) {
@@ -148,3 +158,15 @@ for (const hours of [-1, 1]) {
     assert.ok(ran[0]! - putOffAt > 1000, `taken after ${ran[0]! - putOffAt} ms`);
   });
 }
+
+test('a closed consumer leaves nothing behind that keeps its process alive', async () => {
+  const { child, said } = await startRetrier(0, 0);
+  await until('it to be ready', () => said.includes('ready'));
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  await until('it to be closed', () => said.includes('closed'));
+  const closedAt = performance.now();
+  await exited;
+  const ms = performance.now() - closedAt;
+  assert.ok(ms < 1500, `the process lived on for ${ms.toFixed(0)} ms`);
+});

@@ -1,4 +1,5 @@
-// A worker process that puts off every job it takes, and says on stdout when it took one (monotonic ms).
+// A worker process that puts off every job it takes, and says on stdout when it took one (monotonic ms). SIGTERM closes
+// it and ends nothing else.
 //   node queue-retrier.ts URL MODEL DELAY_MS
 import { openConsumer } from '@longhaul/core/queue';
 
@@ -17,3 +18,5 @@ const consumer = openConsumer({
   },
 });
 await consumer.start();
+process.on('SIGTERM', () => void consumer.close().then(() => process.stdout.write('closed\n')));
+process.stdout.write('ready\n');
