@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { RejectedJob } from '../contracts/errors.ts';
 import type { ObjectStore } from './object-store.ts';
+import { readChecked } from './read-checked.ts';
 
 /** A JSON object of the store, checked against its schema: anything else is `object_corrupt`, naming the key. */
 export async function readJson<T extends z.ZodType>(
@@ -9,23 +10,23 @@ export async function readJson<T extends z.ZodType>(
   schema: T,
   maxBytes: number,
 ): Promise<{ readonly value: z.infer<T>; readonly etag: string } | null> {
-  const found = await store.get(key, { maxBytes });
-  if (found === null) return null;
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(found.body));
-  } catch (error) {
-    throw new RejectedJob('object_corrupt', `${key} in ${store.url} is not JSON (${found.body.length} bytes)`, {
-      cause: error,
-    });
-  }
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return { value: parsed.data, etag: found.etag };
-  const issue = parsed.error.issues[0]!;
-  throw new RejectedJob(
-    'object_corrupt',
-    `${key} in ${store.url} is not what it should be: ${issue.path.join('.') || 'the whole'}: ${issue.message}`,
-  );
+  return await readChecked(store, key, maxBytes, (body) => {
+    let json: unknown;
+    try {
+      json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    } catch (error) {
+      throw new RejectedJob('object_corrupt', `${key} in ${store.url} is not JSON (${body.length} bytes)`, {
+        cause: error,
+      });
+    }
+    const parsed = schema.safeParse(json);
+    if (parsed.success) return parsed.data;
+    const issue = parsed.error.issues[0]!;
+    throw new RejectedJob(
+      'object_corrupt',
+      `${key} in ${store.url} is not what it should be: ${issue.path.join('.') || 'the whole'}: ${issue.message}`,
+    );
+  });
 }
 
 /** Bytes of a JSON object of ours; larger than `maxBytes` is `object_too_large`, naming the key. */

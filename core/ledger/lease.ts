@@ -9,6 +9,7 @@ import { type HeldHead, type LedgerParts, readHead, swapHead } from './head-obje
 import { PreconditionFailed } from './object-store.ts';
 import { pinnedKeys } from './pins.ts';
 import type { Commit, Completion, Lease } from './port.ts';
+import { readChecked } from './read-checked.ts';
 import { cancelled, expired, failed, settle, succeeded } from './settle.ts';
 
 /**
@@ -190,16 +191,18 @@ class HeldLease implements Lease {
       await store.putIfAbsent(object.key, object.body);
     } catch (error) {
       if (!(error instanceof PreconditionFailed)) throw error;
-      const found = await store.get(object.key, { maxBytes: object.body.length }).catch((cause): 'larger' => {
-        if (cause instanceof RejectedJob && cause.code === 'object_too_large') return 'larger';
-        throw cause;
+      const differs = () =>
+        new RejectedJob('object_corrupt', `${object.key} exists and holds something else than this commit wrote`, {
+          cause: error,
+        });
+      const same = (body: Uint8Array) => {
+        if (Buffer.compare(body, object.body) !== 0) throw differs();
+      };
+      const found = await readChecked(store, object.key, object.body.length, same).catch((cause) => {
+        throw cause instanceof RejectedJob && cause.code === 'object_too_large' ? differs() : cause;
       });
       // Swept meanwhile, as nobody can name it any more: it is the swap that has to be refused, not the job.
-      if (found === null) return await this.#putOnce(object);
-      if (found !== 'larger' && Buffer.compare(found.body, object.body) === 0) return;
-      throw new RejectedJob('object_corrupt', `${object.key} exists and holds something else than this commit wrote`, {
-        cause: error,
-      });
+      if (found === null) await this.#putOnce(object);
     }
   }
 

@@ -4,6 +4,7 @@ import { limits } from '../contracts/limits.ts';
 import type { OutputRecord } from '../contracts/output.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
+import { readChecked } from './read-checked.ts';
 import { decodeSegment, EMPTY_CHAIN, extendChain } from './segments.ts';
 
 /**
@@ -29,12 +30,12 @@ export async function* readOutput(
     let count = 0;
     let missing: string | null = null;
     for (const key of segmentsOf(head)) {
-      const found = await store.get(key, { maxBytes: limits.segmentBytes });
+      const found = await readChecked(store, key, limits.segmentBytes, (body) => decodeSegment(key, body));
       if (found === null) {
         missing = key;
         break;
       }
-      const { lines, records } = await decodeSegment(key, found.body);
+      const { lines, records } = found.value;
       for (const [i, record] of records.entries()) {
         chain = extendChain(chain, [lines[i]!]);
         count += 1;

@@ -18,7 +18,7 @@ export function ledgerWorld(seed: number, defect: Defect | null): World {
     defect,
     deadlineMs: 100 * latencyMs,
     network: { latencyMs, timeoutMs: 20 * latencyMs, lateMs: 50 * latencyMs, mayCrash: true },
-    faults: { calls: 16, crashes: 2, damage: false },
+    faults: { calls: 16, crashes: 2, damage: true },
   });
 }
 

@@ -2,12 +2,13 @@ import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
 import type { MemoryStore } from '../support/memory-store.ts';
 import type { CallKind } from './faults.ts';
 import type { Network } from './network.ts';
+import type { Random } from './random.ts';
 import type { Process } from './scheduler.ts';
 
 const short = (key: string) => key.replace(/^jobs\/[^/]+\//, '').replace(/-[0-9a-f]{64}/, '');
 
 /** The store as one process reaches it. */
-export function storeOf(world: MemoryStore, network: Network, process: Process): ObjectStore {
+export function storeOf(world: MemoryStore, network: Network, process: Process, random: Random): ObjectStore {
   const call = <T>(
     kind: CallKind,
     what: string,
@@ -25,7 +26,14 @@ export function storeOf(world: MemoryStore, network: Network, process: Process):
     });
   return {
     url: world.url,
-    get: (key, options) => call('read', 'get', key, () => world.get(key, options), spoilObject),
+    get: (key, options) =>
+      call(
+        'read',
+        'get',
+        key,
+        () => world.get(key, options),
+        (found, fault) => spoil(random, key, found, fault),
+      ),
     head: (key) => call('read', 'head', key, () => world.head(key)),
     openRange: (key, options) => call('read', 'range', key, () => world.openRange(key, options)),
     putIfAbsent: (key, body) => call('conditional', 'create', key, () => world.putIfAbsent(key, body)),
@@ -45,13 +53,14 @@ export async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-type Stored = { readonly body: Uint8Array; readonly etag: string } | null;
+type Stored = { body: Uint8Array<ArrayBuffer>; etag: string } | null;
 
-function spoilObject(found: Stored, fault: 'damaged' | 'truncated'): Stored {
+/** An object of JSON is only ever cut short: that nothing else happens to it is its transport's to see. */
+function spoil(random: Random, key: string, found: Stored, fault: 'damaged' | 'truncated'): Stored {
   if (found === null || found.body.length === 0) return found;
-  const middle = found.body.length >> 1;
-  if (fault === 'truncated') return { ...found, body: found.body.slice(0, middle) };
-  const body = found.body.slice();
-  body[middle]! ^= 0x40;
+  const at = random.below(found.body.length);
+  if (fault === 'truncated' || key.endsWith('.json')) return { ...found, body: found.body.slice(0, at) };
+  const body = Uint8Array.from(found.body);
+  body[at]! ^= 0x40;
   return { ...found, body };
 }

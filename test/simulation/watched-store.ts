@@ -19,7 +19,9 @@ export class WatchedStore extends MemoryStore {
   damage(key: string, how: 'damaged' | 'truncated'): boolean {
     const found = this.objects.get(key);
     if (found === undefined || found.body.length === 0) return false;
-    const body = found.body.slice(0, how === 'truncated' ? this.random.below(found.body.length) : undefined);
+    // A copy: what a Buffer slices off is the buffer itself, which the writer may still hold.
+    const end = how === 'truncated' ? this.random.below(found.body.length) : found.body.length;
+    const body = Uint8Array.from(found.body.subarray(0, end));
     if (how === 'damaged') body[this.random.below(body.length)]! ^= 0x10;
     this.objects.set(key, { ...found, body });
     return true;

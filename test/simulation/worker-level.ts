@@ -31,7 +31,7 @@ export function workerWorld(seed: number, job: WorkerJob, defect: Defect | null)
     defect,
     deadlineMs: 8000,
     network: { latencyMs: 15, timeoutMs: 3000, lateMs: 4000, mayCrash: false },
-    faults: { calls: 40, crashes: 0, damage: false },
+    faults: { calls: 40, crashes: 0, damage: true },
   });
 }
 

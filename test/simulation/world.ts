@@ -91,7 +91,7 @@ export class World {
   }
 
   storeOf(process: Process): ObjectStore {
-    return storeOf(this.store, this.network, process);
+    return storeOf(this.store, this.network, process, this.random);
   }
 
   ledgerOf(process: Process): Ledger {
