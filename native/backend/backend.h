@@ -98,6 +98,15 @@ struct ScanWeights {
   int d_state;
 };
 
+/** The row that x_proj makes, dt | B | C, and how it is normalized before use. */
+struct DtBC {
+  Rows dt, b, c;  // windows of the same fp32 rows
+  int dt_rank, d_state;
+  bool norms;  // each of the three is divided by sqrt(mean of its squares + eps)
+  float eps;
+  Rows dt_in;  // what dt_proj reads: `dt` itself, or memory for a copy
+};
+
 constexpr int kMaxTop = 20;
 
 /** Log-probabilities wanted of one row of logits. */
@@ -109,6 +118,31 @@ struct ScoredRow {
   int top = 0;
   int32_t* top_ids = nullptr;
   float* top_logprobs = nullptr;
+};
+
+/** What is added to one logit before a draw, and whether the repetition penalty meets it then. */
+struct LogitEdit {
+  int32_t id;
+  float bias;
+  int32_t penalized;
+};
+
+constexpr int kMostShort = 256;
+
+/** A row of logits cut down to what a draw needs (engine/sampler.h): all numbers are of the edited row. */
+struct Shortlist {
+  int row;
+  float temperature;  // 0: the best id alone
+  float penalty;
+  std::vector<LogitEdit> edits;  // no id twice
+  int wanted;                    // candidates, 1 ... kMostShort
+
+  // Found. z = (logit - the largest) / temperature.
+  bool finite;           // no NaN, and a finite largest
+  int32_t best;          // the lowest id among the largest
+  uint64_t total;        // sum of math::fixed_weight(e^z)
+  std::vector<int32_t> ids;  // all ids whose z is at least the least of `z`, in any order; none where they are too many
+  std::vector<float> z;
 };
 
 class Backend {
@@ -186,12 +220,51 @@ class Backend {
   virtual void selective_scan(const ScanWeights& w, int d_inner, Rows u, Rows dt, Rows b, Rows c, Rows z,
                               const Block& block, size_t state_offset, Rows y) = 0;
 
+  // Runs of the ops above. A backend may do one at once; what lies between its ops is then undefined.
+
+  /** xz = W normed + bias; u = causal_conv1d(x). */
+  virtual void in_proj_conv(const Matrix& w, const float* bias, Rows normed, int rows, const ConvWeights& conv, int d_inner,
+                            const Block& block, size_t state_offset, Rows xz, Rows u);
+  /** dt, B and C normalized, dt into p.dt_in. */
+  virtual void mixer_norms(const DtBC& p, int rows);
+  /** mixer_norms, delta = W dt_in, selective_scan. */
+  virtual void dt_proj_scan(const DtBC& p, const Matrix& w, Rows delta, int rows, const ScanWeights& scan, int d_inner, Rows u,
+                            Rows z, const Block& block, size_t state_offset, Rows y);
+
   /** out[i] = x[host_rows[i]], `width` floats each. */
   virtual void gather(Rows x, const int* host_rows, int rows, int width, Rows out) = 0;
+
+  /** Fills in what is found of the rows that `wanted` names. False, nothing done, where whole rows are as near as that. */
+  virtual bool shortlist(Rows logits, int vocab, std::vector<Shortlist>& wanted);
 
   /** Fills in, for each row, log softmax(logits[i, 0:vocab]) of what `host_scored[i]` asks for. */
   virtual void log_probs(Rows logits, int vocab, const ScoredRow* host_scored, int rows) = 0;
 };
+
+inline void Backend::in_proj_conv(const Matrix& w, const float* bias, Rows normed, int rows, const ConvWeights& conv, int d_inner,
+                                  const Block& block, size_t state_offset, Rows xz, Rows u) {
+  linear(w, bias, normed, rows, xz, false);
+  causal_conv1d(conv, d_inner, xz, block, state_offset, u);
+}
+
+inline void Backend::mixer_norms(const DtBC& p, int rows) {
+  if (p.norms) {
+    rms_norm(p.dt, nullptr, p.dt_rank, p.eps, rows, p.dt_in);
+    rms_norm(p.b, nullptr, p.d_state, p.eps, rows, p.b);
+    rms_norm(p.c, nullptr, p.d_state, p.eps, rows, p.c);
+  } else if (p.dt_in.data != p.dt.data) {
+    convert(p.dt, padded(p.dt_rank), rows, p.dt_in);
+  }
+}
+
+inline void Backend::dt_proj_scan(const DtBC& p, const Matrix& w, Rows delta, int rows, const ScanWeights& scan, int d_inner,
+                                  Rows u, Rows z, const Block& block, size_t state_offset, Rows y) {
+  mixer_norms(p, rows);
+  linear(w, nullptr, p.dt_in, rows, delta, false);
+  selective_scan(scan, d_inner, u, delta, p.b, p.c, z, block, state_offset, y);
+}
+
+inline bool Backend::shortlist(Rows, int, std::vector<Shortlist>&) { return false; }
 
 enum class Isa { automatic, portable, avx2, avx512, avx512vnni, avx512bf16 };
 

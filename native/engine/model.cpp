@@ -109,20 +109,12 @@ void Model::run_layers(const Block& block, int n) {
     // A decode block may be on record, without us; it is short.
     if (!block.decode) pause();
     b.rms_norm(r, w.norm.data, config_.d_model, config_.norm_eps, n, normed);
-    b.linear(*w.in_proj, w.in_proj_bias.data, normed, n, xz, false);
-    b.causal_conv1d({w.conv_weight.data, w.conv_bias.data, config_.d_conv}, config_.d_inner, xz, block,
-                    states_.conv_offset(i), u);
+    b.in_proj_conv(*w.in_proj, w.in_proj_bias.data, normed, n, {w.conv_weight.data, w.conv_bias.data, config_.d_conv},
+                   config_.d_inner, block, states_.conv_offset(i), xz, u);
     b.linear(*w.x_proj, nullptr, u, n, dt_b_c, false);
-    if (config_.mixer_norms) {
-      b.rms_norm(dt_b_c, nullptr, config_.dt_rank, config_.mixer_rms_eps, n, dt_in);
-      b.rms_norm(B, nullptr, config_.d_state, config_.mixer_rms_eps, n, B);
-      b.rms_norm(C, nullptr, config_.d_state, config_.mixer_rms_eps, n, C);
-    } else if (copied) {
-      b.convert(dt_b_c, shape_.dt_rank, n, dt_in);
-    }
-    b.linear(*w.dt_proj, nullptr, dt_in, n, delta, false);
-    b.selective_scan({w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, delta, B, C, z, block,
-                     states_.ssm_offset(i), u);
+    b.dt_proj_scan({dt_b_c, B, C, config_.dt_rank, config_.d_state, config_.mixer_norms, config_.mixer_rms_eps, dt_in}, *w.dt_proj,
+                   delta, n, {w.a_log2e.data, w.d.data, w.dt_bias.data, config_.d_state}, config_.d_inner, u, z, block,
+                   states_.ssm_offset(i), u);
     b.linear(*w.out_proj, w.out_proj_bias.data, u, n, r, true);
   }
 }
@@ -145,6 +137,7 @@ void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& w
 
 void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) {
   const size_t vocab = config_.vocab_size;
+  draw(items, wanted, n);
   bool any = false;
   for (int i = 0; i < n; ++i) {
     StepItem& item = items[wanted[i].item];
@@ -160,18 +153,41 @@ void Model::deliver(std::vector<StepItem>& items, const HeadRow* wanted, int n) 
       case Want::last_logits: backend_->download(item.out, logits, vocab); break;
       case Want::logprobs: score(item.targets[token], item.out + token, token); break;
       case Want::sample:
-        backend_->download(host_row_.data(), logits, vocab);
-        try {
-          item.sampled = sampler_.sample(host_row_.data(), int(vocab), item.sampling);
-          score(item.sampled, &item.logprob, 0);
-        } catch (...) {
-          item.failure = std::current_exception();
-        }
+        if (!item.failure) score(item.sampled, &item.logprob, 0);
         break;
       case Want::nothing: break;
     }
   }
   if (any) backend_->log_probs(rows(logits_, shape_.vocab), int(vocab), scored_.data(), n);
+}
+
+/** The tokens that are sampled, from what the backend cuts out of their rows where that is enough. */
+void Model::draw(std::vector<StepItem>& items, const HeadRow* wanted, int n) {
+  const int vocab = config_.vocab_size;
+  shortlists_.clear();
+  for (int i = 0; i < n; ++i)
+    if (const StepItem& item = items[wanted[i].item]; item.want == Want::sample)
+      shortlists_.push_back(Sampler::shortlist(i, vocab, item.sampling));
+  if (shortlists_.empty()) return;
+  const bool cut = backend_->shortlist(rows(logits_, shape_.vocab), vocab, shortlists_);
+  for (const Shortlist& found : shortlists_) {
+    StepItem& item = items[wanted[found.row].item];
+    // What the sampler refuses is this item's failure; what the backend throws is everybody's.
+    const auto refusable = [&](const auto& sample) {
+      try {
+        sample();
+      } catch (const EngineError&) {
+        item.failure = std::current_exception();
+      }
+    };
+    std::optional<int32_t> token;
+    if (cut) refusable([&] { token = sampler_.sample(found, vocab, item.sampling); });
+    if (!token && !item.failure) {
+      backend_->download(host_row_.data(), logits_.data + size_t(found.row) * shape_.vocab, vocab);
+      refusable([&] { token = sampler_.sample(host_row_.data(), vocab, item.sampling); });
+    }
+    if (token) item.sampled = *token;
+  }
 }
 
 }  // namespace longhaul

@@ -57,6 +57,7 @@ class Model {
   void run_layers(const Block& block, int rows);
   void run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted);
   void deliver(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
+  void draw(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
   Rows rows(const Buffer& buffer, int ld, int column = 0) const { return {buffer.data + column, ld}; }
   /** Of a buffer whose elements are the backend's activations. */
   Rows activations(const Buffer& buffer, int ld, int column = 0) const {
@@ -76,6 +77,7 @@ class Model {
   Buffer residual_, normed_, xz_, u_, dt_b_c_, dt_in_, dt_, picked_, logits_;
   Buffer idle_state_;  // or null
   std::vector<float> host_row_;
+  std::vector<Shortlist> shortlists_;
   std::vector<ScoredRow> scored_;
 };
 

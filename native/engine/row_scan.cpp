@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/math/exp_log.h"
+#include "backend/math/fixed_weight.h"
 
 namespace longhaul {
 namespace {
@@ -90,13 +91,13 @@ void exp_all(float* x, int n) {
   }
 }
 
-double sum_exp(const float* z, int n) {
-  double sum = 0;
+uint64_t sum_exp(const float* z, int n) {
+  uint64_t sum = 0;
   float part[kRun];
   for (int run = 0; run < n; run += kRun) {
     const int count = std::min(kRun, n - run);
     passes().exp(z + run, count, part);
-    for (int i = 0; i < count; ++i) sum += double(part[i]);
+    for (int i = 0; i < count; ++i) sum += math::fixed_weight(part[i]);
   }
   return sum;
 }

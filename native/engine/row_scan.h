@@ -1,6 +1,7 @@
 // Passes over a whole row of logits, written so that compilers vectorize them; the same bits on every processor.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 namespace longhaul {
@@ -17,7 +18,7 @@ void scale(float* z, int n, float shift, float divisor);
 /** x = e^x, as math::exp */
 void exp_all(float* x, int n);
 
-/** The sum of e^z in the order of z. */
-double sum_exp(const float* z, int n);
+/** The sum of e^z in whole multiples of 2^-44 (math/fixed_weight.h): the same in any order. */
+uint64_t sum_exp(const float* z, int n);
 
 }  // namespace longhaul

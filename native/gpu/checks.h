@@ -1,12 +1,16 @@
 // What must hold on a device before anything is timed.
 #pragma once
 
+#include <string>
+
 #include "backend/backend.h"
 
 namespace longhaul {
 
 /** Prints one line a check: `ok|not ok NAME`, and how far off. Returns how many failed. */
-int check_ops(const CudaOptions& options, bool quick);
+int check_ops(const CudaOptions& options, bool quick, const std::string& only);
+/** Tokens drawn from shortlists against tokens drawn from whole rows. */
+int check_sampling(const CudaOptions& options);
 /** What FalconMamba-7B needs, with chunks of 2,048 tokens and 64 sessions: under 20 GB in bf16, under 8 GB in 4 bits. */
 int check_memory(const CudaOptions& options);
 /** Nothing is allocated once a model is loaded, and one more session than there are slots is refused. */

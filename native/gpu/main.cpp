@@ -4,6 +4,7 @@
 #include <cstring>
 #include <exception>
 #include <stdexcept>
+#include <string>
 
 #include "gpu/checks.h"
 #include "gpu/timings.h"
@@ -17,7 +18,8 @@ cut and whoever shares its steps); then prints speeds of FalconMamba-7B's shape 
 measured in the same run. Exit code 1 when a check fails, 2 when there is no GPU. Nothing is timed after a failure.
 
   --device N   which GPU (default 0)
-  --quick      a quarter of the op cases alone
+  --quick      a quarter of the op cases, and sampling, alone
+  --only TEXT  op cases whose names hold TEXT, and nothing else
   --checks     no timings
   --seconds N  no new timing starts after these (default 240)
 
@@ -28,6 +30,7 @@ int run(int argc, char** argv) {
   longhaul::CudaOptions options;
   bool quick = false, checks = false;
   double seconds = 240;
+  std::string only;
   for (int i = 1; i < argc; ++i) {
     const auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
     const auto number = [&] {
@@ -40,6 +43,8 @@ int run(int argc, char** argv) {
       seconds = number();
     else if (is("--quick"))
       quick = true;
+    else if (is("--only"))
+      only = i + 1 < argc ? argv[++i] : "";
     else if (is("--checks"))
       checks = true;
     else {
@@ -57,7 +62,13 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "gpu_check: %s\n", e.what());
     return 2;
   }
-  const int failed = longhaul::check_memory(options) + longhaul::check_allocations(options) + longhaul::check_ops(small, quick) + (quick ? 0 : longhaul::check_model(small));
+  if (!only.empty()) {
+    const int failed = longhaul::check_ops(small, quick, only);
+    std::printf("%d checks failed\n", failed);
+    return failed > 0;
+  }
+  int failed = longhaul::check_memory(options) + longhaul::check_allocations(options) + longhaul::check_ops(small, quick, only);
+  failed += longhaul::check_sampling(small) + (quick ? 0 : longhaul::check_model(small));
   std::printf("%d checks failed\n", failed);
   if (failed > 0) return 1;
   if (!checks) longhaul::print_timings(options, seconds);

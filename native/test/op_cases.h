@@ -8,6 +8,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "backend/backend.h"
@@ -294,6 +295,156 @@ inline Case scan_case(int first, int second, int d_inner, int d_state) {
           2e-5 * d_state, Activations::f32, 0.1, 0.03};
 }
 
+inline const char* block_name(bool decode) { return decode ? " decode" : " reading"; }
+
+/** `count` sequences with a token each, in a block of that kind, and states that are not zero. */
+inline Block single_tokens(int count, float* states, size_t floats, bool decode) {
+  Block block{decode, std::vector<int32_t>(count), {}};
+  for (int i = 0; i < count; ++i) block.spans.push_back({i, 1, states + i * floats});
+  return block;
+}
+
+/** Rows of a decode block that `count` fit in; those beyond are sequences too, whose results nobody looks at. */
+inline int filled_up(int count) {
+  int rows = 1;
+  while (rows < count) rows *= 2;
+  return rows;
+}
+
+/** `rows` of `all` (filled_up, ld) without padding and the rows beyond. */
+inline void append_rows(Floats& out, const Floats& all, int rows, int ld, int first, int width) {
+  for (int r = 0; r < rows; ++r) out.insert(out.end(), &all[size_t(r) * ld + first], &all[size_t(r) * ld + first] + width);
+}
+
+inline Case in_proj_conv_case(int count, int d_model, int d_inner, int d_conv, Dtype dtype, bool decode) {
+  const int width = padded(d_inner), rows = filled_up(count), history = d_conv - 1;
+  const size_t state_floats = size_t(history) * width + 16;
+  Floats x = padded_rows(random_floats(size_t(rows) * d_model, 31), rows, d_model);
+  for (float& v : x) v = math::from_bf16(math::to_bf16(v));
+  const Weight w = random_weight(dtype, 2 * d_inner, d_model, 64, 32);
+  Floats bias = random_floats(2 * width, 33);
+  for (int i = d_inner; i < width; ++i) bias[i] = bias[width + i] = 0.0f;
+  const Floats taps = padded_rows(random_floats(size_t(d_conv) * d_inner, 34), d_conv, d_inner);
+  const Floats conv_bias = padded_rows(random_floats(d_inner, 35), 1, d_inner), state = random_floats(state_floats * rows, 36);
+  return {"in_proj_conv " + std::to_string(count) + "x" + std::to_string(d_model) + "x" + std::to_string(d_inner) + " taps " +
+              std::to_string(d_conv) + " " + name_of(dtype) + block_name(decode),
+          [=](Backend& backend) {
+            const auto matrix = backend.pack(w.host(), {d_inner, d_inner});
+            const Activation dx(backend, x), dxz(backend, Floats(size_t(rows) * 2 * width)), du(backend, Floats(size_t(rows) * width));
+            const Device db(backend, bias), dw(backend, taps), dcb(backend, conv_bias), ds(backend, state);
+            const Block block = single_tokens(rows, ds.data, state_floats, decode);
+            backend.run_block(block, [&](int n) {
+              backend.in_proj_conv(*matrix, db.data, dx.rows(padded(d_model)), n, {dw.data, dcb.data, d_conv}, d_inner, block, 0,
+                                   dxz.rows(2 * width), du.rows(width));
+            });
+            Floats out;
+            append_rows(out, dxz.host(), count, 2 * width, width, width);
+            append_rows(out, du.host(), count, width, 0, width);
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.begin() + long(count * state_floats));
+            return out;
+          },
+          [=] {
+            Doubles z, u, after(state.begin(), state.begin() + long(count * state_floats));
+            for (int r = 0; r < count; ++r)
+              for (int i = 0; i < 2 * width; ++i) {
+                double sum = bias[i];
+                const int weight_row = i < width ? i : d_inner + i - width;
+                for (int k = 0; i % width < d_inner && k < d_model; ++k)
+                  sum += double(x[size_t(r) * padded(d_model) + k]) * w.values[size_t(weight_row) * d_model + k];
+                if (i >= width) {
+                  z.push_back(sum);
+                  continue;
+                }
+                double* const column = &after[r * state_floats + i];
+                double c = conv_bias[i] + taps[size_t(history) * width + i] * sum;
+                for (int k = 0; k < history; ++k) {
+                  c += taps[size_t(k) * width + i] * column[size_t(k) * width];
+                  column[size_t(k) * width] = k + 1 < history ? column[size_t(k + 1) * width] : sum;
+                }
+                u.push_back(c * sigmoid(c));
+              }
+            z.insert(z.end(), u.begin(), u.end());
+            z.insert(z.end(), after.begin(), after.end());
+            return z;
+          },
+          1e-5 * (d_model + 4), Activations::f32, 0.05, 0.02};
+}
+
+inline Case dt_proj_scan_case(int count, int dt_rank, int d_inner, int d_state, Dtype dtype, bool norms, bool decode) {
+  const int width = padded(d_inner), rows = filled_up(count), n_pad = padded(d_state), ld = padded(dt_rank) + 2 * n_pad;
+  const size_t state_floats = size_t(d_state) * width;
+  const Weight w = random_weight(dtype, d_inner, dt_rank, 64, 41);
+  Floats parts(size_t(rows) * ld);
+  const Floats values = random_floats(parts.size(), 42, 2.0f);
+  const auto inside = [=](int at) {
+    return at < padded(dt_rank) ? at < dt_rank : (at - padded(dt_rank)) % n_pad < d_state;
+  };
+  for (size_t i = 0; i < parts.size(); ++i) parts[i] = inside(int(i % ld)) ? math::from_bf16(math::to_bf16(values[i])) : 0.0f;
+  const auto activations = [=](uint32_t seed) {
+    Floats out = padded_rows(random_floats(size_t(rows) * d_inner, seed, 2.0f), rows, d_inner);
+    for (float& v : out) v = math::from_bf16(math::to_bf16(v));
+    return out;
+  };
+  const Floats u = activations(43), z = activations(44), state = random_floats(state_floats * rows, 45);
+  const Floats d = padded_rows(random_floats(d_inner, 46), 1, d_inner), dt_bias = padded_rows(random_floats(d_inner, 47), 1, d_inner);
+  Floats a = random_floats(state_floats, 48);
+  for (float& value : a) value = -2.0f * std::fabs(value);
+  constexpr float kEps = 1e-5f;
+  return {"dt_proj_scan " + std::to_string(count) + "x" + std::to_string(dt_rank) + "x" + std::to_string(d_inner) + " states " +
+              std::to_string(d_state) + " " + name_of(dtype) + (norms ? " norms" : "") + block_name(decode),
+          [=](Backend& backend) {
+            const auto matrix = backend.pack(w.host(), {d_inner});
+            const Activation du(backend, u), dz(backend, z), dt_in(backend, Floats(size_t(rows) * padded(dt_rank)));
+            const Device dp(backend, parts), ddelta(backend, Floats(size_t(rows) * width)), dd(backend, d), dbias(backend, dt_bias),
+                ds(backend, state), da(backend, a);
+            const Block block = single_tokens(rows, ds.data, state_floats, decode);
+            backend.run_block(block, [&](int n) {
+              // Where nothing changes dt, it is read as it is.
+              const bool copied = norms || backend.activation_element() != Element::f32;
+              const DtBC p{{dp.data, ld}, {dp.data + padded(dt_rank), ld}, {dp.data + padded(dt_rank) + n_pad, ld}, dt_rank, d_state,
+                           norms, kEps, copied ? dt_in.rows(padded(dt_rank)) : Rows{dp.data, ld}};
+              backend.dt_proj_scan(p, *matrix, {ddelta.data, width}, n, {da.data, dd.data, dbias.data, d_state}, d_inner,
+                                   du.rows(width), dz.rows(width), block, 0, du.rows(width));
+            });
+            Floats out;
+            append_rows(out, du.host(), count, width, 0, width);
+            const Floats after = ds.host();
+            out.insert(out.end(), after.begin(), after.begin() + long(count * state_floats));
+            return out;
+          },
+          [=] {
+            Doubles out, h(state.begin(), state.begin() + long(count * state_floats));
+            for (int r = 0; r < count; ++r) {
+              const float* const row = &parts[size_t(r) * ld];
+              const auto normed = [&](int first, int n) {
+                Doubles v(row + first, row + first + n);
+                double squares = 0;
+                for (const double x : v) squares += x * x;
+                for (double& x : v) x /= norms ? std::sqrt(squares / n + kEps) : 1.0;
+                return v;
+              };
+              const Doubles dt = normed(0, dt_rank), b = normed(padded(dt_rank), d_state), c = normed(padded(dt_rank) + n_pad, d_state);
+              for (int i = 0; i < width; ++i) {
+                double delta = dt_bias[i], y = 0;
+                for (int k = 0; i < d_inner && k < dt_rank; ++k) delta += dt[k] * w.values[size_t(i) * dt_rank + k];
+                delta = softplus(delta);
+                const size_t at = size_t(r) * width + i;
+                for (int n = 0; n < d_state; ++n) {
+                  const size_t in_state = state_index(i, n, d_state);
+                  double& cell = h[r * state_floats + in_state];
+                  cell = std::exp2(delta * a[in_state]) * cell + delta * u[at] * b[n];
+                  y += cell * c[n];
+                }
+                out.push_back((y + double(d[i]) * u[at]) * z[at] * sigmoid(z[at]));
+              }
+            }
+            out.insert(out.end(), h.begin(), h.end());
+            return out;
+          },
+          1e-5 * (dt_rank + 2 * d_state), Activations::f32, 0.1, 0.03};
+}
+
 /** kMaxTop alternatives of every row. */
 struct Scores {
   std::vector<int32_t> ids;
@@ -367,6 +518,14 @@ inline std::vector<Case> cases() {
     for (const int rows : {1, 2, 5, 40}) all.push_back(conv_case(rows, 3, rows + 70, taps));
   for (const int states : {1, 5, 8, 16, 20})
     for (const int rows : {1, 3, 50}) all.push_back(scan_case(rows, 2, rows + 70, states));
+  int count = 0;
+  for (const auto& [dtype, decode] : {std::pair{Dtype::bf16, true}, {Dtype::int8, true}, {Dtype::code4, true}, {Dtype::bf16, false}, {Dtype::f32, true}}) {
+    for (const auto& [d_model, d_inner, taps] : {std::tuple{64, 48, 4}, {192, 90, 2}, {64, 1030, 7}, {64, 20, 1}})
+      all.push_back(in_proj_conv_case(count = count * 5 % 23 + 1, d_model, d_inner, taps, dtype, decode));
+    for (const auto& [dt_rank, d_inner, d_state, norms] :
+         {std::tuple{64, 48, 16, true}, {256, 90, 5, true}, {128, 33, 20, false}, {7, 200, 8, true}, {512, 16, 40, false}})
+      all.push_back(dt_proj_scan_case(count = count * 5 % 23 + 1, dt_rank, d_inner, d_state, dtype, norms, decode));
+  }
   for (const int vocab : {1, 16, 17, 97, 1500}) all.push_back(log_probs_case(23, vocab));
   return all;
 }

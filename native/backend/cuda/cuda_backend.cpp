@@ -12,11 +12,16 @@
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/matrix.h"
+#include "backend/cuda/shortlister.h"
 
 namespace longhaul::cuda {
 namespace {
 
 constexpr size_t kTransferBytes = size_t(8) << 20;
+
+/** Rows of a quantized weight that are expanded to bf16 at once: they stay in the second-level cache until they are read. */
+constexpr size_t kSlabBytes = size_t(16) << 20;
+int slab_rows(const WeightView& w) { return std::min(w.n_out, std::max(128, int(kSlabBytes / (size_t(w.n_in) * 2)) / 128 * 128)); }
 
 /** What the kernels of a block read besides activations; the same layout in pinned and in device memory. */
 class Staging {
@@ -54,7 +59,8 @@ class CudaBackend : public Backend {
         transfers_(kTransferBytes),
         staging_(options.block_rows),
         head_host_(allocate_pinned(head_bytes())),
-        head_device_(allocate_device(head_bytes())) {
+        head_device_(allocate_device(head_bytes())),
+        shortlister_(options.block_rows) {
     if (options.activations == Activations::matched) gemm_ = open_gemm(options.block_rows, transfers_, gemm_missing_);
   }
 
@@ -77,7 +83,8 @@ class CudaBackend : public Backend {
   size_t head_floats() const override { return size_t(32) << 20; }
   bool decodes_apart() const override { return true; }
   size_t workspace_bytes(size_t most_cells) const override {
-    return staging_.bytes() + head_bytes() + (gemm_ ? kGemmWorkspaceBytes + most_cells * 2 : 0);
+    const size_t expanded = std::min(most_cells * 2, kSlabBytes);
+    return staging_.bytes() + head_bytes() + shortlister_.bytes() + (gemm_ ? kGemmWorkspaceBytes + expanded : 0);
   }
   int slab_slots(size_t) const override { return options_.slots; }
   bool adds_slabs() const override { return false; }
@@ -107,7 +114,7 @@ class CudaBackend : public Backend {
     auto matrix = std::make_unique<DeviceMatrix>(host, sections, options_.activations, transfers_);
     transfers_.finish();
     const WeightView& view = matrix->view();
-    const size_t expanded = size_t(view.n_in) * view.n_out * 2;
+    const size_t expanded = size_t(view.n_in) * slab_rows(view) * 2;
     if (gemm_ && (view.dtype == Dtype::int8 || view.dtype == Dtype::code4) && expanded > expanded_bytes_) {
       expanded_.reset();
       expanded_.reset(allocate_device(expanded));
@@ -194,6 +201,29 @@ class CudaBackend : public Backend {
                          int(spans_.size()));
   }
 
+  void in_proj_conv(const Matrix& w, const float* bias, Rows normed, int rows, const ConvWeights& conv, int d_inner,
+                    const Block& block, size_t state_offset, Rows xz, Rows u) override {
+    const WeightView& view = static_cast<const DeviceMatrix&>(w).view();
+    if (!block.decode || view.dtype == Dtype::f32 || conv.d_conv > kMostTaps)
+      return Backend::in_proj_conv(w, bias, normed, rows, conv, d_inner, block, state_offset, xz, u);
+    const LinearArgs linear{view, bias, typed(normed), rows, typed(xz), false};
+    cuda::in_proj_conv(stream_, {linear, conv, padded(d_inner), staging_.spans(), state_offset, typed(u)});
+  }
+
+  void mixer_norms(const DtBC& p, int rows) override {
+    if (!p.norms) return Backend::mixer_norms(p, rows);
+    cuda::mixer_norms(stream_, {p.dt.data, p.b.data, p.c.data, p.dt.ld, p.dt_rank, p.d_state, p.eps, typed(p.dt_in), rows});
+  }
+
+  void dt_proj_scan(const DtBC& p, const Matrix& w, Rows delta, int rows, const ScanWeights& scan, int d_inner, Rows u, Rows z,
+                    const Block& block, size_t state_offset, Rows y) override {
+    const WeightView& view = static_cast<const DeviceMatrix&>(w).view();
+    if (!block.decode || view.dtype == Dtype::f32 || padded(p.dt_rank) > kMostDtRank || p.d_state > kMostStates)
+      return Backend::dt_proj_scan(p, w, delta, rows, scan, d_inner, u, z, block, state_offset, y);
+    cuda::selective_state_update(stream_, {view, scan, padded(d_inner), rows, p.dt_rank, p.dt.data, p.b.data, p.c.data, p.dt.ld,
+                                           p.norms, p.eps, typed(u), typed(z), typed(y), staging_.spans(), state_offset});
+  }
+
   void gather(Rows x, const int* rows_wanted, int rows, int width, Rows out) override {
     stream_.synchronize();  // the last call's numbers are on the device
     int32_t* const host = static_cast<int32_t*>(head_host_.get());
@@ -201,6 +231,10 @@ class CudaBackend : public Backend {
     std::copy_n(rows_wanted, rows, host);
     stream_.copy(device, host, size_t(rows) * 4);
     cuda::gather(stream_, {x.data, x.ld, device, width, out.data, out.ld}, rows);
+  }
+
+  bool shortlist(Rows logits, int vocab, std::vector<Shortlist>& wanted) override {
+    return shortlister_.run(stream_, logits, vocab, wanted);
   }
 
   void log_probs(Rows logits, int vocab, const ScoredRow* scored, int rows) override {
@@ -264,12 +298,23 @@ class CudaBackend : public Backend {
     return graph->second;
   }
 
+  /** Without bias. Quantized weights go by slabs of their rows, whose height is a matter of their shape. */
   bool by_gemm(LinearArgs args) {
     if (args.w.dtype == Dtype::bf16) return gemm_->run(stream_, args);
     uint16_t* const expanded = static_cast<uint16_t*>(expanded_.get());
-    dequantize(stream_, args.w, expanded);
-    args.w = {Dtype::bf16, expanded, nullptr, nullptr, args.w.n_in, args.w.n_out, 0};
-    return gemm_->run(stream_, args);
+    const LinearArgs whole = args;
+    const int step = slab_rows(whole.w);
+    for (int first = 0; first < whole.w.n_out; first += step) {
+      const WeightView slab = rows_of(whole.w, first, std::min(step, whole.w.n_out - first));
+      dequantize(stream_, slab, expanded);
+      args.w = {Dtype::bf16, expanded, nullptr, nullptr, slab.n_in, slab.n_out, 0};
+      args.y = columns_of(whole.y, first);
+      if (gemm_->run(stream_, args)) continue;
+      args.w = slab;
+      args.bias = nullptr;
+      linear_mma(stream_, args);
+    }
+    return true;
   }
 
   Uploader& transfers() {
@@ -286,6 +331,7 @@ class CudaBackend : public Backend {
   Staging staging_;
   PinnedMemory head_host_;
   DeviceMemory head_device_;
+  Shortlister shortlister_;
   std::unique_ptr<Gemm> gemm_;
   std::string gemm_missing_;
   DeviceMemory expanded_;

@@ -29,6 +29,23 @@ LONGHAUL_DEVICE void sync_block() { __syncthreads(); }
 
 LONGHAUL_DEVICE float shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
 LONGHAUL_DEVICE int shuffle_xor(int v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
+/** How many threads of the block say yes; all of them ask together. */
+LONGHAUL_DEVICE int count_block(bool yes) { return __syncthreads_count(yes); }
+/** Integers alone: their sum does not depend on who comes first. */
+LONGHAUL_DEVICE int atomic_add(int* to, int v) { return atomicAdd(to, v); }
+
+/** Sixteen bytes from memory to shared memory, or zeros; they are there for this thread after wait_copies. */
+LONGHAUL_DEVICE void copy_async(void* to, const void* from, bool inside) {
+  const int bytes = inside ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(uint32_t(__cvta_generic_to_shared(to))), "l"(from), "r"(bytes) : "memory");
+}
+/** Copies since the last call are one group. */
+LONGHAUL_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/** Until all but the last kPending groups are there. */
+template <int kPending>
+LONGHAUL_DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
 
 /** 2^x, flushing to zero far below; 2 ulp. */
 LONGHAUL_DEVICE float exp2_fast(float x) {

@@ -97,7 +97,9 @@ class LtGemm : public Gemm {
   }
 
   bool keeps_rows(Stream& stream, const LinearArgs& like, const lt::Algo& algo) {
-    const size_t x_row = size_t(like.x.ld) * 2, y_row = size_t(like.y.ld) * (like.y.bf16 ? 2 : 4), y_bytes = most_rows_ * y_row;
+    const size_t x_row = size_t(like.x.ld) * 2, y_element = like.y.bf16 ? 2 : 4, y_row = size_t(like.y.ld) * y_element;
+    // y may be a window of columns.
+    const size_t y_bytes = (most_rows_ - 1) * y_row + like.w.n_out * y_element;
     std::vector<char> full(y_bytes), part(y_bytes);
     {
       std::vector<uint16_t> x(most_rows_ * x_row / 2);

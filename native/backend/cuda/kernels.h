@@ -16,6 +16,7 @@ struct Typed {
   bool bf16;
 };
 inline Typed typed(Rows rows) { return {rows.data, rows.ld, rows.element == Element::bf16}; }
+inline Typed columns_of(Typed rows, int first) { return {static_cast<char*>(rows.data) + size_t(first) * (rows.bf16 ? 2 : 4), rows.ld, rows.bf16}; }
 
 struct EmbedArgs {
   const void* table;  // (vocab, width)
@@ -48,11 +49,22 @@ struct NormArgs {
 };
 void rms_norm(Stream& stream, const NormArgs& args, int rows);
 
+/** dt to `dt_in`, B and C in place, each divided by the root of its mean square. */
+struct MixerNormsArgs {
+  const float* dt;
+  float *b, *c;
+  int ld, dt_rank, d_state;
+  float eps;
+  Typed dt_in;
+  int rows;
+};
+void mixer_norms(Stream& stream, const MixerNormsArgs& args);
+
 /** A run of one span's rows: the work of one block of the convolution. */
 struct ConvTile {
   int span, first, rows;  // rows of the span, from `first`
 };
-constexpr int kConvTileRows = 64;
+constexpr int kConvTileRows = 32;
 constexpr int kMostTaps = 8;
 
 struct ConvArgs {
@@ -88,6 +100,16 @@ struct WeightView {
   int n_in, n_out, block_size;
 };
 
+/** `rows` of its rows from `first` on. */
+inline WeightView rows_of(WeightView w, int first, int rows) {
+  const size_t cells = size_t(first) * w.n_in;
+  w.data = static_cast<const char*>(w.data) + (w.dtype == Dtype::f32 ? cells * 4 : w.dtype == Dtype::bf16 ? cells * 2 : w.dtype == Dtype::int8 ? cells : cells / 2);
+  if (w.dtype == Dtype::int8) w.scales += first;
+  if (w.dtype == Dtype::code4) w.scales += cells / w.block_size;
+  w.n_out = rows;
+  return w;
+}
+
 struct LinearArgs {
   WeightView w;
   const float* bias;  // or null
@@ -100,6 +122,34 @@ struct LinearArgs {
 void linear_mma(Stream& stream, const LinearArgs& args);
 /** fp32 by fp32, one chain over k. */
 void linear_f32(Stream& stream, const LinearArgs& args);
+
+/** `linear_mma` with the convolution's step at its end: rows of w below d_inner are x, the others z. y is bf16, its x unwritten. */
+struct InProjConvArgs : LinearArgs {
+  ConvWeights conv;
+  int d_inner;  // padded
+  const Span* spans;
+  size_t state_offset;
+  Typed u;  // bf16
+};
+void in_proj_conv(Stream& stream, const InProjConvArgs& args);
+
+constexpr int kMostDtRank = 512;
+
+/** From x_proj's rows to y, one token of each sequence. */
+struct StateUpdateArgs {
+  WeightView dt_proj;  // bf16, int8 or code4
+  ScanWeights w;
+  int d_inner;  // padded
+  int rows, dt_rank;
+  const float *dt, *b, *c;
+  int ld;
+  bool norms;
+  float eps;
+  Typed u, z, y;  // bf16
+  const Span* spans;
+  size_t state_offset;
+};
+void selective_state_update(Stream& stream, const StateUpdateArgs& args);
 
 /** (rows, width) fp32 to bf16, to nearest even. */
 struct ConvertArgs {
@@ -120,6 +170,28 @@ struct BiasArgs {
   Typed y;
 };
 void add_bias(Stream& stream, const BiasArgs& args, int rows);
+
+struct ShortlistSpec {
+  int32_t row;
+  float temperature, penalty;
+  int32_t wanted, edits_begin, edits_end;
+};
+struct ShortlistFound {
+  uint64_t total;
+  int32_t finite, best, count;
+};
+/** As backend.h tells of a Shortlist; `ids` and `z` are (rows, kMostShort), count of them are filled, 0 where they are too many. */
+struct ShortlistArgs {
+  float* logits;
+  int ld, vocab;
+  const ShortlistSpec* specs;
+  const LogitEdit* edits;
+  float* saved;  // one of each edit
+  ShortlistFound* found;
+  int32_t* ids;
+  float* z;
+};
+void shortlist(Stream& stream, const ShortlistArgs& args, int rows);
 
 /** Per row: target -1 writes nothing. `best` is (rows, kMaxTop) and holds ids and log-probabilities, descending. */
 struct LogProbsArgs {

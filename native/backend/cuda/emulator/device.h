@@ -28,6 +28,11 @@ struct Position {
 /** Of the fiber that runs. */
 const Position& position();
 void sync_block();
+int count_block(bool yes);
+/** Of this fiber: begun, and carried out when its group is waited for, so that what is read too early is not there. */
+void copy_async(void* to, const void* from, bool inside);
+void commit_copies();
+void wait_copies(int pending);
 /** Gives `words` to the lanes of this warp and returns lane `from`'s; all lanes call it together. */
 constexpr int kMostWords = 6;
 void publish(const uint32_t* words, int count);
@@ -40,6 +45,19 @@ LONGHAUL_DEVICE int thread_id() { return emulator::position().thread; }
 LONGHAUL_DEVICE int block_x() { return emulator::position().block_x; }
 LONGHAUL_DEVICE int block_y() { return emulator::position().block_y; }
 LONGHAUL_DEVICE void sync_block() { emulator::sync_block(); }
+
+LONGHAUL_DEVICE int count_block(bool yes) { return emulator::count_block(yes); }
+LONGHAUL_DEVICE int atomic_add(int* to, int v) {
+  const int before = *to;
+  *to += v;
+  return before;
+}
+LONGHAUL_DEVICE void copy_async(void* to, const void* from, bool inside) { emulator::copy_async(to, from, inside); }
+LONGHAUL_DEVICE void commit_copies() { emulator::commit_copies(); }
+template <int kPending>
+LONGHAUL_DEVICE void wait_copies() {
+  emulator::wait_copies(kPending);
+}
 
 LONGHAUL_DEVICE uint32_t bits_of(float x) {
   uint32_t i;

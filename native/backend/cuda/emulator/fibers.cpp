@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -18,6 +20,11 @@ namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
 
+struct Copy {
+  void* to;
+  const void* from;  // null: zeros
+};
+
 struct Fiber {
   ucontext_t context;
   jmp_buf resume;
@@ -25,13 +32,24 @@ struct Fiber {
   Position position;
   bool started = false, done;
   int barriers, exchanges;  // how many this fiber has reached
+  bool yes;
   uint32_t words[kMostWords];
+  std::vector<Copy> begun;                // since the last commit
+  std::deque<std::vector<Copy>> groups;  // committed, and not carried out
+};
+
+/** Of the threads of a block, or of a warp. */
+struct Meeting {
+  int came = 0;   // of all of them together
+  int ended = 0;  // threads that will not come again
 };
 
 struct Machine {
   jmp_buf scheduler;
   std::vector<std::unique_ptr<Fiber>> fibers;
   int threads = 0;
+  Meeting block;
+  std::vector<Meeting> warps;
   Fiber* running = nullptr;
   const std::function<void(void*)>* body = nullptr;
   std::vector<char> shared;
@@ -58,19 +76,17 @@ void resume(Fiber& fiber) {
   setcontext(&fiber.context);
 }
 
-/** Until every fiber of [first, first + count) has reached `level` of `counter`. */
-void wait_for(int first, int count, int Fiber::*counter) {
-  const int level = machine.running->*counter;
-  const auto behind = [&] {
-    for (int i = first; i < first + count; ++i) {
-      const Fiber& fiber = *machine.fibers[i];
-      if (fiber.*counter >= level) continue;
-      if (fiber.done) die("a thread ended while others wait for it");
-      return true;
-    }
-    return false;
-  };
-  while (behind()) yield();
+/**
+ * Until all `members` of a meeting have come as often as the running fiber, itself included. Nobody comes again before all
+ * have come, so how often anybody came is all there is to count.
+ */
+void meet(Meeting& meeting, int members, int& times) {
+  const int all = ++times * members;
+  ++meeting.came;
+  while (meeting.came < all) {
+    if (meeting.ended > 0) die("a thread ended while others wait for it");
+    yield();
+  }
 }
 
 /** A fiber's whole life: one thread of each block. */
@@ -78,6 +94,8 @@ void live() {
   for (;;) {
     (*machine.body)(machine.shared.data());
     machine.running->done = true;
+    ++machine.block.ended;
+    ++machine.warps[machine.running->position.thread / 32].ended;
     yield();
   }
 }
@@ -96,11 +114,15 @@ void run_block(Position at, int threads) {
   std::fill(machine.shared.begin(), machine.shared.end(), char(0xff));
   while (int(machine.fibers.size()) < threads) machine.fibers.push_back(born());
   machine.threads = threads;
+  machine.block = {};
+  machine.warps.assign(threads / 32, {});
   for (int i = 0; i < threads; ++i) {
     Fiber& fiber = *machine.fibers[i];
     fiber.position = {i, at.block_x, at.block_y};
     fiber.done = false;
     fiber.barriers = fiber.exchanges = 0;
+    fiber.begun.clear();
+    fiber.groups.clear();
   }
   std::vector<int> order(threads);
   std::iota(order.begin(), order.end(), 0);
@@ -120,9 +142,33 @@ void run_block(Position at, int threads) {
 
 const Position& position() { return machine.running->position; }
 
-void sync_block() {
-  ++machine.running->barriers;
-  wait_for(0, machine.threads, &Fiber::barriers);
+void sync_block() { meet(machine.block, machine.threads, machine.running->barriers); }
+
+int count_block(bool yes) {
+  machine.running->yes = yes;
+  sync_block();
+  int count = 0;
+  for (int i = 0; i < machine.threads; ++i) count += machine.fibers[i]->yes;
+  sync_block();
+  return count;
+}
+
+void copy_async(void* to, const void* from, bool inside) { machine.running->begun.push_back({to, inside ? from : nullptr}); }
+
+void commit_copies() {
+  machine.running->groups.push_back(std::move(machine.running->begun));
+  machine.running->begun.clear();
+}
+
+void wait_copies(int pending) {
+  auto& groups = machine.running->groups;
+  for (; int(groups.size()) > pending; groups.pop_front())
+    for (const Copy& copy : groups.front()) {
+      if (copy.from)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
 }
 
 void publish(const uint32_t* words, int count) {
@@ -132,10 +178,7 @@ void publish(const uint32_t* words, int count) {
 
 const uint32_t* published(int lane) { return machine.fibers[machine.running->position.thread / 32 * 32 + lane]->words; }
 
-void finish_exchange() {
-  ++machine.running->exchanges;
-  wait_for(machine.running->position.thread / 32 * 32, 32, &Fiber::exchanges);
-}
+void finish_exchange() { meet(machine.warps[machine.running->position.thread / 32], 32, machine.running->exchanges); }
 
 void run_grid(Grid grid, int threads, size_t shared_bytes, const std::function<void(void*)>& body) {
   machine.shared.resize(shared_bytes + 16);

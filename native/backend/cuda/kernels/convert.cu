@@ -13,7 +13,10 @@ struct Convert {
   static __device__ void run(Shared&, const Args& a) {
     const float* const x = a.x + size_t(block_x()) * a.ldx;
     uint16_t* const out = a.out + size_t(block_x()) * a.ld;
-    for (int i = thread_id(); i < a.width; i += kThreads) out[i] = to_bf16(x[i]);
+    for (int i = 4 * thread_id(); i < a.width; i += 4 * kThreads) {
+      const Float4 v = *reinterpret_cast<const Float4*>(x + i);
+      *reinterpret_cast<Pair*>(out + i) = {to_bf16_pair(v.x, v.y), to_bf16_pair(v.z, v.w)};
+    }
   }
 };
 
@@ -22,26 +25,38 @@ struct DequantizeArgs {
   uint16_t* out;
 };
 
-/** A block a row, a thread two neighbours. */
+/** A thread eight neighbours of a row, 16 bytes out. */
 struct Dequantize {
   using Args = DequantizeArgs;
-  using Shared = NoShared;
-  static constexpr int kThreads = 256;
+  struct Shared {
+    float code[16];
+  };
+  static constexpr int kThreads = 256, kValues = 8;
   static constexpr const char* kName = "dequantize";
-  static __device__ void run(Shared&, const Args& a) {
-    const size_t row = size_t(block_x()) * a.w.n_in;
-    uint32_t* const out = reinterpret_cast<uint32_t*>(a.out + row);
-    for (int i = thread_id(); i < a.w.n_in / 2; i += kThreads) {
-      if (a.w.dtype == Dtype::int8) {
-        const int8_t* const q = static_cast<const int8_t*>(a.w.data) + row + 2 * i;
-        const float scale = a.w.scales[block_x()];
-        out[i] = to_bf16_pair(multiply(float(q[0]), scale), multiply(float(q[1]), scale));
-      } else {
-        const uint8_t pair = static_cast<const uint8_t*>(a.w.data)[row / 2 + i];
-        const float scale = a.w.scales[(row + 2 * i) / a.w.block_size];
-        out[i] = to_bf16_pair(multiply(a.w.code[pair >> 4], scale), multiply(a.w.code[pair & 15], scale));
+  static __device__ void run(Shared& shared, const Args& a) {
+    const bool codes = a.w.dtype == Dtype::code4;
+    if (codes && thread_id() < 16) shared.code[thread_id()] = a.w.code[thread_id()];
+    sync_block();
+    const size_t first = (size_t(block_x()) * kThreads + thread_id()) * kValues;
+    if (first >= size_t(a.w.n_out) * a.w.n_in) return;
+    const float scale = a.w.scales[first / size_t(codes ? a.w.block_size : a.w.n_in)];
+    uint32_t out[kValues / 2];
+    if (codes) {
+      const uint32_t bytes = *reinterpret_cast<const uint32_t*>(static_cast<const uint8_t*>(a.w.data) + first / 2);
+      LONGHAUL_UNROLL
+      for (int i = 0; i < kValues / 2; ++i) {
+        const uint32_t pair = bytes >> 8 * i & 255;
+        out[i] = to_bf16_pair(multiply(shared.code[pair >> 4], scale), multiply(shared.code[pair & 15], scale));
+      }
+    } else {
+      const Pair bytes = *reinterpret_cast<const Pair*>(static_cast<const int8_t*>(a.w.data) + first);
+      LONGHAUL_UNROLL
+      for (int i = 0; i < kValues / 2; ++i) {
+        const uint32_t two = (i < 2 ? bytes.x : bytes.y) >> 16 * (i % 2);
+        out[i] = to_bf16_pair(multiply(float(int8_t(two & 255)), scale), multiply(float(int8_t(two >> 8 & 255)), scale));
       }
     }
+    *reinterpret_cast<Quad*>(a.out + first) = {out[0], out[1], out[2], out[3]};
   }
 };
 
@@ -67,7 +82,10 @@ struct AddBias {
 }  // namespace
 
 void convert(Stream& stream, const ConvertArgs& args, int rows) { launch<Convert>(stream, {rows}, args); }
-void dequantize(Stream& stream, const WeightView& w, uint16_t* out) { launch<Dequantize>(stream, {w.n_out}, {w, out}); }
+void dequantize(Stream& stream, const WeightView& w, uint16_t* out) {
+  const size_t threads = size_t(w.n_out) * w.n_in / Dequantize::kValues;
+  launch<Dequantize>(stream, {int((threads + Dequantize::kThreads - 1) / Dequantize::kThreads)}, {w, out});
+}
 void add_bias(Stream& stream, const BiasArgs& args, int rows) { launch<AddBias>(stream, {rows}, args); }
 
 }  // namespace longhaul::cuda

@@ -27,7 +27,8 @@ struct Gather {
   static __device__ void run(Shared&, const Args& a) {
     const float* const x = a.x + size_t(a.source[block_x()]) * a.ldx;
     float* const out = a.out + size_t(block_x()) * a.ld;
-    for (int i = thread_id(); i < a.width; i += kThreads) out[i] = x[i];
+    for (int i = 4 * thread_id(); i < a.width; i += 4 * kThreads)
+      *reinterpret_cast<Float4*>(out + i) = *reinterpret_cast<const Float4*>(x + i);
   }
 };
 

@@ -1,14 +1,19 @@
-// The selective scan of every span, in token order, updating its ssm_state in place; one kernel for chunks and for decode.
+// The selective scan of every span, in token order, updating its ssm_state in place: chunks of any length.
 //
 //   delta  = softplus(dt[t,i] + dt_bias[i])
 //   h[n,i] = exp(delta A[n,i]) h[n,i] + delta u[t,i] B[t,n]
 //   y[t,i] = (sum_n h[n,i] C[t,n] + D[i] u[t,i]) silu(z[t,i])
 //
-// Four lanes share a channel, each with S of its states in registers; a block has 32 channels of one span. Tokens pass in
-// tiles through shared memory: the next tile is on its way into registers while this one is worked on, and what does not
-// depend on the state (delta, the gate) is done once per channel on the way. Four tokens at a time go through the states,
+// Four lanes share a channel, each with S of its states in registers; a block has 32 channels of one span. Tokens pass in tiles
+// of 32. Asynchronous copies bring the next tile into shared memory while this one is worked on, 16 bytes at a time; what
+// a thread copies of dt, u and z it reads itself, so only B and C, which a block reads once for all its channels, and what is
+// made of the others wait for the two barriers of a tile. Of each channel and token delta and the gate are made once. Four
+// tokens go through the states together: 16 exponentials that nothing waits for, then four fused multiply-adds in a chain;
 // then their four partial sums a channel are exchanged so that each lane ends with one token: (p0 + p1) + (p2 + p3)
-// whichever the token, so the bits do not depend on where a chunk begins. Bound by 16 exponentials a channel and token.
+// whichever the token, so the bits do not depend on tiles, nor on where a chunk begins.
+//
+// Bound by the special-function units: 16 exponentials and about five more a channel and token, 16 a clock and multiprocessor.
+// One document of 8,192 channels is 256 blocks of four warps, two a multiprocessor of 132.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 
@@ -16,123 +21,163 @@ namespace longhaul::cuda {
 namespace {
 
 constexpr int kChannels = 32, kLanes = 4, kScanThreads = kChannels * kLanes, kTokens = 32;
-// Staging: a thread has two neighbouring channels of every eighth token.
-constexpr int kStageRows = kScanThreads / (kChannels / 2), kStages = kTokens / kStageRows;
+// Staging: a thread has eight neighbouring channels of one token.
+constexpr int kRun = 8, kRuns = kChannels / kRun;
+static_assert(kTokens * kRuns == kScanThreads);
 
-template <int S>
+struct alignas(8) Cell {
+  float a, b;
+};
+
+/** Cells of a tile. Pairs of a run are exchanged by run and token, and rows lie 16 banks apart, so that no two threads meet. */
+struct Cells {
+  Cell cells[kTokens][kChannels + 8];
+  /** The cell of `column`, which is even, and the next. */
+  static __device__ int place(int t, int column) { return column ^ (2 * (column / (2 * kRun) + 2 * (t & 1))); }
+  __device__ void put(int t, int column, Cell left, Cell right) {
+    *reinterpret_cast<Float4*>(&cells[t][place(t, column)]) = {left.a, left.b, right.a, right.b};
+  }
+  __device__ const Cell& at(int t, int column) const { return cells[t][place(t, column)]; }
+};
+
+template <int S, bool BF16>
 struct ScanShared {
-  struct alignas(8) Cell {
-    float a, b;
-  };
-  Cell delta[kTokens][kChannels + 8];  // delta, delta u
-  Cell gate[kTokens][kChannels + 8];   // u, silu(z)
-  float bc[kTokens][2][kLanes * S];
-  float y[kTokens][kChannels + 1];
+  static constexpr int kWide = BF16 ? 1 : 2;  // copies of a run of u, or of z; dt takes two
+  Quad raw[2][2 + 2 * kWide][kScanThreads];
+  alignas(16) float bc[2][kTokens][2][kLanes * S];
+  alignas(16) Cells delta;  // delta, delta u
+  alignas(16) Cells gate;   // u, silu(z)
+  alignas(16) float y[kTokens][kChannels + 8];
 };
 
-/** A tile on its way: what this thread stages. */
+/** Eight floats of one or two copies. */
+template <bool BF16>
+LONGHAUL_DEVICE void unpack(const Quad* from, int stride, float (&to)[kRun]) {
+  LONGHAUL_UNROLL
+  for (int half = 0; half < (BF16 ? 1 : 2); ++half) {
+    const Quad q = from[half * stride];
+    const uint32_t words[4] = {q.x, q.y, q.z, q.w};
+    LONGHAUL_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (BF16) {
+        to[2 * i] = low_of(words[i]);
+        to[2 * i + 1] = high_of(words[i]);
+      } else {
+        to[4 * half + i] = float_of(words[i]);
+      }
+    }
+  }
+}
+
 template <int S>
-struct Staged {
-  float u[kStages][2], z[kStages][2], dt[kStages][2];
-  float bc[2 * S];
-};
-
-LONGHAUL_DEVICE void load_two(const Typed& rows, size_t at, float (&out)[2]) {
-  if (rows.bf16) {
-    const uint32_t pair = *reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(rows.data) + at);
-    out[0] = low_of(pair);
-    out[1] = high_of(pair);
+LONGHAUL_DEVICE void load_states(const float* from, float (&to)[S]) {
+  if constexpr (S % 4 == 0) {
+    LONGHAUL_UNROLL
+    for (int s = 0; s < S; s += 4) {
+      const Float4 v = *reinterpret_cast<const Float4*>(from + s);
+      to[s] = v.x, to[s + 1] = v.y, to[s + 2] = v.z, to[s + 3] = v.w;
+    }
   } else {
-    out[0] = static_cast<const float*>(rows.data)[at];
-    out[1] = static_cast<const float*>(rows.data)[at + 1];
-  }
-}
-
-/** Rows [first, first + rows) of the span; zeros beyond. */
-template <int S>
-LONGHAUL_DEVICE void fetch(const ScanArgs& a, const Span& span, int first, int rows, Staged<S>& out) {
-  const int channel = block_x() * kChannels + thread_id() % (kChannels / 2) * 2;
-  LONGHAUL_UNROLL
-  for (int s = 0; s < kStages; ++s) {
-    const int t = thread_id() / (kChannels / 2) + s * kStageRows;
-    const bool inside = t < rows && channel < a.d_inner;
     LONGHAUL_UNROLL
-    for (int j = 0; j < 2; ++j) out.u[s][j] = out.z[s][j] = out.dt[s][j] = 0.0f;
-    if (!inside) continue;
-    const size_t row = size_t(span.row + first + t);
-    load_two(a.u, row * a.u.ld + channel, out.u[s]);
-    load_two(a.z, row * a.z.ld + channel, out.z[s]);
-    out.dt[s][0] = a.dt[row * a.lddt + channel];
-    out.dt[s][1] = a.dt[row * a.lddt + channel + 1];
-  }
-  constexpr int kWidth = kLanes * S;
-  LONGHAUL_UNROLL
-  for (int i = 0; i < 2 * S; ++i) {
-    const int cell = i * kScanThreads + thread_id();
-    const int t = cell / (2 * kWidth), n = cell % kWidth;
-    const bool is_c = cell / kWidth % 2 == 1;
-    out.bc[i] = 0.0f;
-    if (t < rows && n < a.w.d_state) {
-      const size_t row = size_t(span.row + first + t);
-      out.bc[i] = is_c ? a.c[row * a.ldc + n] : a.b[row * a.ldb + n];
-    }
+    for (int s = 0; s < S; ++s) to[s] = from[s];
   }
 }
 
-template <int S>
-LONGHAUL_DEVICE void stage(const ScanArgs& a, const Staged<S>& in, ScanShared<S>& shared) {
-  const int column = thread_id() % (kChannels / 2) * 2;
-  const int channel = block_x() * kChannels + column;
-  const bool inside = channel < a.d_inner;
-  LONGHAUL_UNROLL
-  for (int s = 0; s < kStages; ++s) {
-    const int t = thread_id() / (kChannels / 2) + s * kStageRows;
-    LONGHAUL_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      const float delta = softplus(add(in.dt[s][j], inside ? a.w.dt_bias[channel + j] : 0.0f));
-      shared.delta[t][column + j] = {delta, multiply(delta, in.u[s][j])};
-      shared.gate[t][column + j] = {in.u[s][j], silu(in.z[s][j])};
-    }
-  }
-  LONGHAUL_UNROLL
-  for (int i = 0; i < 2 * S; ++i) {
-    const int cell = i * kScanThreads + thread_id();
-    (&shared.bc[0][0][0])[cell] = in.bc[i];
-  }
-}
-
-/** Tokens [t, t + 4) through this lane's states; those from `rows` on leave the states alone. */
-template <int S, bool kTail>
-LONGHAUL_DEVICE void four_tokens(ScanShared<S>& shared, int t, int rows, const float (&a)[S], float d, float (&h)[S]) {
-  const int column = thread_id() / kLanes, lane = thread_id() % kLanes;
-  float sum[4];
-  LONGHAUL_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    const auto cell = shared.delta[t + j][column];
-    float p = 0.0f;
-    LONGHAUL_UNROLL
-    for (int s = 0; s < S; ++s) {
-      const float b = shared.bc[t + j][0][lane * S + s], c = shared.bc[t + j][1][lane * S + s];
-      const float next = fma(exp2_fast(multiply(cell.a, a[s])), h[s], multiply(cell.b, b));
-      h[s] = kTail && t + j >= rows ? h[s] : next;
-      p = fma(h[s], c, p);
-    }
-    sum[j] = p;
-  }
-  const bool odd = lane & 1, upper = lane & 2;
-  const float even_pair = add(odd ? sum[1] : sum[0], shuffle_xor(odd ? sum[0] : sum[1], 1));
-  const float odd_pair = add(odd ? sum[3] : sum[2], shuffle_xor(odd ? sum[2] : sum[3], 1));
-  const float mine = add(upper ? odd_pair : even_pair, shuffle_xor(upper ? even_pair : odd_pair, 2));
-  const auto gate = shared.gate[t + lane][column];
-  shared.y[t + lane][column] = multiply(fma(d, gate.a, mine), gate.b);
-}
-
-template <int S>
+template <int S, bool BF16>
 struct Scan {
   using Args = ScanArgs;
-  using Shared = ScanShared<S>;
+  using Shared = ScanShared<S, BF16>;
   static constexpr int kThreads = kScanThreads;
   static constexpr const char* kName = "selective_scan";
+
+  static __device__ int run_token() { return thread_id() / kRuns; }
+  static __device__ int run_column() { return thread_id() % kRuns * kRun; }
+  static __device__ const void* place(const Typed& rows, size_t at) {
+    return static_cast<const char*>(rows.data) + at * (BF16 ? 2 : 4);
+  }
+
+  /** Begins to copy rows [first, first + rows) of the span; zeros beyond. One group, empty where there are no rows. */
+  static __device__ void copy_tile(Shared& shared, const Args& a, const Span& span, int first, int rows, int stage) {
+    constexpr int kWide = Shared::kWide;
+    if (rows > 0) {
+      const int channel = block_x() * kChannels + run_column();
+      const bool inside = run_token() < rows && channel < a.d_inner;
+      const size_t row = inside ? size_t(span.row + first + run_token()) : 0, at = inside ? channel : 0;
+      LONGHAUL_UNROLL
+      for (int i = 0; i < 2; ++i) copy_async(&shared.raw[stage][i][thread_id()], a.dt + row * a.lddt + at + 4 * i, inside);
+      LONGHAUL_UNROLL
+      for (int i = 0; i < kWide; ++i) {
+        copy_async(&shared.raw[stage][2 + i][thread_id()], place(a.u, row * a.u.ld + at + 4 * i), inside);
+        copy_async(&shared.raw[stage][2 + kWide + i][thread_id()], place(a.z, row * a.z.ld + at + 4 * i), inside);
+      }
+      for (int cell = thread_id(); cell < kTokens * 2 * S; cell += kThreads) {
+        const int t = cell / (2 * S), is_c = cell / S % 2, n = cell % S * 4;
+        const bool real = t < rows && n < padded(a.w.d_state);
+        const size_t from = real ? size_t(span.row + first + t) : 0;
+        const float* const source = is_c ? a.c + from * a.ldc : a.b + from * a.ldb;
+        copy_async(&shared.bc[stage][t][is_c][n], source + (real ? n : 0), real);
+      }
+    }
+    commit_copies();
+  }
+
+  /** What this thread copied: delta and the gate of eight channels of a token. */
+  static __device__ void prepare(Shared& shared, const float (&bias)[kRun], int stage) {
+    float dt[kRun], u[kRun], z[kRun];
+    unpack<false>(&shared.raw[stage][0][thread_id()], kThreads, dt);
+    unpack<BF16>(&shared.raw[stage][2][thread_id()], kThreads, u);
+    unpack<BF16>(&shared.raw[stage][2 + Shared::kWide][thread_id()], kThreads, z);
+    LONGHAUL_UNROLL
+    for (int i = 0; i < kRun; i += 2) {
+      const float left = softplus(add(dt[i], bias[i])), right = softplus(add(dt[i + 1], bias[i + 1]));
+      shared.delta.put(run_token(), run_column() + i, {left, multiply(left, u[i])}, {right, multiply(right, u[i + 1])});
+      shared.gate.put(run_token(), run_column() + i, {u[i], silu(z[i])}, {u[i + 1], silu(z[i + 1])});
+    }
+  }
+
+  /** Tokens [t, t + 4) through this lane's states; those from `rows` on leave the states alone. */
+  template <bool kTail>
+  static __device__ void four_tokens(Shared& shared, int stage, int t, int rows, const float (&rate)[S], float d, float (&h)[S]) {
+    const int column = thread_id() / kLanes, lane = thread_id() % kLanes;
+    float sum[4];
+    LONGHAUL_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const Cell cell = shared.delta.at(t + j, column);
+      float b[S], c[S], p = 0.0f;
+      load_states<S>(&shared.bc[stage][t + j][0][lane * S], b);
+      load_states<S>(&shared.bc[stage][t + j][1][lane * S], c);
+      LONGHAUL_UNROLL
+      for (int s = 0; s < S; ++s) {
+        const float next = fma(exp2_fast(multiply(cell.a, rate[s])), h[s], multiply(cell.b, b[s]));
+        h[s] = kTail && t + j >= rows ? h[s] : next;
+        p = fma(h[s], c[s], p);
+      }
+      sum[j] = p;
+    }
+    const bool odd = lane & 1, upper = lane & 2;
+    const float even_pair = add(odd ? sum[1] : sum[0], shuffle_xor(odd ? sum[0] : sum[1], 1));
+    const float odd_pair = add(odd ? sum[3] : sum[2], shuffle_xor(odd ? sum[2] : sum[3], 1));
+    const float mine = add(upper ? odd_pair : even_pair, shuffle_xor(upper ? even_pair : odd_pair, 2));
+    const Cell gate = shared.gate.at(t + lane, column);
+    shared.y[t + lane][column] = multiply(fma(d, gate.a, mine), gate.b);
+  }
+
+  /** The tile's y, eight channels a thread. What the next tile overwrites before the next barrier is not y. */
+  static __device__ void write(const Shared& shared, const Args& a, int row, int rows) {
+    const int channel = block_x() * kChannels + run_column();
+    if (channel >= a.d_inner || run_token() >= rows) return;
+    float y[kRun];
+    load_states<kRun>(&shared.y[run_token()][run_column()], y);
+    const size_t at = size_t(row + run_token()) * a.y.ld + channel;
+    if (BF16) {
+      *reinterpret_cast<Quad*>(static_cast<uint16_t*>(a.y.data) + at) = {to_bf16_pair(y[0], y[1]), to_bf16_pair(y[2], y[3]),
+                                                                          to_bf16_pair(y[4], y[5]), to_bf16_pair(y[6], y[7])};
+    } else {
+      Float4* const to = reinterpret_cast<Float4*>(static_cast<float*>(a.y.data) + at);
+      to[0] = {y[0], y[1], y[2], y[3]};
+      to[1] = {y[4], y[5], y[6], y[7]};
+    }
+  }
 
   static __device__ void run(Shared& shared, const Args& a) {
     const Span span = a.spans[block_y()];
@@ -140,8 +185,10 @@ struct Scan {
     const int channel = block_x() * kChannels + column;
     const bool inside = channel < a.d_inner;
     float* const state = span.state + a.state_offset;
+    const auto rows_from = [&](int first) { return span.rows - first < kTokens ? span.rows - first : kTokens; };
 
-    float h[S], rate[S];
+    copy_tile(shared, a, span, 0, rows_from(0), 0);
+    float h[S], rate[S], bias[kRun];
     LONGHAUL_UNROLL
     for (int s = 0; s < S; ++s) {
       const int n = lane * S + s;
@@ -150,18 +197,22 @@ struct Scan {
       rate[s] = real ? a.w.a_log2e[state_index(channel, n, a.w.d_state)] : 0.0f;
     }
     const float d = inside ? a.w.d[channel] : 0.0f;
+    LONGHAUL_UNROLL
+    for (int i = 0; i < kRun; ++i) {
+      const int own = block_x() * kChannels + run_column() + i;
+      bias[i] = own < a.d_inner ? a.w.dt_bias[own] : 0.0f;
+    }
 
-    Staged<S> staged;
-    fetch<S>(a, span, 0, span.rows < kTokens ? span.rows : kTokens, staged);
-    for (int first = 0; first < span.rows; first += kTokens) {
-      const int rows = span.rows - first < kTokens ? span.rows - first : kTokens;
-      stage<S>(a, staged, shared);
+    int stage = 0;
+    for (int first = 0; first < span.rows; first += kTokens, stage ^= 1) {
+      const int rows = rows_from(first);
+      copy_tile(shared, a, span, first + kTokens, rows_from(first + kTokens), stage ^ 1);
+      wait_copies<1>();
+      prepare(shared, bias, stage);
       sync_block();
-      const int after = span.rows - first - kTokens;
-      if (after > 0) fetch<S>(a, span, first + kTokens, after < kTokens ? after : kTokens, staged);
       int t = 0;
-      for (; t + 4 <= rows; t += 4) four_tokens<S, false>(shared, t, rows, rate, d, h);
-      if (t < rows) four_tokens<S, true>(shared, t, rows, rate, d, h);
+      for (; t + 4 <= rows; t += 4) four_tokens<false>(shared, stage, t, rows, rate, d, h);
+      if (t < rows) four_tokens<true>(shared, stage, t, rows, rate, d, h);
       sync_block();
       write(shared, a, span.row + first, rows);
     }
@@ -171,35 +222,24 @@ struct Scan {
       if (inside && n < a.w.d_state) state[state_index(channel, n, a.w.d_state)] = h[s];
     }
   }
-
-  /** The tile's y. What the next tile overwrites before the next barrier is not y. */
-  static __device__ void write(const Shared& shared, const Args& a, int row, int rows) {
-    const int column = thread_id() % (kChannels / 2) * 2;
-    const int channel = block_x() * kChannels + column;
-    if (channel >= a.d_inner) return;
-    for (int t = thread_id() / (kChannels / 2); t < rows; t += kStageRows) {
-      const size_t at = size_t(row + t) * a.y.ld + channel;
-      const float left = shared.y[t][column], right = shared.y[t][column + 1];
-      if (a.y.bf16) {
-        *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(a.y.data) + at) = to_bf16_pair(left, right);
-      } else {
-        static_cast<float*>(a.y.data)[at] = left;
-        static_cast<float*>(a.y.data)[at + 1] = right;
-      }
-    }
-  }
 };
+
+template <int S>
+void launch_scan(Stream& stream, const ScanArgs& args, int spans) {
+  const Grid grid{(args.d_inner + kChannels - 1) / kChannels, spans};
+  if (args.u.bf16) return launch<Scan<S, true>>(stream, grid, args);
+  launch<Scan<S, false>>(stream, grid, args);
+}
 
 }  // namespace
 
 void selective_scan(Stream& stream, const ScanArgs& args, int spans) {
-  const Grid grid{(args.d_inner + kChannels - 1) / kChannels, spans};
   const int states = (args.w.d_state + kLanes - 1) / kLanes;
-  if (states <= 1) return launch<Scan<1>>(stream, grid, args);
-  if (states <= 2) return launch<Scan<2>>(stream, grid, args);
-  if (states <= 4) return launch<Scan<4>>(stream, grid, args);
-  if (states <= 8) return launch<Scan<8>>(stream, grid, args);
-  if (states <= 16) return launch<Scan<16>>(stream, grid, args);
+  if (states <= 1) return launch_scan<1>(stream, args, spans);
+  if (states <= 2) return launch_scan<2>(stream, args, spans);
+  if (states <= 4) return launch_scan<4>(stream, args, spans);
+  if (states <= 8) return launch_scan<8>(stream, args, spans);
+  if (states <= 16) return launch_scan<16>(stream, args, spans);
   throw DeviceError("selective_scan: no kernel for " + std::to_string(args.w.d_state) + " states");
 }
 

@@ -1,0 +1,99 @@
+// How weights lie in memory, and how they become the bf16 pairs that tensor cores take.
+//
+// A format F names kBlock (values of k that the four lanes of a row share in one step), Load (what a lane takes of one row),
+// kScaled (sums of a step are scaled before they are added), kRowScales (sums are scaled at the end), and
+//   load(w, row, k)       this lane's part of row `row` at k
+//   expand(load, words)   as bf16 pairs in the order of k
+#pragma once
+
+#include "backend/cuda/device.h"
+#include "backend/cuda/kernels.h"
+
+namespace longhaul::cuda {
+
+struct Bf16Format {
+  static constexpr int kBlock = 32;
+  static constexpr bool kScaled = false, kRowScales = false;
+  using Load = Quad;
+  static __device__ Load load(const WeightView& w, int row, int k) {
+    return load_streaming(reinterpret_cast<const Quad*>(static_cast<const uint16_t*>(w.data) + size_t(row) * w.n_in + k));
+  }
+  __device__ void expand(const Load& in, uint32_t (&words)[4]) const {
+    words[0] = in.x;
+    words[1] = in.y;
+    words[2] = in.z;
+    words[3] = in.w;
+  }
+};
+
+/** -128 ... 127 are exact in bf16; the rows' scales come last. */
+struct Int8Format {
+  static constexpr int kBlock = 64;
+  static constexpr bool kScaled = false, kRowScales = true;
+  using Load = Quad;
+  static __device__ Load load(const WeightView& w, int row, int k) {
+    return load_streaming(reinterpret_cast<const Quad*>(static_cast<const int8_t*>(w.data) + size_t(row) * w.n_in + k));
+  }
+  /** Byte i of x, plus 128, in the mantissa of 2^23: minus 2^23 + 128 it is the value, whose upper half is its bf16. */
+  static __device__ uint32_t pair(uint32_t x, int i) {
+    const float low = add(float_of(byte_permute(x, 0x4b000000u, 0x7540u + uint32_t(i))), -8388736.0f);
+    const float high = add(float_of(byte_permute(x, 0x4b000000u, 0x7540u + uint32_t(i + 1))), -8388736.0f);
+    return byte_permute(bits_of(low), bits_of(high), 0x7632);
+  }
+  __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
+    const uint32_t flipped[4] = {in.x ^ 0x80808080u, in.y ^ 0x80808080u, in.z ^ 0x80808080u, in.w ^ 0x80808080u};
+    LONGHAUL_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      words[2 * i] = pair(flipped[i], 0);
+      words[2 * i + 1] = pair(flipped[i], 2);
+    }
+  }
+};
+
+/** Codes in bf16; a step is one block of scales, or a part of one. */
+struct Code4Format {
+  static constexpr int kBlock = 64;
+  static constexpr bool kScaled = true, kRowScales = false;
+  using Load = Pair;
+  uint32_t low[4], high[4];  // the sixteen codes: their low and their high bytes
+
+  static __device__ Load load(const WeightView& w, int row, int k) {
+    return load_streaming(reinterpret_cast<const Pair*>(static_cast<const uint8_t*>(w.data) + (size_t(row) * w.n_in + k) / 2));
+  }
+  __device__ void prepare(const WeightView& w) {
+    LONGHAUL_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t first = to_bf16_pair(w.code[4 * i], w.code[4 * i + 1]);
+      const uint32_t second = to_bf16_pair(w.code[4 * i + 2], w.code[4 * i + 3]);
+      low[i] = byte_permute(first, second, 0x6420);
+      high[i] = byte_permute(first, second, 0x7531);
+    }
+  }
+  /** Sixteen bits: the values e1 e0 e3 e2 from the lowest nibble up. */
+  __device__ void four(uint32_t nibbles, uint32_t& first, uint32_t& second) const {
+    const uint32_t index = nibbles & 0x7777u, upper = 0x3210u + ((nibbles & 0x8888u) >> 1);
+    const uint32_t lows = byte_permute(byte_permute(low[0], low[1], index), byte_permute(low[2], low[3], index), upper);
+    const uint32_t highs = byte_permute(byte_permute(high[0], high[1], index), byte_permute(high[2], high[3], index), upper);
+    first = byte_permute(lows, highs, 0x4051);
+    second = byte_permute(lows, highs, 0x6273);
+  }
+  __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
+    four(in.x & 0xffffu, words[0], words[1]);
+    four(in.x >> 16, words[2], words[3]);
+    four(in.y & 0xffffu, words[4], words[5]);
+    four(in.y >> 16, words[6], words[7]);
+  }
+};
+
+/** Calls each(F()) with the format of a weight; throws DeviceError where no tensor-core kernel reads it. */
+template <class Each>
+void with_format(const WeightView& w, const char* kernel, const Each& each) {
+  switch (w.dtype) {
+    case Dtype::bf16: return each(Bf16Format());
+    case Dtype::int8: return each(Int8Format());
+    case Dtype::code4: return each(Code4Format());
+    default: throw DeviceError(std::string(kernel) + ": no kernel for this weight");
+  }
+}
+
+}  // namespace longhaul::cuda
