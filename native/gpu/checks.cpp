@@ -228,6 +228,7 @@ int check_model(const CudaOptions& options) {
       const SyntheticModel synthetic(small_model(), stored);
       CudaOptions own = options;
       own.activations = activations;
+      own.slots = 72;
       Reader cpu(synthetic.checkpoint(), create_cpu_backend(2, Isa::automatic, Activations::f32));
       Reader gpu(synthetic.checkpoint(), create_cuda_backend(own));
       const auto tokens = cpu.document(150);

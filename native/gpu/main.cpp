@@ -19,7 +19,7 @@ measured in the same run. Exit code 1 when a check fails, 2 when there is no GPU
 
   --device N   which GPU (default 0)
   --quick      a quarter of the op cases, and sampling, alone
-  --only TEXT  op cases whose names hold TEXT, and nothing else
+  --only TEXT  op cases whose names hold TEXT, or sampling, and nothing else
   --checks     no timings
   --seconds N  no new timing starts after these (default 240)
 
@@ -63,7 +63,7 @@ int run(int argc, char** argv) {
     return 2;
   }
   if (!only.empty()) {
-    const int failed = longhaul::check_ops(small, quick, only);
+    const int failed = only == "sampling" ? longhaul::check_sampling(small) : longhaul::check_ops(small, quick, only);
     std::printf("%d checks failed\n", failed);
     return failed > 0;
   }

@@ -5,6 +5,7 @@
 // 8-column operand, padded with zeros. A block has 16 MT rows of W; its warps cut k into as many slices and add their sums
 // up in order. Which k go into one instruction, the slices and that order are chosen by the shape of W alone, so a sum
 // has the same bits however many rows share the call. Bound by reading W.
+// sm_90a, bf16 weights: 69 registers for up to 8 rows, 94 up to 16, 124 up to 32, 186 beyond; no spills.
 //
 // An epilogue E names Args (a LinearArgs, or more), kName and store(args, row of W, token, sum).
 #pragma once

@@ -13,7 +13,8 @@
 // whichever the token, so the bits do not depend on tiles, nor on where a chunk begins.
 //
 // Bound by the special-function units: 16 exponentials and about five more a channel and token, 16 a clock and multiprocessor.
-// One document of 8,192 channels is 256 blocks of four warps, two a multiprocessor of 132.
+// One document of 8,192 channels is 256 blocks of four warps, two a multiprocessor of 132; four would fit.
+// sm_90a, 16 states, bf16: 71 registers, no spills, 49 KiB of shared memory.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 
