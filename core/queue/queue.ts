@@ -11,6 +11,9 @@ import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Whereabouts } fro
 const lowestPriority = 1001;
 const priorityOf = (ours: number) => Math.min(Math.max(lowestPriority - ours, 1), 2_097_151);
 
+/** How long a closing queue waits for Redis. */
+const lastWordsMs = 1000;
+
 /** Jobs of one page. */
 const pageJobs = 256;
 
@@ -146,7 +149,11 @@ class BullQueue implements JobQueue, QueueCensus {
 
   async close(): Promise<void> {
     hangUp(this.redis);
-    await this.queue.close().catch(() => undefined);
+    // BullMQ waits without end for a Redis that is away.
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, lastWordsMs);
+    await Promise.race([this.queue.close().catch(() => undefined), late]);
+    clearTimeout(timer);
   }
 
   /** BullMQ waits for a connection without end; people do not. */

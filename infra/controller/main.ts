@@ -149,6 +149,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 const exit = await main(process.argv.slice(2));
-// Everything of ours is closed by now; a library's idle timer must not keep the process.
+// Everything of ours is closed by now. Where the parent is gone nobody reads our output or our exit code, and an orderly exit
+// was seen to hang on the pipes that it left.
+if (process.stdin.readableEnded) process.kill(process.pid, 'SIGKILL');
+// A library's idle timer must not keep the process.
 await new Promise((said) => process.stdout.write('', said));
 process.exit(exit);

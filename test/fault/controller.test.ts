@@ -146,6 +146,17 @@ test('a controller drains at once when asked, and says so', async (t) => {
   await controller.says('"stopped"');
 });
 
+test('a controller ends with the process that started it, also while Redis is away', async (t) => {
+  const cluster = await Cluster.start({ model: models.induction });
+  t.after(() => cluster.close());
+  const controller = await cluster.startController('orphan', { LONGHAUL_MODELS: 'test' });
+  await cluster.redis.stop();
+  await controller.says('is out of reach');
+  controller.child.stdin!.end();
+  const ended = async () => (controller.alive ? null : true);
+  await waitFor(ended, 30_000, () => 'the controller to end');
+});
+
 test('the controller collects garbage by its retention: a job that ended long ago goes, a late one stays', async (t) => {
   const cluster = await Cluster.start({ model: models.induction });
   t.after(() => cluster.close());
