@@ -10,7 +10,7 @@ import { ec2Endpoint } from '../../worker/preemption/ec2.ts';
 import { ecsEndpoint } from '../../worker/preemption/ecs.ts';
 import { gceEndpoint } from '../../worker/preemption/gce.ts';
 import { kubernetesEndpoint } from '../../worker/preemption/kubernetes.ts';
-import { type Endpoint, type PollOptions, polled } from '../../worker/preemption/poll.ts';
+import { type Endpoint, polled } from '../../worker/preemption/poll.ts';
 import type { PreemptionNotice } from '../../worker/preemption/port.ts';
 import { signalSource } from '../../worker/preemption/signals.ts';
 import { watchPreemption } from '../../worker/preemption/watch.ts';
@@ -20,7 +20,7 @@ import { imdsPaths, instanceAction, type MetadataServer, startMetadataServer } f
 const hasty: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
 
 /** Watches an endpoint beside the test; what it gave and what it logged is there to be looked at. */
-function watching(t: TestContext, endpoint: Endpoint, present: PollOptions['present'] = 'surely') {
+function watching(t: TestContext, endpoint: Endpoint) {
   const stop = new AbortController();
   const notices: PreemptionNotice[] = [];
   const logged: string[] = [];
@@ -30,7 +30,7 @@ function watching(t: TestContext, endpoint: Endpoint, present: PollOptions['pres
     news.emit('news');
   };
   const ended = (async () => {
-    for await (const notice of polled(endpoint, { clock: hasty, log, present }).watch(stop.signal)) {
+    for await (const notice of polled(endpoint, { clock: hasty, log }).watch(stop.signal)) {
       notices.push(notice);
       news.emit('news');
     }
@@ -210,21 +210,6 @@ test('Kubernetes: without the right to see the pod, or without an account, the w
   await bare.ended;
   assert.match(bare.logged.join('\n'), /no service account in \/nowhere/);
   assert.deepEqual([...forbidden.notices, ...bare.notices], []);
-});
-
-test('a service that only may be here and is not: the watching ends by itself, without a warning', async (t) => {
-  const gone = await startMetadataServer();
-  await gone.close();
-  const silent = await server(t);
-  silent.set('*', { hang: true });
-  const other = await server(t);
-  for (const url of [gone.url, silent.url, other.url]) {
-    const { ended, notices, logged } = watching(t, ec2At(url, 200), 'perhaps');
-    await ended;
-    assert.equal(notices.length, 0);
-    assert.equal(logged.length, 1);
-    assert.match(logged[0]!, /^info preemption source has nothing to watch here/);
-  }
 });
 
 test('a broken service is told once, asked on, and heard when it is well again', async (t) => {

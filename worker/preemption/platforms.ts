@@ -6,7 +6,7 @@ import { ec2Endpoint } from './ec2.ts';
 import { ecsEndpoint } from './ecs.ts';
 import { gceEndpoint } from './gce.ts';
 import { kubernetesEndpoint } from './kubernetes.ts';
-import { type Endpoint, type PollOptions, polled } from './poll.ts';
+import { type Endpoint, polled } from './poll.ts';
 import type { PreemptionSource } from './port.ts';
 import { type Platform, type PreemptionSettings, platforms } from './settings.ts';
 
@@ -17,34 +17,26 @@ export function platformSources(
   settings: PreemptionSettings,
   parts: { readonly clock: Clock; readonly log: Log },
 ): PreemptionSource[] {
-  const chosen = choosePlatforms(settings, vendorOf(vendorFile));
-  return chosen.map(({ platform, present }) =>
-    polled(endpointOf(platform, settings, parts.clock), { ...parts, present }),
+  return choosePlatforms(settings, vendorOf(vendorFile)).map((platform) =>
+    polled(endpointOf(platform, settings, parts.clock), parts),
   );
 }
 
-/** `vendor`: who made the machine, by its firmware; null where that cannot be read, and then the clouds are asked. */
-export function choosePlatforms(
-  settings: PreemptionSettings,
-  vendor: string | null,
-): { readonly platform: Platform; readonly present: PollOptions['present'] }[] {
+/**
+ * `vendor`: who made the machine, by its firmware; null where that cannot be read, and then no cloud is asked: addresses
+ * that a machine did not show are not knocked at, and a setting names what is there.
+ */
+export function choosePlatforms(settings: PreemptionSettings, vendor: string | null): readonly Platform[] {
   const choice = settings.LONGHAUL_PREEMPTION;
   if (choice === 'none') return [];
-  if (choice !== 'auto') return [...new Set(choice)].map((platform) => ({ platform, present: 'surely' }));
-  const cloud = (name: string, endpoint: string | undefined) => {
-    if (endpoint !== undefined || vendor?.includes(name)) return 'surely';
-    return vendor === null ? 'perhaps' : null;
+  if (choice !== 'auto') return [...new Set(choice)];
+  const shown: Readonly<Record<Platform, boolean>> = {
+    ec2: settings.LONGHAUL_IMDS_ENDPOINT !== undefined || vendor?.includes('Amazon') === true,
+    gce: settings.LONGHAUL_GCE_METADATA_ENDPOINT !== undefined || vendor?.includes('Google') === true,
+    ecs: settings.ECS_CONTAINER_METADATA_URI_V4 !== undefined,
+    kubernetes: kubernetesApi(settings) !== null,
   };
-  const shown: Readonly<Record<Platform, PollOptions['present'] | null>> = {
-    ec2: cloud('Amazon', settings.LONGHAUL_IMDS_ENDPOINT),
-    gce: cloud('Google', settings.LONGHAUL_GCE_METADATA_ENDPOINT),
-    ecs: settings.ECS_CONTAINER_METADATA_URI_V4 === undefined ? null : 'surely',
-    kubernetes: kubernetesApi(settings) === null ? null : 'surely',
-  };
-  return platforms.flatMap((platform) => {
-    const present = shown[platform];
-    return present === null ? [] : [{ platform, present }];
-  });
+  return platforms.filter((platform) => shown[platform]);
 }
 
 function endpointOf(platform: Platform, settings: PreemptionSettings, clock: Clock): Endpoint {

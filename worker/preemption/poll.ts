@@ -15,33 +15,25 @@ export interface Endpoint {
 export interface PollOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /**
-   * `perhaps`: nobody said that the service is here, so where it never answers the watching ends quietly.
-   * `surely`: a service that does not answer is told once, and asked on.
-   */
-  readonly present: 'perhaps' | 'surely';
 }
 
 /** Thrown by an endpoint that will never have anything to say here; the text says why. */
 export class NothingToWatch extends Error {}
 
-/** Rounds without an answer before a service that may not be here is taken not to be. */
-const absentAfter = 2;
 /** Failures in a row before they are told: one slow answer is no outage. */
 const brokenAfter = 3;
 
-/** Asks an endpoint again and again, and gives each action once. */
+/** Asks an endpoint again and again, and gives each action once. One that does not answer is told once, and asked on. */
 export function polled(endpoint: Endpoint, options: PollOptions): PreemptionSource {
   return { name: endpoint.name, watch: (signal) => poll(endpoint, options, signal) };
 }
 
 async function* poll(
   endpoint: Endpoint,
-  { clock, log, present }: PollOptions,
+  { clock, log }: PollOptions,
   signal: AbortSignal,
 ): AsyncGenerator<PreemptionNotice> {
   const source = endpoint.name;
-  let answered = present === 'surely';
   let failures = 0;
   let soon = false;
   while (!signal.aborted) {
@@ -49,12 +41,11 @@ async function* poll(
     try {
       notice = await endpoint.ask(AbortSignal.any([signal, AbortSignal.timeout(endpoint.timeoutMs)]));
       if (failures >= brokenAfter) log('info', 'preemption source answers again', { source });
-      answered = true;
       failures = 0;
     } catch (error) {
       if (signal.aborted) return;
       const reason = describeError(error);
-      if (error instanceof NothingToWatch || (!answered && failures + 1 >= absentAfter)) {
+      if (error instanceof NothingToWatch) {
         log('info', 'preemption source has nothing to watch here', { source, reason });
         return;
       }
