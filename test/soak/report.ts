@@ -83,7 +83,7 @@ export function markdown(report: SoakReport): string {
     ['worker processes started', n(report.workersStarted)],
     ['tokens run again after a lost worker', spread(report.recomputedPerLostWorker, 'tokens')],
     ['takeover to the first commit', spread(report.resumeMs, 'ms')],
-    ['SIGTERM to exit', spread(report.flushMs, 'ms')],
+    ['SIGTERM to exit, the world whole', spread(report.flushMs, 'ms')],
     ['how attempts ended early', ends.map(([name, count]) => `${name} ${n(count)}`).join(', ') || '–'],
     ['**duplicates**', `**${countOf(report, 'record_repeated')}**`],
     ['**losses**', `**${countOf(report, 'record_lost')}**`],

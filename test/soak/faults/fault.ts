@@ -18,7 +18,7 @@ export interface Ground {
   readonly history: HistoryChecker;
   readonly random: Random;
   readonly lockMs: number;
-  /** Milliseconds of the drains that ended in order and undisturbed. */
+  /** Milliseconds of the drains that began and ended with Redis, the store and their links whole. */
   readonly flushes: number[];
   /** Things that one fault at a time may use: a link, Redis, the store as a whole. */
   readonly taken: Set<string>;

@@ -33,11 +33,14 @@ const kill = onWorker('worker: SIGKILL', 12, async ({ seats }, seat, bit) => {
   bit();
 });
 
-const drain = onWorker('worker: SIGTERM', 5, async ({ seats, flushes }, seat, bit) => {
+const drain = onWorker('worker: SIGTERM', 5, async ({ seats, flushes, taken }, seat, bit) => {
   const worker = seat.worker!;
   const ready = isReady(seat);
   // One that is on its way up has no handler yet, and dies of the signal.
   if (!ready) seats.expect(worker);
+  const links = [`link ${seat.redisPort}`, `link ${seat.storePort}`];
+  const quiet = () => !['redis', 'store', ...links].some((thing) => taken.has(thing));
+  const began = quiet();
   const late = setTimeout(() => {
     seats.crashes.push(
       `${worker.id} did not end within ${drainMs} ms of SIGTERM: ${worker.lines.slice(-3).join(' | ')}`,
@@ -47,7 +50,7 @@ const drain = onWorker('worker: SIGTERM', 5, async ({ seats, flushes }, seat, bi
   }, drainMs);
   const ms = await worker.stop('SIGTERM');
   clearTimeout(late);
-  if (ready) flushes.push(ms);
+  if (ready && began && quiet()) flushes.push(ms);
   bit();
 });
 

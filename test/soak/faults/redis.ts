@@ -1,11 +1,20 @@
 import { alone, type FaultKind, type Ground, isFragile, rest } from './fault.ts';
 
+/** Milliseconds between two faults of Redis: each stops all workers, who would do nothing else for others to break. */
+const restMs = 8000;
+
 function onRedis(name: string, weight: number, act: (ground: Ground, bit: () => void) => Promise<void>): FaultKind {
   return {
     name: `Redis: ${name}`,
     group: 'redis',
     weight,
-    start: (ground, bit) => (isFragile(ground, null) ? null : alone(ground, 'redis', () => act(ground, bit))),
+    start: (ground, bit) =>
+      isFragile(ground, null)
+        ? null
+        : alone(ground, 'redis with its rest', async () => {
+            await alone(ground, 'redis', () => act(ground, bit));
+            await rest(ground, restMs);
+          }),
   };
 }
 
