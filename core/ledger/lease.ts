@@ -6,6 +6,7 @@ import type { JobResult } from '../contracts/result.ts';
 import { type CommitPlan, planCommit } from './commit-plan.ts';
 import { planFallback, type UnusableCheckpoint } from './fallback-plan.ts';
 import { type HeldHead, type LedgerParts, readHead, swapHead } from './head-object.ts';
+import { keys } from './keys.ts';
 import { PreconditionFailed } from './object-store.ts';
 import { pinnedKeys } from './pins.ts';
 import type { Commit, Completion, Lease } from './port.ts';
@@ -199,10 +200,20 @@ class HeldLease implements Lease {
         if (Buffer.compare(body, object.body) !== 0) throw differs();
       };
       const found = await readChecked(store, object.key, object.body.length, same).catch((cause) => {
-        throw cause instanceof RejectedJob && cause.code === 'object_too_large' ? differs() : cause;
+        const wrong = cause instanceof RejectedJob && cause.code === 'object_too_large' ? differs() : cause;
+        // A checkpoint's key holds its digest: what lies there is ours, and was damaged in the store.
+        const damaged = wrong instanceof RejectedJob && object.key.startsWith(keys.checkpoints(this.jobId));
+        if (damaged) return 'damaged' as const;
+        throw wrong;
       });
       // Swept meanwhile, as nobody can name it any more: it is the swap that has to be refused, not the job.
-      if (found === null) await this.#putOnce(object);
+      if (found === null) return await this.#putOnce(object);
+      if (found !== 'damaged') return;
+      // A head that names it already stays as it is: its next reader goes back from it.
+      const head = (await readHead(this.#parts, this.jobId))?.head ?? null;
+      if (head === null || checkpointsOf(head).includes(object.key)) return;
+      await store.delete(object.key);
+      await this.#putOnce(object);
     }
   }
 

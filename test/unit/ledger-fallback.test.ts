@@ -155,3 +155,18 @@ test('a committed end that is now before what the reader has ends the reading; t
   await lease.commit(commitOf(lease, 24, 4));
   assert.deepEqual(await outputOf(ledger, 4), [5, 6]);
 });
+
+test('a checkpoint that the store damaged before its commit was tried again is written anew, and no job is lost for it', async () => {
+  const { store, ledger } = await setUp();
+  const lease = leaseOf(await ledger.acquire(jobId, 'w'));
+  const swap = store.putIfMatch.bind(store);
+  store.putIfMatch = () => Promise.reject(new RetryableFailure('store_unavailable', 'no answer'));
+  const commit = commitOf(lease, 8, 2);
+  await assert.rejects(lease.commit(commit), coded('store_unavailable'));
+  store.putIfMatch = swap;
+  const key = [...store.objects.keys()].find((one) => one.includes('/ckpt/'))!;
+  store.write(key, Buffer.from('damaged'));
+  const { checkpoint } = await lease.commit(commit);
+  assert.equal(checkpoint?.key, key);
+  assert.deepEqual(await ledger.loadCheckpoint(jobId, checkpoint!), stateAt(8));
+});
