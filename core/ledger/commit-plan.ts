@@ -5,7 +5,7 @@ import { encodeCheckpoint } from './checkpoint.ts';
 import type { LedgerParts } from './head-object.ts';
 import { keys } from './keys.ts';
 import type { Commit } from './port.ts';
-import { appendSegment, encodeSegment, extendChain } from './segments.ts';
+import { appendSegment, encodeSegment, extendChainInTurns } from './segments.ts';
 
 /** Everything that one commit writes, made before the first byte is sent, so that a retry sends the same again. */
 export interface CommitPlan {
@@ -51,7 +51,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
     const encoded = await encodeSegment(key, commit.records);
     objects.push({ key, body: encoded.bytes });
     segments = appendSegment(keys.head(head.jobId), segments, seq, head.epoch);
-    outputSha256 = extendChain(outputSha256, encoded.lines);
+    outputSha256 = await extendChainInTurns(outputSha256, encoded.lines);
   }
 
   const next = Head.safeParse({

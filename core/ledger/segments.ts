@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { RejectedJob } from '../contracts/errors.ts';
 import type { SegmentRun } from '../contracts/head.ts';
 import { limits } from '../contracts/limits.ts';
@@ -8,6 +9,12 @@ import { OutputRecord } from '../contracts/output.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
+
+/** The frame carries a digest of its content, so that damage anywhere is seen when it is opened. */
+const withChecksum = { params: { [constants.ZSTD_c_checksumFlag]: 1 } };
+
+/** A commit may carry tens of thousands of records: the event loop gets a turn after so many. */
+const RECORDS_A_TURN = 1000;
 
 /** As many as the head's schema takes: each takeover that wrote output costs one. */
 const MAX_RUNS = 512;
@@ -45,6 +52,21 @@ export function extendChain(chain: string, lines: readonly string[]): string {
   return digest.toString('hex');
 }
 
+/** `extendChain`, a turn of the event loop now and then. */
+export async function extendChainInTurns(chain: string, lines: readonly string[]): Promise<string> {
+  let digest = chain;
+  for await (const from of turns(lines.length)) digest = extendChain(digest, lines.slice(from, from + RECORDS_A_TURN));
+  return digest;
+}
+
+/** 0, 1000, 2000 … below `length`. */
+async function* turns(length: number): AsyncGenerator<number> {
+  for (let from = 0; from < length; from += RECORDS_A_TURN) {
+    if (from > 0) await turn();
+    yield from;
+  }
+}
+
 export interface EncodedSegment {
   readonly bytes: Uint8Array;
   readonly lines: readonly string[];
@@ -52,16 +74,24 @@ export interface EncodedSegment {
 
 /** Records → JSONL → zstd. A record that the contract refuses (a NaN, say) is `object_corrupt` before it is written. */
 export async function encodeSegment(key: string, records: readonly OutputRecord[]): Promise<EncodedSegment> {
-  const lines = records.map((record, i) => {
-    const parsed = OutputRecord.safeParse(record);
-    if (!parsed.success) throw corrupt(key, `record ${i}: ${issueOf(parsed.error)}`);
-    return recordLine(parsed.data);
-  });
-  const text = Buffer.from(lines.map((line) => `${line}\n`).join(''));
-  if (text.length > limits.segmentBytes) {
-    throw new RejectedJob('object_too_large', `${key} would hold ${text.length} bytes; at most ${limits.segmentBytes}`);
+  const lines: string[] = [];
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const from of turns(records.length)) {
+    const part = records.slice(from, from + RECORDS_A_TURN).map((record, i) => {
+      const parsed = OutputRecord.safeParse(record);
+      if (!parsed.success) throw corrupt(key, `record ${from + i}: ${issueOf(parsed.error)}`);
+      return recordLine(parsed.data);
+    });
+    lines.push(...part);
+    const text = Buffer.from(part.map((line) => `${line}\n`).join(''));
+    parts.push(text);
+    bytes += text.length;
   }
-  return { bytes: await compress(text), lines };
+  if (bytes > limits.segmentBytes) {
+    throw new RejectedJob('object_too_large', `${key} would hold ${bytes} bytes; at most ${limits.segmentBytes}`);
+  }
+  return { bytes: await compress(Buffer.concat(parts), withChecksum), lines };
 }
 
 export interface DecodedSegment {

@@ -17,7 +17,7 @@ function sumOf(bytes: Uint8Array): number {
   return sum;
 }
 
-function compress(input: Uint8Array, done: Done): void {
+function compress(input: Uint8Array, _options: unknown, done: Done): void {
   const whole = Buffer.alloc(PREAMBLE + input.length);
   whole[0] = MAGIC;
   whole.writeUInt32LE(input.length, 1);
