@@ -8,15 +8,27 @@
 
 namespace longhaul {
 
-/** One piece of work with a promise. `run` is called on the engine's thread, `result` on the JavaScript thread. */
+/**
+ * One piece of work with a promise. `run` is called on the engine's thread and calls `done` once, on any thread, unless it
+ * throws; `result` is called on the JavaScript thread.
+ */
 struct ModelHandle::Job {
   ModelHandle* owner;
   Napi::Promise::Deferred promise;
   std::vector<Napi::ObjectReference> kept;  // arrays the engine writes into
-  std::function<void(Model&)> run;
+  std::function<void(Model&, const Done&)> run;
   std::function<Napi::Value(Napi::Env)> result;
   bool failed = false;
   Failure failure;
+
+  void fail(std::exception_ptr reason) {
+    failed = true;
+    try {
+      std::rethrow_exception(reason);
+    } catch (...) {
+      failure = current_failure();
+    }
+  }
 };
 
 Napi::Function ModelHandle::define(Napi::Env env) {
@@ -48,6 +60,8 @@ ModelHandle::~ModelHandle() { stop(); }
 void ModelHandle::at_exit(void* self) {
   ModelHandle& handle = *static_cast<ModelHandle*>(self);
   handle.model_->abort();
+  handle.queue_->join();
+  handle.model_->transfer().drain();
   handle.queue_.reset();
 }
 
@@ -55,6 +69,7 @@ void ModelHandle::stop() {
   if (!queue_) return;
   napi_remove_env_cleanup_hook(env_, at_exit, this);
   queue_->join();
+  model_->transfer().drain();
   queue_.reset();
   model_.reset();
   settle_.Release();
@@ -84,8 +99,9 @@ auto ModelHandle::guarded(Napi::Env env, const Body& body) {
 
 Napi::Value ModelHandle::open_session(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
+    model_->require_sound();
     const int slot = model_->states().acquire();
-    queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot] { model->states().clear(slot); });
+    move({slot}, [slot](Model& model) { model.states().clear(slot); });
     return Napi::Number::New(info.Env(), slot);
   });
 }
@@ -93,8 +109,9 @@ Napi::Value ModelHandle::open_session(const Napi::CallbackInfo& info) {
 Napi::Value ModelHandle::fork_session(const Napi::CallbackInfo& info) {
   const int from = info[0].As<Napi::Number>().Int32Value();
   return guarded(info.Env(), [&] {
+    model_->require_sound();
     const int slot = model_->states().acquire();
-    queue_->post(WorkQueue::Kind::move, {from, slot}, [model = model_.get(), from, slot] { model->states().copy(from, slot); });
+    move({from, slot}, [from, slot](Model& model) { model.states().copy(from, slot); });
     return Napi::Number::New(info.Env(), slot);
   });
 }
@@ -107,17 +124,28 @@ Napi::Value ModelHandle::restore_session(const Napi::CallbackInfo& info) {
     const std::shared_ptr<float[]> values(new float[split + ssm.ElementLength()]);
     std::copy_n(conv.Data(), split, values.get());
     std::copy_n(ssm.Data(), ssm.ElementLength(), values.get() + split);
+    model_->require_sound();
     const int slot = model_->states().acquire();
-    queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot, values, split] {
-      model->states().restore(slot, values.get(), values.get() + split);
-    });
+    const auto restore = [values, split, slot](Model& model, const std::function<void()>& then) {
+      model.transfer().restore(slot, values.get(), values.get() + split, [&model, values, then](std::exception_ptr failure) {
+        if (failure) model.fail(failure);
+        then();
+      });
+    };
+    if (model_->transfer().beside()) {
+      const WorkQueue::Gate gate = WorkQueue::shut_gate();
+      move({slot}, [](Model&) {}, gate);
+      restore(*model_, [queue = queue_.get(), gate] { queue->open(gate); });
+    } else {
+      move({slot}, [restore](Model& model) { restore(model, [] {}); });
+    }
     return Napi::Number::New(info.Env(), slot);
   });
 }
 
 Napi::Value ModelHandle::close_session(const Napi::CallbackInfo& info) {
   const int slot = info[0].As<Napi::Number>().Int32Value();
-  queue_->post(WorkQueue::Kind::move, {slot}, [model = model_.get(), slot] { model->states().release(slot); });
+  move({slot}, [slot](Model& model) { model.release(slot); });
   return info.Env().Undefined();
 }
 
@@ -127,7 +155,10 @@ Napi::Value ModelHandle::snapshot(const Napi::CallbackInfo& info) {
   auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
   job->kept.push_back(Napi::Persistent(conv.As<Napi::Object>()));
   job->kept.push_back(Napi::Persistent(ssm.As<Napi::Object>()));
-  job->run = [slot, conv = conv.Data(), ssm = ssm.Data()](Model& model) { model.states().snapshot(slot, conv, ssm); };
+  job->run = [slot, conv = conv.Data(), ssm = ssm.Data()](Model& model, const Done& done) {
+    model.require_sound();
+    model.transfer().snapshot(slot, conv, ssm, done);
+  };
   job->result = [](Napi::Env env) { return env.Undefined(); };
   return post(info.Env(), WorkQueue::Kind::move, {slot}, std::move(job));
 }
@@ -140,7 +171,10 @@ Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
     job->kept.push_back(Napi::Persistent(step.Get("outs").As<Napi::Object>()));
     std::vector<int> slots;
     for (const StepItem& item : *items) slots.push_back(item.slot);
-    job->run = [items](Model& model) { model.step(*items); };
+    job->run = [items](Model& model, const Done& done) {
+      model.step(*items);
+      done(nullptr);
+    };
     job->result = [items](Napi::Env env) { return to_samples(env, *items); };
     return post(info.Env(), WorkQueue::Kind::step, std::move(slots), std::move(job));
   });
@@ -148,7 +182,10 @@ Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelHandle::close(const Napi::CallbackInfo& info) {
   auto job = std::unique_ptr<Job>(new Job{this, Napi::Promise::Deferred::New(info.Env()), {}, {}, {}, false, {}});
-  job->run = [](Model&) {};
+  job->run = [](Model& model, const Done& done) {
+    model.transfer().drain();
+    done(nullptr);
+  };
   // The last work there is: the thread has nothing left to do, so joining it here does not wait.
   job->result = [this](Napi::Env env) {
     stop();
@@ -164,15 +201,29 @@ Napi::Value ModelHandle::post(Napi::Env env, WorkQueue::Kind kind, std::vector<i
   }
   const Napi::Value promise = job->promise.Promise();
   queue_->post(kind, std::move(slots), [this, job = job.release()] {
+    const Done done = [this, job](std::exception_ptr failure) {
+      if (failure) job->fail(failure);
+      settle_.NonBlockingCall(job, settle);
+    };
     try {
-      job->run(*model_);
+      job->run(*model_, done);
     } catch (...) {
-      job->failed = true;
-      job->failure = current_failure();
+      done(std::current_exception());
     }
-    settle_.NonBlockingCall(job, settle);
   });
   return promise;
+}
+
+/** Work without a promise: what it throws is what later steps fail with. */
+void ModelHandle::move(std::vector<int> slots, std::function<void(Model&)> run, WorkQueue::Gate gate) {
+  const auto work = [model = model_.get(), run = std::move(run)] {
+    try {
+      run(*model);
+    } catch (...) {
+      model->fail(std::current_exception());
+    }
+  };
+  queue_->post(WorkQueue::Kind::move, std::move(slots), work, std::move(gate));
 }
 
 void ModelHandle::settle(Napi::Env env, Napi::Function, Job* raw) {

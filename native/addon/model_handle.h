@@ -23,6 +23,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
 
  private:
   struct Job;
+  using Done = StateTransfer::Done;
 
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value open_session(const Napi::CallbackInfo& info);
@@ -36,6 +37,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   template <class Body>
   static auto guarded(Napi::Env env, const Body& body);
   Napi::Value post(Napi::Env env, WorkQueue::Kind kind, std::vector<int> slots, std::unique_ptr<Job> job);
+  void move(std::vector<int> slots, std::function<void(Model&)> run, WorkQueue::Gate gate = nullptr);
   static void settle(Napi::Env env, Napi::Function, Job* job);
   static void at_exit(void* self);
   void stop();

@@ -145,6 +145,16 @@ struct Shortlist {
   std::vector<float> z;
 };
 
+/** A point in the order of a backend's calls. */
+class Mark {
+ public:
+  virtual ~Mark() = default;
+  /** It is now; on the thread that makes the calls. */
+  virtual void set() = 0;
+  /** Any thread: returns when all that was given before the last `set` is done; at once where there was none. */
+  virtual void wait() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -180,6 +190,15 @@ class Backend {
   virtual void copy(float* to, const float* from, size_t floats) = 0;
   virtual void upload(float* to, const float* host_from, size_t floats) = 0;
   virtual void download(float* host_to, const float* from, size_t floats) = 0;
+  /**
+   * Whether states can travel beside the calls, which are then not done when they return: a mark tells. Each of the two may
+   * be called from one thread of its own, and returns when it is done.
+   */
+  virtual bool transfers_beside() const { return false; }
+  virtual std::unique_ptr<Mark> create_mark() { return nullptr; }
+  virtual void download_beside(float* host_to, const float* from, size_t floats) { download(host_to, from, floats); }
+  virtual void upload_beside(float* to, const float* host_from, size_t floats) { upload(to, host_from, floats); }
+
   /** Packs a weight; its rows come in sections (in_proj: x, z), each padded to kAlign rows of zeros. */
   virtual std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) = 0;
 

@@ -28,6 +28,7 @@ Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Ba
       backend_(std::move(backend)),
       weights_((require_memory(plan_memory(checkpoint, quantize, *backend_), *backend_), load_weights(checkpoint, quantize, *backend_))),
       states_(config_, *backend_),
+      transfer_(config_, states_, *backend_),
       shape_(config_, *backend_) {
   const auto block = [&](int width) { return Buffer(*backend_, size_t(shape_.rows) * width); };
   const auto activations = [&](int width) { return block(shape_.element == Element::f32 ? width : width / 2); };
@@ -42,11 +43,40 @@ Model::Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Ba
   logits_ = Buffer(*backend_, size_t(shape_.head_rows) * shape_.vocab);
   host_row_.resize(config_.vocab_size);
   scored_.resize(shape_.head_rows);
-  if (spare_states(*backend_) > 0) idle_state_ = Buffer(*backend_, StatePool::slot_floats(config_));
+  if (backend_->decodes_apart()) idle_state_ = Buffer(*backend_, StatePool::slot_floats(config_));
   backend_->warm_up(idle_state_.data, [this](const Block& block, int n) { run_layers(block, n); });
 }
 
+void Model::fail(std::exception_ptr reason) {
+  const std::lock_guard lock(failure_mutex_);
+  if (!failure_) failure_ = reason;
+}
+
+void Model::require_sound() const {
+  const std::lock_guard lock(failure_mutex_);
+  if (!failure_) return;
+  try {
+    std::rethrow_exception(failure_);
+  } catch (const std::exception& e) {
+    throw EngineError("engine_failure", std::string("the engine failed earlier: ") + e.what());
+  }
+}
+
 void Model::step(std::vector<StepItem>& items) {
+  require_sound();
+  try {
+    run_step(items);
+  } catch (const EngineError&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (...) {
+    fail(std::current_exception());
+    throw;
+  }
+}
+
+void Model::run_step(std::vector<StepItem>& items) {
   Block block;
   std::vector<HeadRow> wanted;
   const auto flush = [&] {

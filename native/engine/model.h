@@ -2,12 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "backend/backend.h"
 #include "engine/state_pool.h"
+#include "engine/state_transfer.h"
 #include "engine/step.h"
 #include "engine/weights.h"
 
@@ -28,11 +31,17 @@ class Model {
  public:
   Model(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend);
 
-  /** States that no session has: that of idle rows of decode blocks. */
-  static int spare_states(const Backend& backend) { return backend.decodes_apart() ? 1 : 0; }
+  /** States that no session has: that of idle rows of decode blocks, and those on their way to the host. */
+  static int spare_states(const Backend& backend) { return (backend.decodes_apart() ? 1 : 0) + StateTransfer::buffers(backend); }
 
   const Backend& backend() const { return *backend_; }
   StatePool& states() { return states_; }
+  StateTransfer& transfer() { return transfer_; }
+  /** Engine thread, in the order of the work. */
+  void release(int slot) {
+    transfer_.released();
+    states_.release(slot);
+  }
   const ModelConfig& config() const { return config_; }
 
   /**
@@ -47,11 +56,17 @@ class Model {
   /** Makes a running step throw at its next layer; for process exit. */
   void abort() { aborted_ = true; }
 
+  /** Any thread: from now on nothing here is to be trusted. The first reason stays. */
+  void fail(std::exception_ptr reason);
+  /** Any thread: throws EngineError engine_failure once `fail` was called. */
+  void require_sound() const;
+
  private:
   /** A row of the block whose logits are wanted: row `row` is token `token` of item `item`. */
   struct HeadRow {
     int row, item, token;
   };
+  void run_step(std::vector<StepItem>& items);
   void pause();
   void run_block(const Block& block);
   void run_layers(const Block& block, int rows);
@@ -68,9 +83,12 @@ class Model {
   std::unique_ptr<Backend> backend_;
   Weights weights_;
   StatePool states_;
+  StateTransfer transfer_;
   Sampler sampler_;
   std::function<void()> give_way_ = [] {};
   std::atomic<bool> aborted_{false};
+  mutable std::mutex failure_mutex_;
+  std::exception_ptr failure_;
 
   const BlockShape shape_;
   // The activations of one block: (shape_.rows, width).

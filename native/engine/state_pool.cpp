@@ -7,14 +7,11 @@
 
 namespace longhaul {
 StatePool::StatePool(const ModelConfig& config, Backend& backend)
-    : config_(config),
+    : layout_(config),
       backend_(backend),
-      d_inner_(padded(config.d_inner)),
-      conv_floats_((config.d_conv - 1) * d_inner_),
-      layer_floats_(conv_floats_ + config.d_state * d_inner_),
-      slot_floats_(config.n_layer * layer_floats_),
+      slot_floats_(layout_.slot_floats()),
       slab_slots_(backend.slab_slots(slot_floats_)),
-      staged_(layer_floats_) {
+      staged_(layout_.layer_floats()) {
   if (!backend_.adds_slabs()) add_slab();
 }
 
@@ -63,31 +60,17 @@ void StatePool::clear(int to) { backend_.zero(slot(to), slot_floats_); }
 
 void StatePool::copy(int from, int to) { backend_.copy(slot(to), slot(from), slot_floats_); }
 
-/** Calls each(element of staged_, conv or ssm, index in the layout people see) for one layer. */
-template <class Each>
-void StatePool::each_element(int layer, const Each& each) {
-  const int history = config_.d_conv - 1, d_state = config_.d_state;
-  float* const conv = staged_.data();
-  float* const ssm = conv + conv_floats_;
-  for (int i = 0; i < config_.d_inner; ++i) {
-    const size_t row = size_t(layer) * config_.d_inner + i;
-    for (int k = 0; k < history; ++k) each(conv[k * d_inner_ + i], true, row * history + k);
-    for (int n = 0; n < d_state; ++n) each(ssm[state_index(i, n, d_state)], false, row * d_state + n);
-  }
-}
-
 void StatePool::snapshot(int from, float* conv, float* ssm) {
-  for (int layer = 0; layer < config_.n_layer; ++layer) {
-    backend_.download(staged_.data(), slot(from) + conv_offset(layer), layer_floats_);
-    each_element(layer, [&](float& x, bool is_conv, size_t at) { (is_conv ? conv : ssm)[at] = x; });
+  for (int layer = 0; layer < layout_.layers(); ++layer) {
+    backend_.download(staged_.data(), slot(from) + layout_.conv_offset(layer), staged_.size());
+    layout_.read(layer, staged_.data(), conv, ssm);
   }
 }
 
 void StatePool::restore(int to, const float* conv, const float* ssm) {
-  std::fill(staged_.begin(), staged_.end(), 0.0f);
-  for (int layer = 0; layer < config_.n_layer; ++layer) {
-    each_element(layer, [&](float& x, bool is_conv, size_t at) { x = (is_conv ? conv : ssm)[at]; });
-    backend_.upload(slot(to) + conv_offset(layer), staged_.data(), layer_floats_);
+  for (int layer = 0; layer < layout_.layers(); ++layer) {
+    layout_.write(layer, staged_.data(), conv, ssm);
+    backend_.upload(slot(to) + layout_.conv_offset(layer), staged_.data(), staged_.size());
   }
 }
 

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_set>
@@ -23,10 +24,20 @@ class WorkQueue {
   WorkQueue() : thread_([this] { run(); }) {}
   ~WorkQueue() { join(); }
 
-  void post(Kind kind, std::vector<int> slots, std::function<void()> run) {
+  /** Shut until `open`: work behind it, and what is posted later for its slots, waits. */
+  using Gate = std::shared_ptr<bool>;
+  static Gate shut_gate() { return std::make_shared<bool>(false); }
+  /** Any thread. */
+  void open(const Gate& gate) {
+    const std::lock_guard lock(mutex_);
+    *gate = true;
+    ready_.notify_one();
+  }
+
+  void post(Kind kind, std::vector<int> slots, std::function<void()> run, Gate gate = nullptr) {
     {
       const std::lock_guard lock(mutex_);
-      queue_.push_back({kind, std::move(slots), std::move(run)});
+      queue_.push_back({kind, std::move(slots), std::move(run), std::move(gate)});
     }
     ready_.notify_one();
   }
@@ -40,7 +51,7 @@ class WorkQueue {
       std::unordered_set<int> held(running_.begin(), running_.end());
       const auto is_held = [&](int slot) { return held.count(slot) > 0; };
       for (auto work = queue_.begin(); work != queue_.end() && work->kind != Kind::last;) {
-        if (work->kind == Kind::move && std::none_of(work->slots.begin(), work->slots.end(), is_held)) {
+        if (work->kind == Kind::move && work->open() && std::none_of(work->slots.begin(), work->slots.end(), is_held)) {
           moves.push_back(std::move(*work));
           work = queue_.erase(work);
         } else {
@@ -67,6 +78,8 @@ class WorkQueue {
     Kind kind;
     std::vector<int> slots;
     std::function<void()> run;
+    Gate gate;  // or null
+    bool open() const { return !gate || *gate; }
   };
 
   void run() {
@@ -74,14 +87,27 @@ class WorkQueue {
       Work work;
       {
         std::unique_lock lock(mutex_);
-        ready_.wait(lock, [this] { return ending_ || !queue_.empty(); });
-        if (queue_.empty()) return;
-        work = std::move(queue_.front());
-        queue_.pop_front();
+        auto next = queue_.end();
+        ready_.wait(lock, [&] { return (next = first_runnable()) != queue_.end() || (ending_ && queue_.empty()); });
+        if (next == queue_.end()) return;
+        work = std::move(*next);
+        queue_.erase(next);
         running_ = std::move(work.slots);
       }
       work.run();
     }
+  }
+
+  /** What is first, but for work whose gate is shut and what must stay behind it. */
+  std::deque<Work>::iterator first_runnable() {
+    std::unordered_set<int> held;
+    for (auto work = queue_.begin(); work != queue_.end(); ++work) {
+      if (work->kind == Kind::last) return held.empty() ? work : queue_.end();
+      const bool waits = std::any_of(work->slots.begin(), work->slots.end(), [&](int slot) { return held.count(slot) > 0; });
+      if (work->open() && !waits) return work;
+      held.insert(work->slots.begin(), work->slots.end());
+    }
+    return queue_.end();
   }
 
   std::mutex mutex_;

@@ -204,11 +204,15 @@ int check_allocations(const CudaOptions& options) {
   step(1, 70, Want::logprobs);
   for (const int sequences : {1, 2, 3, 6}) step(sequences, 1, Want::sample);
   Floats conv(size_t(config.n_layer) * config.d_inner * (config.d_conv - 1)), ssm(size_t(config.n_layer) * config.d_inner * config.d_state);
-  states.snapshot(slots[0], conv.data(), ssm.data());
-  states.release(slots.back());
+  model.transfer().snapshot(slots[0], conv.data(), ssm.data(), [](std::exception_ptr) {});
+  model.transfer().drain();
+  model.release(slots.back());
   slots.back() = states.acquire();
   states.copy(slots[0], slots.back());
-  states.restore(slots[1], conv.data(), ssm.data());
+  model.release(slots[1]);
+  slots[1] = states.acquire();
+  model.transfer().restore(slots[1], conv.data(), ssm.data(), [](std::exception_ptr) {});
+  model.transfer().drain();
   step(6, 1, Want::last_logits);
   for (const int slot : slots) states.release(slot);
   slots.clear();

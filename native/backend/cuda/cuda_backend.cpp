@@ -17,7 +17,7 @@
 namespace longhaul::cuda {
 namespace {
 
-constexpr size_t kTransferBytes = size_t(8) << 20;
+constexpr size_t kTransferBytes = size_t(8) << 20, kStateBytes = size_t(1) << 20;
 
 /** Rows of a quantized weight that are expanded to bf16 at once: they stay in the second-level cache until they are read. */
 constexpr size_t kSlabBytes = size_t(16) << 20;
@@ -51,12 +51,25 @@ class Staging {
   DeviceMemory device_;
 };
 
+class StreamMark : public Mark {
+ public:
+  explicit StreamMark(Stream& stream) : stream_(stream) {}
+  void set() override { event_.record(stream_); }
+  void wait() override { event_.synchronize(); }
+
+ private:
+  Stream& stream_;
+  Event event_;
+};
+
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
       : options_(options),
         facts_((use_device(options.device), device_facts(options.device))),
         transfers_(kTransferBytes),
+        snapshots_(kStateBytes),
+        restores_(kStateBytes),
         staging_(options.block_rows),
         head_host_(allocate_pinned(head_bytes())),
         head_device_(allocate_device(head_bytes())),
@@ -100,14 +113,32 @@ class CudaBackend : public Backend {
     return static_cast<float*>(memory.release());
   }
   void release(float* buffer) override { free_device(buffer); }
-  // While a block runs, these concern states that are not in it: they go past it.
-  void zero(float* buffer, size_t floats) override { transfers().zero(buffer, floats * 4); }
-  void copy(float* to, const float* from, size_t floats) override { transfers().copy(to, from, floats * 4); }
+  // In the order of the work, done later.
+  void zero(float* buffer, size_t floats) override {
+    use_device(options_.device);
+    stream_.zero(buffer, floats * 4);
+  }
+  void copy(float* to, const float* from, size_t floats) override {
+    use_device(options_.device);
+    stream_.copy(to, from, floats * 4);
+  }
   void upload(float* to, const float* from, size_t floats) override {
     transfers().upload(to, from, floats * 4);
     transfers_.finish();
   }
   void download(float* to, const float* from, size_t floats) override { transfers().download(to, from, floats * 4); }
+
+  bool transfers_beside() const override { return true; }
+  std::unique_ptr<Mark> create_mark() override { return std::make_unique<StreamMark>(stream_); }
+  void download_beside(float* to, const float* from, size_t floats) override {
+    use_device(options_.device);
+    snapshots_.download(to, from, floats * 4);
+  }
+  void upload_beside(float* to, const float* from, size_t floats) override {
+    use_device(options_.device);
+    restores_.upload(to, from, floats * 4);
+    restores_.finish();
+  }
 
   std::unique_ptr<Matrix> pack(const HostMatrix& host, const std::vector<int>& sections) override {
     use_device(options_.device);
@@ -327,7 +358,7 @@ class CudaBackend : public Backend {
   const DeviceFacts facts_;
   std::mutex allocating_;
   Stream stream_, zeroing_;
-  Uploader transfers_;
+  Uploader transfers_, snapshots_, restores_;  // the engine's thread, and one each
   Staging staging_;
   PinnedMemory head_host_;
   DeviceMemory head_device_;

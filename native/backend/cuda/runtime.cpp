@@ -120,6 +120,11 @@ Graph Stream::record(const std::function<void()>& body) {
 }
 void Stream::run(const Graph& graph) { check(cudaGraphLaunch(graph.impl().exec, handle_), "cudaGraphLaunch"); }
 
+Event::Event() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming | cudaEventBlockingSync), "cudaEventCreate"); }
+Event::~Event() { cudaEventDestroy(handle_); }
+void Event::record(Stream& stream) { check(cudaEventRecord(handle_, stream.handle()), "cudaEventRecord"); }
+void Event::synchronize() { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
+
 float time_on(Stream& stream, const std::function<void()>& body) {
   cudaEvent_t begin, end;
   check(cudaEventCreate(&begin), "cudaEventCreate");

@@ -107,6 +107,22 @@ class Stream {
 #endif
 };
 
+/** A point in the order of a stream's work. */
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  void record(Stream& stream);
+  /** Any thread: waits for the work that the stream had been given before the last `record`; not at all without one. */
+  void synchronize();
+
+#if defined(LONGHAUL_CUDA_RUNTIME)
+ private:
+  cudaEvent_t handle_ = nullptr;
+#endif
+};
+
 /** Milliseconds of what `body` gives to the stream, by the device's own clock. */
 float time_on(Stream& stream, const std::function<void()>& body);
 

@@ -43,11 +43,6 @@ class Uploader {
     streams_[0].zero(memory, bytes);
     streams_[0].synchronize();
   }
-  void copy(void* to, const void* from, size_t bytes) {
-    finish();
-    streams_[0].copy(to, from, bytes);
-    streams_[0].synchronize();
-  }
 
   void finish() {
     for (Stream& stream : streams_) stream.synchronize();

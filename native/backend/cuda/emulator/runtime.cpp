@@ -1,4 +1,8 @@
 // runtime.h on the host: one device, work done at once, graphs as lists of it.
+//
+// Two settings make it fail, for tests: LONGHAUL_EMULATED_FAULT=1 in the environment breaks the device at the next call that
+// could report it, for good; LONGHAUL_EMULATED_MEMORY=N has it own N bytes.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -14,26 +18,63 @@ struct Graph::Impl {
 };
 
 namespace {
-std::atomic<size_t> taken{0};
+
+std::atomic<size_t> taken{0}, used{0};
+std::atomic<bool> broken{false};
+
+void check(const char* what) {
+  const char* const fault = std::getenv("LONGHAUL_EMULATED_FAULT");
+  if (fault && *fault == '1') broken = true;
+  if (broken) throw DeviceError(std::string(what) + ": an emulated fault");
 }
+
+size_t total() {
+  const char* const most = std::getenv("LONGHAUL_EMULATED_MEMORY");
+  return most ? std::strtoull(most, nullptr, 10) : size_t(4) << 30;
+}
+size_t unused() { return total() - std::min<size_t>(total(), used); }
+
+constexpr size_t kLine = 256;
+size_t whole(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
+}  // namespace
 
 int device_count(std::string&) { return 1; }
 void use_device(int) {}
-DeviceFacts device_facts(int) { return {"emulated", "sm_0", 1, size_t(4) << 30, size_t(3) << 30}; }
+DeviceFacts device_facts(int) { return {"emulated", "sm_0", 1, total(), unused()}; }
 
 size_t allocations() { return taken; }
 
-/** Filled with NaN: what nobody wrote shows. */
-void* allocate_device(size_t bytes) {
+/** Filled with NaN: what nobody wrote shows. Its size lies before it. */
+static void* take(size_t bytes) {
   ++taken;
-  void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  char* const memory = static_cast<char*>(std::aligned_alloc(kLine, kLine + whole(bytes)));
   if (!memory) throw std::bad_alloc();
-  std::memset(memory, 0xff, bytes);
+  std::memcpy(memory, &bytes, sizeof bytes);
+  std::memset(memory + kLine, 0xff, whole(bytes));
+  return memory + kLine;
+}
+
+void* allocate_device(size_t bytes) {
+  check("allocate");
+  if (whole(bytes) > unused())
+    throw OutOfMemory("the device has " + std::to_string(unused() >> 20) + " of " + std::to_string(total() >> 20) + " MiB free, " +
+                      std::to_string(bytes >> 20) + " MiB more were asked for");
+  void* const memory = take(bytes);
+  used += whole(bytes);
   return memory;
 }
-void free_device(void* memory) noexcept { std::free(memory); }
-void* allocate_pinned(size_t bytes) { return allocate_device(bytes); }
-void free_pinned(void* memory) noexcept { std::free(memory); }
+void free_device(void* memory) noexcept {
+  if (!memory) return;
+  size_t bytes = 0;
+  std::memcpy(&bytes, static_cast<char*>(memory) - kLine, sizeof bytes);
+  used -= whole(bytes);
+  free_pinned(memory);
+}
+void* allocate_pinned(size_t bytes) { return take(bytes); }
+void free_pinned(void* memory) noexcept {
+  if (memory) std::free(static_cast<char*>(memory) - kLine);
+}
 
 Graph::Graph(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Graph::Graph(Graph&&) noexcept = default;
@@ -43,6 +84,7 @@ Stream::Stream() = default;
 Stream::~Stream() = default;
 
 void Stream::enqueue(std::function<void()> work) {
+  check("launch");
   if (recording_)
     recording_->push_back(std::move(work));
   else
@@ -56,6 +98,7 @@ void Stream::zero(void* memory, size_t bytes) {
   enqueue([=] { std::memset(memory, 0, bytes); });
 }
 void Stream::synchronize() {
+  check("synchronize");
   if (recording_) throw DeviceError("synchronize: the stream is being recorded");
 }
 void Stream::wait_for(Stream&) {}
@@ -75,6 +118,11 @@ Graph Stream::record(const std::function<void()>& body) {
 void Stream::run(const Graph& graph) {
   for (const auto& work : graph.impl().work) work();
 }
+
+Event::Event() = default;
+Event::~Event() = default;
+void Event::record(Stream&) { check("record"); }
+void Event::synchronize() { check("synchronize"); }
 
 float time_on(Stream&, const std::function<void()>& body) {
   const auto began = std::chrono::steady_clock::now();
