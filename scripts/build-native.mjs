@@ -3,14 +3,14 @@
 // beyond the two header packages.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, platform } from 'node:os';
+import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { presentArchitectures, released } from './cuda-architectures.mjs';
 
-const usage = `Usage: node scripts/build-native.mjs [--force] [--release] [--help]
+const usage = `Usage: node scripts/build-native.mjs [--force] [--release [--check]] [--help]
 
 Configures and builds native/ with CMake (Release) into native/build/. Does nothing when sources, flags and compiler
 are those of the last build.
@@ -19,6 +19,7 @@ Where nvcc is found the CUDA backend is built, for the GPUs of this machine, els
 
   --force    build from scratch
   --release  the CUDA backend for every GPU that a release supports (${released}); nvcc must be there
+  --check    one kernel for each of those alone, built into nothing: does this nvcc have them all?
   --help     this text
 
 Environment: CXX names the compiler, as everywhere with CMake.
@@ -31,9 +32,11 @@ const output = join(build, 'longhaul.node');
 const stampFile = join(build, 'stamp');
 
 function main(args) {
-  const unknown = args.find((arg) => !['--force', '--release', '--help'].includes(arg));
+  const unknown = args.find((arg) => !['--force', '--release', '--check', '--help'].includes(arg));
   if (unknown !== undefined) fail(`unknown argument ${unknown}\n\n${usage}`);
   if (args.includes('--help')) return void process.stdout.write(usage);
+
+  if (args.includes('--check')) return checkRelease();
 
   const cmake = version('cmake');
   if (cmake === null) fail('cmake is missing. On Debian or Ubuntu: sudo apt-get install cmake');
@@ -68,6 +71,20 @@ function main(args) {
   if (!existsSync(output)) fail(`the build made no ${relative(root, output)}`);
   writeFileSync(stampFile, stamp);
   console.log(`native engine: ${relative(root, output)}`);
+}
+
+function checkRelease() {
+  if (version('nvcc') === null) fail('nvcc is missing, and a release has the CUDA backend');
+  const folder = mkdtempSync(join(tmpdir(), 'longhaul-release-'));
+  const targets = released.split(';').flatMap((name) => ['-gencode', `arch=compute_${name},code=sm_${name}`]);
+  const kernel = join(native, 'backend', 'cuda', 'kernels', 'rms_norm.cu');
+  try {
+    const fixed = ['-std=c++17', '--expt-relaxed-constexpr', '-I', native, '--threads', '2'];
+    run('nvcc', [...fixed, ...targets, '-c', kernel, '-o', join(folder, 'kernel.o')]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  console.log(`native engine: ${relative(root, kernel)} compiles for ${released}`);
 }
 
 /** First line: the tools, a change of which needs a clean build; second: the sources. */

@@ -205,8 +205,10 @@ Napi::Value ModelHandle::post(Napi::Env env, WorkQueue::Kind kind, std::vector<i
       if (failure) job->fail(failure);
       settle_.NonBlockingCall(job, settle);
     };
+    // Once `done` was called the job may be gone.
+    const auto run = std::move(job->run);
     try {
-      job->run(*model_, done);
+      run(*model_, done);
     } catch (...) {
       done(std::current_exception());
     }

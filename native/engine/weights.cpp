@@ -13,6 +13,7 @@
 #include "backend/math/convert.h"
 #include "backend/math/scan_step.h"
 #include "engine/error.h"
+#include "engine/read_ahead.h"
 
 namespace longhaul {
 namespace {
@@ -27,6 +28,7 @@ class File {
   ~File() {
     if (fd_ >= 0) close(fd_);
   }
+  /** Any thread. */
   void read(uint64_t offset, uint64_t bytes, char* out) const {
     for (uint64_t done = 0; done < bytes;) {
       const ssize_t n = pread(fd_, out + done, bytes - done, off_t(offset + done));
@@ -60,6 +62,9 @@ class Loader {
       : c_(checkpoint.config), quantize_(quantize), backend_(backend) {
     for (const std::string& path : checkpoint.files) files_.emplace_back(path);
     for (const TensorSource& t : checkpoint.tensors) tensors_[{t.role, t.layer}] = &t;
+    ahead_ = std::make_unique<ReadAhead>(order(), [this](int file, uint64_t offset, uint64_t bytes, char* out) {
+      files_.at(size_t(file)).read(offset, bytes, out);
+    });
   }
 
   Weights load() {
@@ -93,6 +98,23 @@ class Loader {
     return w;
   }
 
+  /** The tensors in the order of `load`. */
+  std::vector<ReadAhead::Range> order() const {
+    std::vector<ReadAhead::Range> ranges;
+    const auto add = [&](const char* role, int layer) {
+      const auto found = tensors_.find({role, layer});
+      if (found != tensors_.end()) ranges.push_back({found->second->file, found->second->offset, found->second->bytes});
+    };
+    add("embeddings", -1);
+    add(has("lm_head", -1) ? "lm_head" : "embeddings", -1);
+    add("norm_f", -1);
+    for (int i = 0; i < c_.n_layer; ++i)
+      for (const char* role : {"norm", "in_proj", "in_proj_bias", "conv1d", "conv1d_bias", "x_proj", "dt_proj", "dt_proj_bias", "A_log",
+                               "D", "out_proj", "out_proj_bias"})
+        add(role, i);
+    return ranges;
+  }
+
   bool has(const char* role, int layer) const { return tensors_.count({role, layer}) > 0; }
 
   /** Packs a linear weight as stored, or quantized where it is stored in floating point. */
@@ -116,18 +138,17 @@ class Loader {
     const uint64_t n = uint64_t(t.rows) * uint64_t(t.cols);
     const uint64_t expected = q.dtype == Dtype::int8 ? n : q.dtype == Dtype::code4 ? (n + 1) / 2 : n * (t.dtype == Dtype::f32 ? 4 : 2);
     if (t.bytes != expected) throw EngineError("model_corrupt", t.role + " has the wrong length");
-    bytes_.resize(t.bytes);
-    files_.at(size_t(t.file)).read(t.offset, t.bytes, bytes_.data());
+    const char* const bytes = ahead_->take({t.file, t.offset, t.bytes});
     if (q.dtype == Dtype::int8) {
       scales_ = floats(t, q.scales, t.rows);
       for (float& scale : scales_) scale /= 127.0f;
-      return {bytes_.data(), Dtype::int8, t.rows, t.cols, scales_.data()};
+      return {bytes, Dtype::int8, t.rows, t.cols, scales_.data()};
     }
     if (q.dtype == Dtype::code4) {
       read_block_scales(t, n);
-      return {bytes_.data(), Dtype::code4, t.rows, t.cols, scales_.data(), q.code.data(), q.block_size};
+      return {bytes, Dtype::code4, t.rows, t.cols, scales_.data(), q.code.data(), q.block_size};
     }
-    return {bytes_.data(), t.dtype, t.rows, t.cols};
+    return {bytes, t.dtype, t.rows, t.cols};
   }
 
   /** scales_ of a code4 tensor of n values; nested ones are multiplied out, half a bit a weight. */
@@ -193,8 +214,8 @@ class Loader {
   Backend& backend_;
   std::vector<File> files_;
   std::map<std::pair<std::string, int>, const TensorSource*> tensors_;
-  std::vector<char> bytes_;
   std::vector<float> scales_;
+  std::unique_ptr<ReadAhead> ahead_;  // last: its thread reads the files
 };
 
 }  // namespace

@@ -40,20 +40,20 @@ test('whatever runs beside them, snapshots, restored sessions and forks have the
   const snapshot = ({ session, readings }: Live) =>
     taken.push({ readings: [...readings], snapshot: session.snapshot() });
   let lives: Live[] = Array.from({ length: 4 }, () => ({ session: model.openSession(), readings: [] }));
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 6; round++) {
     const items: StepItem[] = [];
     for (const live of lives) {
       if (random(4) === 0) continue;
-      const tokens = someTokens(random(2) === 0 ? 1 : 2 + random(9), vocabSize, 1 + random(1000));
+      const tokens = someTokens(random(2) === 0 ? 1 : 2 + random(5), vocabSize, 1 + random(1000));
       items.push({ session: live.session, tokens, want: nothing });
       live.readings.push(tokens);
     }
     const stepping = model.step(items);
     // Beside the step: some of these sessions are in it, and their snapshots come after it.
-    for (const live of lives) if (random(2) === 0) snapshot(live);
+    for (const live of lives) if (random(4) === 0) snapshot(live);
     await stepping;
     // The next step may begin before these are on the host.
-    for (const live of lives) if (random(3) === 0) snapshot(live);
+    for (const live of lives) if (random(6) === 0) snapshot(live);
     const from = lives[random(lives.length)]!;
     if (round % 3 === 0) lives.push({ session: from.session.fork(), readings: [...from.readings] });
     if (round % 3 === 1) {
