@@ -79,7 +79,7 @@ function checkRelease() {
   const targets = released.split(';').flatMap((name) => ['-gencode', `arch=compute_${name},code=sm_${name}`]);
   const kernel = join(native, 'backend', 'cuda', 'kernels', 'rms_norm.cu');
   try {
-    const fixed = ['-std=c++17', '--expt-relaxed-constexpr', '-I', native, '--threads', '2'];
+    const fixed = ['-std=c++17', '--expt-relaxed-constexpr', '-DLONGHAUL_CUDA_RUNTIME', '-I', native, '--threads', '2'];
     run('nvcc', [...fixed, ...targets, '-c', kernel, '-o', join(folder, 'kernel.o')]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
