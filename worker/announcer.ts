@@ -1,4 +1,4 @@
-import { type Clock, describeError, type JobId } from '@longhaul/core/contracts';
+import { type Clock, describeError, hasEnded, type JobId } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
 import type { Log } from './ports.ts';
@@ -36,7 +36,7 @@ export class Announcer {
     for (;;) {
       try {
         const head = await ledger.readHead(jobId);
-        if (head?.epoch !== epoch || head.status !== 'running') return;
+        if (head?.epoch !== epoch || hasEnded(head.status)) return;
         await queue.enqueue(jobId, { priority: (await ledger.readSpec(jobId)).priority });
         log('info', 'job made known to the queue again', { job: jobId, epoch });
         return;

@@ -168,7 +168,11 @@ export class Worker {
     });
     switch (failure.disposition) {
       case 'abandon':
-        if (failure.code === 'lease_lost' && lease !== null) this.parts.onLost(job.jobId, lease.epoch);
+        if (failure.code === 'lease_lost' && lease !== null) {
+          // A silent queue is not the job's fault. Where somebody else has the job by now, the head refuses.
+          await this.attempt('the job could not be released', job, () => lease.release());
+          this.parts.onLost(job.jobId, lease.epoch);
+        }
         return { kind: 'abandon' };
       case 'quarantine': {
         const record: Failure = {

@@ -236,6 +236,32 @@ test('a lost lease: nothing more is written or emitted, and whoever watches over
   assert.equal(live.events.length, 0);
 });
 
+test('a lock that is lost again and again before a first commit makes no poison of the job', async () => {
+  const { ledger, worker } = await setup();
+  for (let i = 0; i <= limits.stuckAttempts; i++) {
+    const lost = new AbortController();
+    const hooks = { beforeStep: () => lost.abort(new Abandoned('lease_lost', 'no proof of the lock')) };
+    assert.deepEqual(await worker(hooks).handle(taken(lost.signal)), { kind: 'abandon' });
+  }
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await ledger.readHead(jobId))?.status, 'done');
+});
+
+test('a lock that is lost to another owner: the head stays as that one left it', async () => {
+  const { ledger, worker } = await setup();
+  const lost = new AbortController();
+  const end = await worker({
+    beforeStep: async () => {
+      if (lost.signal.aborted) return;
+      await ledger.acquire(jobId, 'another');
+      lost.abort(new Abandoned('lease_lost', 'no proof of the lock'));
+    },
+  }).handle(taken(lost.signal));
+  assert.deepEqual(end, { kind: 'abandon' });
+  const head = await ledger.readHead(jobId);
+  assert.deepEqual([head?.owner, head?.status, head?.epoch], ['another', 'running', 2]);
+});
+
 /** Handed back behind `token`, with several commits; the keys of its checkpoints, oldest first. */
 async function handedBack(task: Task, token: number) {
   const made = await setup(task);
