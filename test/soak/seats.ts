@@ -22,7 +22,7 @@ export const soakEnv = {
   LONGHAUL_COMMIT_SECONDS: '0.4',
   LONGHAUL_COMMIT_TOKENS: '16384',
   LONGHAUL_CHUNK_TOKENS: '1024',
-  LONGHAUL_SLOTS: '2',
+  LONGHAUL_SLOTS: '4',
 } as const;
 
 export interface SeatsOptions {

@@ -99,8 +99,8 @@ export async function soak(options: SoakOptions): Promise<SoakOutcome> {
       signal: end.signal,
       goldens,
       inFlight: new Map([
-        ['tiny-english', english * slots * 2],
-        ['induction', (options.workers - english) * slots * 2],
+        ['tiny-english', english * slots],
+        ['induction', (options.workers - english) * slots],
       ]),
       forget: async (jobId) => {
         if (options.store === 's3') await world.forget(`ledger/jobs/${jobId}/`);

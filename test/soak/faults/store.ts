@@ -1,40 +1,50 @@
 import type { FaultAction } from '../../support/s3-server/index.ts';
 import { alone, type FaultKind, type Ground, rest } from './fault.ts';
 
-/** The objects of a job and of its document; the probe that workers make at their start is left alone. */
-const written = ['/head.json', '/ckpt/', '/out/', '/result.json'];
-const read = ['/head.json', '/ckpt/', '/out/', '/spec.json'];
+/** Objects by a part of their key, and how many of a hundred faults wait for a request to them. */
+type Keys = Readonly<Record<string, number>>;
+
+/**
+ * The objects of a job and of its document; the probe that workers make at their start is left alone. What is asked for
+ * once a job or once a takeover is waited for seldom: a rule that waits takes the place of others.
+ */
+const written: Keys = { '/head.json': 35, '/ckpt/': 31, '/out/': 30, '/result.json': 4 };
+const read: Keys = { '/head.json': 55, '/ckpt/': 15, '/out/': 20, '/spec.json': 10 };
+const readWithInputs: Keys = { ...read, 'inputs/': 10 };
+const everything: Keys = { 'jobs/': 92, 'inputs/': 8 };
+/** Requests to these are frequent: a rule may let some through before it bites. */
+const frequent = new Set(['jobs/', '/head.json', '/ckpt/', '/out/']);
 
 interface OneRequest {
   readonly name: string;
   readonly weight: number;
   readonly method: 'GET' | 'PUT' | 'any';
-  readonly keys: readonly string[];
+  readonly keys: Keys;
   readonly action: FaultAction | ((ground: Ground) => FaultAction);
 }
 
 const oneRequest: readonly OneRequest[] = [
-  { name: 'store: 500', weight: 8, method: 'any', keys: ['jobs/', 'inputs/'], action: 'internal-500' },
-  { name: 'store: 503 SlowDown', weight: 8, method: 'any', keys: ['jobs/', 'inputs/'], action: 'slow-down-503' },
+  { name: 'store: 500', weight: 8, method: 'any', keys: everything, action: 'internal-500' },
+  { name: 'store: 503 SlowDown', weight: 8, method: 'any', keys: everything, action: 'slow-down-503' },
   { name: 'store: 409', weight: 8, method: 'PUT', keys: written, action: 'conflict-409' },
   { name: 'store: answer lost, 412 at the next try', weight: 12, method: 'PUT', keys: written, action: 'reset-after' },
   { name: 'store: timeout after success', weight: 1, method: 'PUT', keys: written, action: 'hang-after' },
-  { name: 'store: request lost', weight: 6, method: 'any', keys: ['jobs/', 'inputs/'], action: 'reset' },
+  { name: 'store: request lost', weight: 6, method: 'any', keys: everything, action: 'reset' },
   {
     name: 'store: slow',
     weight: 6,
     method: 'any',
-    keys: ['jobs/', 'inputs/'],
+    keys: everything,
     action: ({ random }) => ({ delayMs: Math.round(random.between(200, 2000)) }),
   },
-  { name: 'store: body cut off', weight: 6, method: 'GET', keys: [...read, 'inputs/'], action: 'truncate-body' },
+  { name: 'store: body cut off', weight: 6, method: 'GET', keys: readWithInputs, action: 'truncate-body' },
   { name: 'store: bit flipped', weight: 6, method: 'GET', keys: read, action: 'flip-bit' },
-  { name: 'store: denied', weight: 2, method: 'any', keys: ['jobs/', 'inputs/'], action: 'denied-403' },
+  { name: 'store: denied', weight: 2, method: 'any', keys: everything, action: 'denied-403' },
   { name: 'store: full', weight: 3, method: 'PUT', keys: written, action: 'full' },
 ];
 
 /** Rules that wait for their request; more of them would all meet the first requests after a lull. */
-const mostWaiting = 12;
+const mostWaiting = 24;
 
 function onOneRequest({ name, weight, method, keys, action }: OneRequest): FaultKind {
   return {
@@ -46,9 +56,11 @@ function onOneRequest({ name, weight, method, keys, action }: OneRequest): Fault
       const slot = Array.from({ length: mostWaiting }, (_, i) => `store rule ${i}`).find((one) => !taken.has(one));
       if (!onS3 || slot === undefined || taken.has('store')) return null;
       taken.add(slot);
+      const choices = Object.entries(keys).map(([key, weight]) => ({ key, weight }));
+      const { key } = random.weighted(choices);
       const match = {
-        keyIncludes: random.pick(keys),
-        skip: random.whole(4),
+        keyIncludes: key,
+        skip: frequent.has(key) && method !== 'GET' ? random.whole(4) : 0,
         ...(method === 'any' ? {} : { method }),
       };
       return world.rule({ match, action: typeof action === 'function' ? action(ground) : action }, () => {
