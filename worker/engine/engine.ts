@@ -4,7 +4,7 @@ import type { Engine } from '../ports.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 
 /** Part of every pin: raised when a change of the engine changes bits. */
-const engineVersion = 2;
+const engineVersion = 3;
 
 /**
  * What the CPU likes in a step. Any cut gives the same bits there, so only whole tiles of rows speak for a grain; beyond
