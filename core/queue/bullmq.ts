@@ -188,12 +188,16 @@ class BullConsumer implements JobConsumer {
   }
 
   /**
-   * BullMQ ends a delay by the clock of whoever looks, and that clock may be hours off. So the delay stands by Redis'
-   * clock, and while this worker lives it ends it by monotonic time: neither later (`promote`) nor earlier (`notBefore`).
+   * BullMQ begins and ends a delay by the clock of whoever does it, and that clock may be hours off. So the delay is made to
+   * stand by Redis' clock, and while this worker lives it ends it by monotonic time: neither later (`promote`) nor earlier
+   * (`notBefore`).
    */
   private async delay(job: Job, token: string, delayMs: number): Promise<void> {
     const [seconds, micros] = await this.redis.time();
-    await job.moveToDelayed(Number(seconds) * 1000 + Math.ceil(Number(micros) / 1000) + delayMs, token);
+    const until = Number(seconds) * 1000 + Math.ceil(Number(micros) / 1000) + delayMs;
+    await job.moveToDelayed(until, token);
+    // A clock that runs ahead put it off to its own now; a score is the time in ms, shifted by the twelve bits of an order.
+    await this.redis.zadd(this.worker.toKey('delayed'), 'XX', until * 0x1000, job.id ?? '');
     const jobId = job.id ?? '';
     this.notBefore.set(jobId, performance.now() + delayMs);
     const end = () => {
