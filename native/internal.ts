@@ -21,8 +21,8 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
   if (!Number.isInteger(slots) || slots < 1 || slots > maxSlots)
     throw new EngineError('invalid_argument', `slots must be null or an integer in [1, ${maxSlots}], found ${slots}`);
   const { weights, activations } = options;
-  if (weights !== 'as-stored' && weights !== 'int8' && weights !== 'nf4')
-    throw new EngineError('invalid_argument', `weights must be as-stored, int8 or nf4, found ${String(weights)}`);
+  if (weights !== 'as-stored' && weights !== 'int8' && weights !== 'nf4' && weights !== 'fp8')
+    throw new EngineError('invalid_argument', `weights must be as-stored, int8, nf4 or fp8, found ${String(weights)}`);
   if (activations !== 'f32' && activations !== 'matched')
     throw new EngineError('invalid_argument', `activations must be f32 or matched, found ${String(activations)}`);
   const cuda = /^cuda:(\d{1,3})$/.exec(options.device);

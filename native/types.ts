@@ -7,10 +7,11 @@ export interface ModelOptions {
   readonly device: Device;
   /**
    * What the four projections of a layer are computed from. `int8` (row-wise absmax) and `nf4` (absmax of 64) quantize at
-   * load what the checkpoint has in floating point, as bitsandbytes does, and lm_head to int8 with either; tensors that
-   * are stored quantized stay as they are.
+   * load what the checkpoint has in floating point, as bitsandbytes does, `fp8` to e4m3 with a scale a row (for GPUs from
+   * compute capability 8.9; elsewhere it is exact and slow), and lm_head to int8 with any; tensors that are stored
+   * quantized stay as they are.
    */
-  readonly weights: 'as-stored' | 'int8' | 'nf4';
+  readonly weights: 'as-stored' | 'int8' | 'nf4' | 'fp8';
   /**
    * How activations enter matrix products. `f32`: exactly. `matched`: rounded to what the weights are worth, which is
    * several times faster: bf16 for bf16 weights, int8 in groups with a scale each for 8 and 4 bits, f32 otherwise.

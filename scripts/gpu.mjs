@@ -13,7 +13,10 @@ prints the tables of docs/benchmarks.md. Without Node: docs/gpu.md.
 
   --emulated            the same checks with the kernels read as C++ on the host: no GPU, no nvcc, no timings (minutes)
   --architectures LIST  compute capabilities, e.g. "86;90a" (default: those of the GPUs here)
+  --sanitize            the quick checks under compute-sanitizer's memcheck and racecheck, and no timings
   --device N, --quick, --checks, --seconds N   as gpu_check has them
+
+After the tables come those of native/gpu/peer.py, FalconMamba of the same shape in PyTorch, where python3 has torch with CUDA.
 
 Example: npm run gpu -- --seconds 200
 `;
@@ -29,6 +32,7 @@ if (take('--help')) {
   process.exit(0);
 }
 const emulated = take('--emulated') !== null;
+const sanitize = take('--sanitize') !== null;
 const at = args.indexOf('--architectures');
 const named = at < 0 ? null : (args.splice(at, 2)[1] ?? null);
 
@@ -51,5 +55,21 @@ if (!emulated && architectures !== '') options.push(`-DLONGHAUL_CUDA_ARCHITECTUR
 const target = emulated ? 'gpu_check_emulated' : 'gpu_check';
 run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
 run('building', 'cmake', ['--build', build, '--target', target, '-j', '8']);
-const { status } = spawnSync(path.join(build, target), emulated ? ['--checks', ...args] : args, { stdio: 'inherit' });
+const program = path.join(build, target);
+const quick = args.includes('--quick') || args.includes('--checks');
+if (sanitize) {
+  for (const tool of ['memcheck', 'racecheck']) {
+    const list = ['--tool', tool, '--error-exitcode', '3', program, '--quick', '--checks'];
+    const { status, error } = spawnSync('compute-sanitizer', list, { stdio: 'inherit' });
+    if (error) fail('compute-sanitizer is not here: neither memcheck nor racecheck was run');
+    if (status !== 0) fail(`${tool} ended with ${status}`);
+  }
+  process.exit(0);
+}
+const { status } = spawnSync(program, emulated ? ['--checks', ...args] : args, { stdio: 'inherit' });
 process.exitCode = status ?? 1;
+if (status === 0 && !emulated && !quick) {
+  const peer = path.join(root, 'native', 'gpu', 'peer.py');
+  const { error } = spawnSync('python3', [peer, '--seconds', '120'], { stdio: 'inherit' });
+  if (error) process.stdout.write('\npeer: not measured, python3 is not here\n');
+}

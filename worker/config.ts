@@ -30,7 +30,7 @@ const Environment = S3Environment.extend({
     .string()
     .regex(/^(cpu|auto|cuda:\d+)$/, 'must be cpu, auto or cuda:N')
     .default('auto'),
-  LONGHAUL_WEIGHTS: z.enum(['as-stored', 'int8', 'nf4']).default('as-stored'),
+  LONGHAUL_WEIGHTS: z.enum(['as-stored', 'int8', 'nf4', 'fp8']).default('as-stored'),
   LONGHAUL_ACTIVATIONS: z.enum(['f32', 'matched']).default('matched'),
   /** CPU threads; all cores where it is not set. */
   LONGHAUL_THREADS: whole(1, 64).optional(),

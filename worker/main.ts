@@ -50,7 +50,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .option('--text <text>', 'the document itself, in place of FILE')
     .option('--model <dir or name>', 'model directory, Hugging Face layout, or a name below models/', modelDir)
     .option('--device <device>', 'cpu, auto or cuda:N', 'auto')
-    .option('--weights <format>', 'as-stored, or quantized at load: int8, nf4', 'as-stored')
+    .option('--weights <format>', 'as-stored, or quantized at load: int8, nf4, fp8', 'as-stored')
     .option('--activations <kind>', 'f32: exact; matched: rounded to what the weights are worth, faster', 'matched')
     .option('--threads <n>', 'CPU threads (default: all cores)')
     .option('--chunk-tokens <n>', 'tokens a chunk, a power of two', '2048')

@@ -179,6 +179,7 @@ Isa to_isa(const std::string& name) {
 Quantize to_quantize(const std::string& name) {
   if (name == "int8") return Quantize::int8;
   if (name == "nf4") return Quantize::nf4;
+  if (name == "fp8") return Quantize::fp8;
   return Quantize::none;
 }
 

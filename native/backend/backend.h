@@ -27,12 +27,13 @@ constexpr size_t state_index(int i, int n, int d_state) {
   return (size_t(i / kAlign) * d_state + n) * kAlign + i % kAlign;
 }
 
-enum class Dtype { f32, f16, bf16, int8, code4 };
+enum class Dtype { f32, f16, bf16, int8, code4, fp8 };
 
 /**
  * A weight in host memory as stored: (rows, cols), row-major.
  *
  *   int8    W[r, c] = data[r, c] scales[r]                       scales (rows): bitsandbytes' SCB / 127
+ *   fp8     W[r, c] = e4m3(data[r, c]) scales[r]                 scales (rows)
  *   code4   W[r, c] = code[nibble f] scales[f / block_size]      f = r cols + c; element 2j is the high nibble of byte j
  */
 struct HostMatrix {
@@ -46,7 +47,8 @@ struct HostMatrix {
 
 /**
  * How activations enter matrix products: as fp32, or rounded to what the weights are worth: bf16 for bf16 weights, int8
- * in groups along k, each with its own scale, for int8 and code4 weights, fp32 for the others.
+ * in groups along k, each with its own scale, for int8 and code4 weights, fp32 for the others. A GPU has bf16 for all, and
+ * where a sequence is read by fp8 weights e4m3 with a scale a row.
  */
 enum class Activations { f32, matched };
 
@@ -175,8 +177,11 @@ class Backend {
   virtual size_t free_bytes() const { return SIZE_MAX; }
   /** What `pack` takes for a weight of this format. */
   virtual size_t matrix_bytes(Dtype dtype, int rows, int cols) const = 0;
-  /** What the backend itself takes besides: `most_cells` is the size of the largest int8 or 4-bit weight. */
-  virtual size_t workspace_bytes(size_t most_cells) const { return static_cast<void>(most_cells), 0; }
+  /** What the backend itself takes besides; and for products with such a weight, all weights sharing the most of it. */
+  virtual size_t workspace_bytes() const { return 0; }
+  virtual size_t scratch_bytes(Dtype dtype, int rows, int cols) const {
+    return static_cast<void>(dtype), static_cast<void>(rows), static_cast<void>(cols), 0;
+  }
   /** States that are allocated together, and whether more may be allocated when these are in use. */
   virtual int slab_slots(size_t slot_floats) const = 0;
   virtual bool adds_slabs() const { return true; }

@@ -22,7 +22,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
   MemoryPlan plan{};
   const TensorSource* embeddings = nullptr;
   bool tied = true;
-  size_t most_cells = 0;
+  size_t scratch = 0;
   const auto head = [&](const TensorSource& t) {
     plan.weights += backend.matrix_bytes(quantize == Quantize::none ? t.dtype : Dtype::int8, t.rows, t.cols);
   };
@@ -37,10 +37,11 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
     } else if (projections.count(t.role)) {
       const Dtype dtype = stored ? t.quantization.dtype
                           : quantize == Quantize::int8 ? Dtype::int8
+                          : quantize == Quantize::fp8  ? Dtype::fp8
                           : quantize == Quantize::nf4  ? Dtype::code4
                                                        : t.dtype;
       plan.weights += backend.matrix_bytes(dtype, t.rows, t.cols);
-      if (dtype == Dtype::int8 || dtype == Dtype::code4) most_cells = std::max(most_cells, size_t(padded(t.rows)) * padded(t.cols));
+      scratch = std::max(scratch, backend.scratch_bytes(dtype, t.rows, t.cols));
     } else {
       plan.weights += size_t(padded(t.rows)) * t.cols * 4;
     }
@@ -50,7 +51,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
   plan.activations = shape.floats() * 4;
   const size_t slot = StatePool::slot_floats(checkpoint.config);
   plan.states = (size_t(backend.slab_slots(slot)) + Model::spare_states(backend)) * slot * 4;
-  plan.workspace = backend.workspace_bytes(most_cells);
+  plan.workspace = backend.workspace_bytes() + scratch;
   return plan;
 }
 

@@ -70,7 +70,9 @@ Quantized quantize(const HostMatrix& w, Quantize to) {
   const size_t n = size_t(w.rows) * w.cols, cols = w.cols;
   Quantized out;
   std::atomic<bool> all_finite{true};
-  if (to == Quantize::int8) {
+  if (to != Quantize::nf4) {
+    const bool fp8 = to == Quantize::fp8;
+    const float largest = fp8 ? math::kMostE4m3 : 127.0f;
     out.data.resize(n);
     out.scales.resize(w.rows);
     in_parallel(w.rows, 1, [&](size_t begin, size_t end) {
@@ -81,13 +83,15 @@ Quantized quantize(const HostMatrix& w, Quantize to) {
           all_finite = false;
           continue;
         }
-        const float inverse = most > 0 ? 127.0f / most : 0.0f;
-        out.scales[row] = most / 127.0f;
-        for (size_t i = row * cols; i < (row + 1) * cols; ++i)
-          out.data[i] = uint8_t(int8_t(std::clamp(std::nearbyintf(math::element(w.data, w.dtype, i) * inverse), -127.0f, 127.0f)));
+        const float inverse = most > 0 ? largest / most : 0.0f;
+        out.scales[row] = most / largest;
+        for (size_t i = row * cols; i < (row + 1) * cols; ++i) {
+          const float x = math::element(w.data, w.dtype, i) * inverse;
+          out.data[i] = fp8 ? math::to_e4m3(x) : uint8_t(int8_t(std::clamp(std::nearbyintf(x), -127.0f, 127.0f)));
+        }
       }
     });
-    out.matrix = {out.data.data(), Dtype::int8, w.rows, w.cols, out.scales.data()};
+    out.matrix = {out.data.data(), fp8 ? Dtype::fp8 : Dtype::int8, w.rows, w.cols, out.scales.data()};
   } else {
     out.data.resize((n + 1) / 2);
     out.scales.resize((n + kNf4Block - 1) / kNf4Block);

@@ -1,4 +1,4 @@
-// Quantizing a weight at load, as bitsandbytes does it.
+// Quantizing a weight at load, int8 and nf4 as bitsandbytes does it.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace longhaul {
 
 /** What the four projections (and, either way, lm_head in int8) are turned into at load. */
-enum class Quantize { none, int8, nf4 };
+enum class Quantize { none, int8, nf4, fp8 };
 
 /** NF4's codes by nibble (QLoRA, appendix E). */
 extern const float kNf4[16];
@@ -24,7 +24,7 @@ struct Quantized {
 
 /**
  * int8: q = round(w 127 / max|row|), half to even, scale max|row| / 127. nf4: blocks of 64 over the flattened weight,
- * scale max|block|, the nearest code to w / scale. `weight` is f32, f16 or bf16, finite; throws EngineError
+ * scale max|block|, the nearest code to w / scale. fp8: e4m3 of w 448 / max|row|, half to even, scale max|row| / 448. `weight` is f32, f16 or bf16, finite; throws EngineError
  * model_corrupt otherwise.
  */
 Quantized quantize(const HostMatrix& weight, Quantize to);

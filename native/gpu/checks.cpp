@@ -26,7 +26,7 @@ int report(bool ok, const std::string& name, const std::string& detail) {
 /** As FalconMamba-7B has them, and 13 rows of the widest. */
 std::vector<Case> large_cases() {
   std::vector<Case> all;
-  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4})
+  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
     for (const int rows : {1, 3, 13, 33, 64, 150})
       for (const auto& [n_in, n_out] : {std::pair{4096, 512}, {8192, 288}, {256, 8192}, {8192, 4096}})
         if (rows < 33 || n_in * n_out < 4 << 20) all.push_back(op_cases::linear_case({rows, n_in, n_out, false, n_out == 4096}, dtype, Activations::matched));
@@ -34,7 +34,7 @@ std::vector<Case> large_cases() {
   all.push_back(op_cases::conv_case(1, 200, 8192, 4));
   all.push_back(op_cases::norm_case(5, 4096, true, 1e-5f));
   all.push_back(op_cases::in_proj_conv_case(9, 4096, 8192, 4, Dtype::bf16, true));
-  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4})
+  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
     all.push_back(op_cases::dt_proj_scan_case(9, 256, 8192, 16, dtype, true, true));
   all.push_back(op_cases::log_probs_case(5, 65024));
   return all;
@@ -68,8 +68,8 @@ struct Outcome {
 
 class Reader {
  public:
-  Reader(const Checkpoint& checkpoint, std::unique_ptr<Backend> backend)
-      : config_(checkpoint.config), model_(checkpoint, Quantize::none, std::move(backend)) {}
+  Reader(const Checkpoint& checkpoint, Quantize quantize, std::unique_ptr<Backend> backend)
+      : config_(checkpoint.config), model_(checkpoint, quantize, std::move(backend)) {}
 
   std::vector<int32_t> document(int tokens) const {
     std::vector<int32_t> out(tokens);
@@ -142,6 +142,33 @@ int check_ops(const CudaOptions& options, bool quick, const std::string& only) {
     for (const Case& c : large_cases())
       if (c.name.find(only) != std::string::npos) failed += check_case(c, options, Activations::matched);
   return failed;
+}
+
+int check_fp8() {
+  int failed = 0, wrong = 0;
+  for (int code = 0; code < 256; ++code) {
+    const int exponent = code >> 3 & 15, mantissa = code & 7;
+    const double magnitude = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+    const float found = math::from_e4m3(uint8_t(code));
+    if ((code & 0x7f) == 0x7f)
+      wrong += !std::isnan(found) || (math::to_e4m3(found) & 0x7f) != 0x7f;
+    else
+      wrong += found != (code & 0x80 ? -magnitude : magnitude) || math::to_e4m3(found) != code;
+  }
+  failed += report(wrong == 0, "e4m3: all codes, there and back", std::to_string(wrong) + " wrong");
+  wrong = 0;
+  for (int code = 0; code < 0x7e; ++code) {
+    const float low = math::from_e4m3(uint8_t(code)), high = math::from_e4m3(uint8_t(code + 1)), middle = (low + high) / 2;
+    for (const int sign : {0, 0x80}) {
+      const auto rounded = [&](float x) { return math::to_e4m3(sign ? -x : x) ^ sign; };
+      wrong += rounded(middle) != (code % 2 ? code + 1 : code);
+      wrong += rounded(std::nextafter(middle, 0.0f)) != code || rounded(std::nextafter(middle, 1000.0f)) != code + 1;
+    }
+  }
+  failed += report(wrong == 0, "e4m3: to nearest, halves to even", std::to_string(wrong) + " wrong");
+  const bool saturated = math::to_e4m3(449.0f) == 0x7e && math::to_e4m3(480.0f) == 0x7e && math::to_e4m3(-1e30f) == 0xfe &&
+                         math::to_e4m3(INFINITY) == 0x7e;
+  return failed + report(saturated, "e4m3: beyond 448 it is 448", "449, 480, -1e30, infinity");
 }
 
 int check_memory(const CudaOptions& options) {
@@ -225,22 +252,30 @@ int check_allocations(const CudaOptions& options) {
 
 int check_model(const CudaOptions& options) {
   int failed = 0;
-  for (const Stored stored : {Stored::bf16, Stored::int8, Stored::nf4})
+  struct Format {
+    const char* name;
+    Stored stored;
+    Quantize quantize;
+    double matched;  // how far off the logits may be where activations are rounded too
+  };
+  for (const auto& [format, stored, quantize, matched] : {Format{"bf16", Stored::bf16, Quantize::none, 0.3},
+                                                          {"int8", Stored::int8, Quantize::none, 0.3},
+                                                          {"nf4", Stored::nf4, Quantize::none, 0.3},
+                                                          {"fp8", Stored::bf16, Quantize::fp8, 0.9}})
     for (const Activations activations : {Activations::f32, Activations::matched}) {
-      const std::string name = std::string("model ") + (stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4") +
-                               (activations == Activations::f32 ? ", f32" : ", matched");
+      const std::string name = std::string("model ") + format + (activations == Activations::f32 ? ", f32" : ", matched");
       const SyntheticModel synthetic(small_model(), stored);
       CudaOptions own = options;
       own.activations = activations;
       own.slots = 72;
-      Reader cpu(synthetic.checkpoint(), create_cpu_backend(2, Isa::automatic, Activations::f32));
-      Reader gpu(synthetic.checkpoint(), create_cuda_backend(own));
+      Reader cpu(synthetic.checkpoint(), quantize, create_cpu_backend(2, Isa::automatic, Activations::f32));
+      Reader gpu(synthetic.checkpoint(), quantize, create_cuda_backend(own));
       const auto tokens = cpu.document(150);
       const Outcome expected = cpu.read(tokens, {}, 0), whole = gpu.read(tokens, {}, 0);
       const double off = std::max(farthest(whole.logits, expected.logits), farthest(whole.ssm, expected.ssm));
       char detail[64];
       std::snprintf(detail, sizeof detail, "%.2e from the CPU's f32", off);
-      failed += report(off <= (activations == Activations::f32 ? 1e-3 : 0.3), name, detail);
+      failed += report(off <= (activations == Activations::f32 ? 1e-3 : matched), name, detail);
       bool same = true;
       for (const auto& cuts : {std::vector<int>{64}, {2, 100, 45}, {149 - 2, 3}}) same &= gpu.read(tokens, cuts, 0) == whole;
       failed += report(same, name + ": the same bits however it is cut", "four cuts");

@@ -11,6 +11,8 @@ namespace longhaul {
 int check_ops(const CudaOptions& options, bool quick, const std::string& only);
 /** Tokens drawn from shortlists against tokens drawn from whole rows. */
 int check_sampling(const CudaOptions& options);
+/** All 256 codes of e4m3, and how numbers between them round. */
+int check_fp8();
 /** What FalconMamba-7B needs, with chunks of 2,048 tokens and 64 sessions: under 20 GB in bf16, under 8 GB in 4 bits. */
 int check_memory(const CudaOptions& options);
 /** Nothing is allocated once a model is loaded, and one more session than there are slots is refused. */

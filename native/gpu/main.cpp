@@ -67,7 +67,8 @@ int run(int argc, char** argv) {
     std::printf("%d checks failed\n", failed);
     return failed > 0;
   }
-  int failed = longhaul::check_memory(options) + longhaul::check_allocations(options) + longhaul::check_ops(small, quick, only);
+  int failed = longhaul::check_fp8() + longhaul::check_memory(options) + longhaul::check_allocations(options);
+  failed += longhaul::check_ops(small, quick, only);
   failed += longhaul::check_sampling(small) + (quick ? 0 : longhaul::check_model(small));
   std::printf("%d checks failed\n", failed);
   if (failed > 0) return 1;

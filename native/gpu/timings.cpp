@@ -1,10 +1,14 @@
 #include "gpu/timings.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/runtime.h"
@@ -27,11 +31,11 @@ constexpr double kGflopPerToken = 13.455;
 constexpr int kChunk = 2048;
 
 struct Ceilings {
-  double bytes_per_second, flops;  // 0: not measured
+  double bytes_per_second, flops, to_device;  // 0: not measured; to_device: bytes a second from page-locked memory
 };
 
 /** Bytes read plus bytes written of a large copy; the largest matrix product of the model by cuBLASLt. */
-Ceilings measure_ceilings() {
+Ceilings measure_ceilings(int device) {
   using namespace cuda;
   Ceilings out{};
   Stream stream;
@@ -44,10 +48,19 @@ Ceilings measure_ceilings() {
       if (i > 1) rates.push_back(2e3 * double(bytes) / ms);
     }
     out.bytes_per_second = median(rates);
+    const size_t part = size_t(256) << 20;
+    const PinnedMemory host(allocate_pinned(part));
+    std::memset(host.get(), 1, part);
+    rates.clear();
+    for (int i = 0; i < 8; ++i) {
+      const float ms = time_on(stream, [&] { stream.copy(to.get(), host.get(), part); });
+      if (i > 1) rates.push_back(1e3 * double(part) / ms);
+    }
+    out.to_device = median(rates);
   }
   std::string missing;
   Uploader uploader(size_t(8) << 20);
-  const auto gemm = open_gemm(kChunk, uploader, missing);
+  const auto gemm = open_gemm(device_facts(device), kChunk, uploader, missing);
   if (!gemm) {
     std::printf("%s\n", missing.c_str());
     return out;
@@ -81,12 +94,15 @@ Ceilings measure_ceilings() {
 /** A model of the 7B shape on the device, with sessions. */
 class Bench {
  public:
-  Bench(Stored stored, const CudaOptions& options) {
+  Bench(Stored stored, Quantize quantize, const CudaOptions& options) {
     size_t before = cuda::device_facts(options.device).free_bytes;
     const SyntheticModel synthetic(falcon_mamba_7b(), stored);
     const auto began = Clock::now();
-    model_ = std::make_unique<Model>(synthetic.checkpoint(), Quantize::none, create_cuda_backend(options));
+    model_ = std::make_unique<Model>(synthetic.checkpoint(), quantize, create_cuda_backend(options));
     load_seconds = seconds_since(began);
+    taken_at_load = model_->backend().allocations();
+    for (const TensorSource& t : synthetic.checkpoint().tensors) stored_bytes += double(t.bytes);
+    read_rate = file_rate(synthetic.checkpoint().files[0]);
     device_bytes = before - cuda::device_facts(options.device).free_bytes;
   }
 
@@ -122,10 +138,28 @@ class Bench {
     return median(all);
   }
 
-  double load_seconds = 0;
+  size_t taken_at_load = 0;
+  double load_seconds = 0, stored_bytes = 0, read_rate = 0;
   size_t device_bytes = 0;
 
  private:
+  /** Bytes a second of reading a file once more, four threads at it. */
+  static double file_rate(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY);
+    const off_t size = fd < 0 ? 0 : ::lseek(fd, 0, SEEK_END);
+    const auto began = Clock::now();
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 4; ++i)
+      readers.emplace_back([=] {
+        std::vector<char> piece(4 << 20);
+        for (off_t at = off_t(i) * off_t(piece.size()); at < size; at += 4 * off_t(piece.size()))
+          if (::pread(fd, piece.data(), piece.size(), at) < 0) return;
+      });
+    for (std::thread& reader : readers) reader.join();
+    if (fd >= 0) ::close(fd);
+    return double(size) / seconds_since(began);
+  }
+
   std::unique_ptr<Model> model_;
   uint32_t next_ = 1;
 };
@@ -148,7 +182,7 @@ void prefill(Bench& bench, const Ceilings& ceilings, int chunks) {
   std::vector<double> times;
   const size_t free_at_4k = (bench.step({slot}, kChunk, false), bench.step({slot}, kChunk, false), cuda::device_facts(0).free_bytes);
   for (int i = 0; i < chunks; ++i) times.push_back(bench.step({slot}, kChunk, false));
-  const size_t grown = free_at_4k - std::min(free_at_4k, cuda::device_facts(0).free_bytes);
+  const size_t grown = free_at_4k - std::min(free_at_4k, cuda::device_facts(0).free_bytes), taken = bench.model().backend().allocations();
   const double ceiling = ceilings.flops / (kGflopPerToken * 1e9);
   const auto rate = [&](double s) { return kChunk / s; };
   const auto share = [&](double r) { return ceiling > 0 ? r / ceiling : 0; };
@@ -157,7 +191,7 @@ void prefill(Bench& bench, const Ceilings& ceilings, int chunks) {
   const size_t tenth = std::max<size_t>(1, times.size() / 10);
   row("... its first tenth", rate(median({times.begin(), times.begin() + tenth})), 0, "flat");
   row("... its last tenth", rate(median({times.end() - tenth, times.end()})), 0, "flat");
-  std::printf("| device memory grown between 4 k and the last token | %zu bytes | | 0 |\n", grown);
+  std::printf("| device memory grown between 4 k and the last token | %zu bytes, %zu allocations | | 0 |\n", grown, taken - bench.taken_at_load);
   std::vector<int> eight;
   for (int i = 0; i < 8; ++i) eight.push_back(bench.open());
   const double together = 8 * kChunk / 8 / bench.steps(eight, kChunk / 8, 8, false);
@@ -181,14 +215,12 @@ void prefill(Bench& bench, const Ceilings& ceilings, int chunks) {
   }
   bench.model().on_pause([] {});
   bench.model().transfer().drain();
-  std::printf("| snapshot while prefilling, cost of a chunk | %.2f %% | | at one every 64 k tokens: ≤ 0.5 %% |\n",
-              100 * (median(with) / median(without) - 1));
+  std::printf("| snapshot while prefilling, one every 64 k tokens | %.3f %% | | ≤ 0.5 %% |\n", 100 * (median(with) / median(without) - 1) / 32);
   bench.close(other);
   bench.close(slot);
 }
 
-void decode(Bench& bench, const Ceilings& ceilings, Stored stored, const std::vector<int>& sizes, bool after_reading) {
-  const char* const name = stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4";
+void decode(Bench& bench, const Ceilings& ceilings, Stored stored, const char* name, const std::vector<int>& sizes, bool after_reading) {
   const char* const targets[] = {"≥ 85 %", "≥ 75 %", "≥ 65 %"};
   for (const int n : sizes) {
     std::vector<int> slots;
@@ -203,29 +235,41 @@ void decode(Bench& bench, const Ceilings& ceilings, Stored stored, const std::ve
   }
   if (!after_reading) return;
   const int fresh = bench.open(), read = bench.open();
-  for (int i = 0; i < 16; ++i) bench.step({read}, kChunk, false);
+  for (int i = 0; i < 64; ++i) bench.step({read}, kChunk, false);
   const double first = bench.steps({fresh}, 1, 30, false), later = bench.steps({read}, 1, 30, false);
-  std::printf("| decode after 32 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", 100 * (later / first - 1));
+  std::printf("| decode after 131 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", 100 * (later / first - 1));
 }
 
 }  // namespace
 
 void print_timings(const CudaOptions& options, double seconds) {
   const auto began = Clock::now();
-  const Ceilings ceilings = measure_ceilings();
-  std::printf("\n| ceiling | |\n|---|---:|\n| memory, copy (read + write) | %.0f GB/s |\n| bf16 GEMM, 2048 x 4096 x 16384, cuBLASLt | %.0f TFLOP/s |\n\n",
-              ceilings.bytes_per_second / 1e9, ceilings.flops / 1e12);
+  const Ceilings ceilings = measure_ceilings(options.device);
+  std::printf("\n| ceiling | |\n|---|---:|\n| memory, copy (read + write) | %.0f GB/s |\n| bf16 GEMM, 2048 x 4096 x 16384, cuBLASLt | %.0f TFLOP/s |\n| page-locked host memory to the device | %.1f GB/s |\n\n",
+              ceilings.bytes_per_second / 1e9, ceilings.flops / 1e12, ceilings.to_device / 1e9);
   std::printf("| FalconMamba-7B shape, random weights | tokens/s | of the ceiling | target |\n|---|---:|---:|---|\n");
-  for (const Stored stored : {Stored::bf16, Stored::int8, Stored::nf4}) {
-    const char* const name = stored == Stored::bf16 ? "bf16" : stored == Stored::int8 ? "int8" : "nf4";
+  struct Format {
+    const char* name;
+    Stored stored;
+    Quantize quantize;
+    Stored weighs;  // as its bytes are counted
+  };
+  for (const auto& [name, stored, quantize, weighs] : {Format{"bf16", Stored::bf16, Quantize::none, Stored::bf16},
+                                                       {"int8", Stored::int8, Quantize::none, Stored::int8},
+                                                       {"nf4", Stored::nf4, Quantize::none, Stored::nf4},
+                                                       {"fp8, quantized at load", Stored::bf16, Quantize::fp8, Stored::int8}}) {
     if (seconds_since(began) > seconds) {
       std::printf("| %s | not measured: no time left | | |\n", name);
       continue;
     }
-    Bench bench(stored, options);
+    Bench bench(stored, quantize, options);
     std::printf("| %s: loaded in %.1f s, device memory %.2f GB | | | |\n", name, bench.load_seconds, bench.device_bytes / 1e9);
-    prefill(bench, ceilings, stored == Stored::bf16 ? 100 : 10);
-    decode(bench, ceilings, stored, stored == Stored::bf16 ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, stored == Stored::bf16);
+    const double slower = std::min(bench.read_rate, ceilings.to_device), rate = bench.stored_bytes / bench.load_seconds;
+    std::printf("| ... %.1f GB/s of stored weights; the file is read at %.1f GB/s | | %.0f %% of the slower | ≥ 80 %% |\n", rate / 1e9,
+                bench.read_rate / 1e9, 100 * rate / slower);
+    prefill(bench, ceilings, stored == Stored::bf16 && quantize == Quantize::none ? 100 : 10);
+    const bool whole = quantize == Quantize::none && stored == Stored::bf16;
+    decode(bench, ceilings, weighs, name, whole ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, whole);
     std::fflush(stdout);
   }
 }

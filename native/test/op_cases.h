@@ -110,7 +110,7 @@ inline Weight random_weight(Dtype dtype, int rows, int cols, int block_size, uin
   const size_t n = size_t(rows) * cols;
   std::mt19937 generator(seed);
   Weight w{dtype, rows, cols, block_size, std::vector<uint8_t>(4 * n), random_floats(n + rows, seed + 1), {}, Floats(n)};
-  for (float& x : w.scales) x = std::fabs(x) * (dtype == Dtype::int8 ? 1 / 127.0f : 1.0f);
+  for (float& x : w.scales) x = std::fabs(x) * (dtype == Dtype::int8 ? 1 / 127.0f : dtype == Dtype::fp8 ? 1 / 448.0f : 1.0f);
   w.code.assign(nf4, nf4 + 16);
   for (size_t i = 0; i < n; ++i) {
     const float x = float(generator()) * 0x1p-31f - 1.0f;
@@ -119,6 +119,7 @@ inline Weight random_weight(Dtype dtype, int rows, int cols, int block_size, uin
     if (dtype == Dtype::f32) std::memcpy(&w.data[4 * i], &x, 4);
     if (dtype == Dtype::bf16 || dtype == Dtype::f16) std::memcpy(&w.data[2 * i], &half, 2);
     if (dtype == Dtype::int8 || dtype == Dtype::code4) w.data[i] = uint8_t(generator());
+    if (dtype == Dtype::fp8) w.data[i] = uint8_t((generator() & 0x80) | generator() % 0x7f);
   }
   for (int r = 0; r < rows; ++r)
     for (int k = 0; k < cols; ++k) w.values[size_t(r) * cols + k] = math::element(w.host(), r, k);
@@ -126,36 +127,71 @@ inline Weight random_weight(Dtype dtype, int rows, int cols, int block_size, uin
 }
 
 inline const char* name_of(Dtype dtype) {
-  const char* const names[] = {"f32", "f16", "bf16", "int8", "code4"};
+  const char* const names[] = {"f32", "f16", "bf16", "int8", "code4", "fp8"};
   return names[int(dtype)];
 }
 
 struct LinearShape {
   int rows, n_in, n_out;
   bool bias, accumulate;
+  bool reading = false;  // in a block of one sequence
 };
+
+/**
+ * How far off a term of a sum may be for the rounding of x. bf16: half a unit in the ninth bit. int8: half of 1 / 127 of a
+ * group's largest x, and for codes half of 1 / 64 of the largest code at most. Reading by fp8 weights: half of 1 / 8 of each x,
+ * whose terms mostly are far smaller than one.
+ */
+inline double rounding(Dtype dtype, bool reading) {
+  switch (dtype) {
+    case Dtype::bf16: return 0x1p-9;
+    case Dtype::int8:
+    case Dtype::code4: return 1.0 / 254;
+    case Dtype::fp8: return reading ? 1.0 / 1024 : 0;
+    default: return 0;
+  }
+}
 
 inline Case linear_case(LinearShape s, Dtype dtype, Activations activations = Activations::f32, int block_size = 64) {
   const int rows = s.rows, n_in = s.n_in, n_out = s.n_out;
-  const bool bias = s.bias, accumulate = s.accumulate;
+  const bool bias = s.bias, accumulate = s.accumulate, reading = s.reading;
   const Floats x = random_floats(size_t(rows) * n_in, 1), b = random_floats(padded(n_out), 3);
   const Floats y0 = random_floats(size_t(rows) * padded(n_out), 4);
   const Weight w = random_weight(dtype, n_out, n_in, block_size, 2);
   const bool matched = activations == Activations::matched;
-  // fp32: rounding errors of the chain. bf16: half a unit in the ninth bit of each x. int8: half of 1 / 127 of a group's
-  // largest x, and for codes half of 1 / 64 of the largest code at most; all these errors add up like a random walk.
-  const double each = !matched || dtype == Dtype::f32 || dtype == Dtype::f16 ? 0 : dtype == Dtype::bf16 ? 0x1p-9 : 1.0 / 254;
-  const double tolerance = 1e-6 * (n_in + 4) + 4 * each * std::sqrt(double(n_in));
+  // Rounding errors of the chain, and of x, which add up like a random walk.
+  const double chain = 1e-6 * (n_in + 4), walk = std::sqrt(double(n_in));
+  const double tolerance = chain + (matched ? 4 * rounding(dtype, reading) * walk : 0);
   const std::string name = "linear " + std::to_string(rows) + "x" + std::to_string(n_in) + "x" + std::to_string(n_out) + " " +
                            name_of(dtype) + (block_size == 64 ? "" : " block " + std::to_string(block_size)) +
-                           (matched ? " matched" : "") + (bias ? " bias" : "") + (accumulate ? " accumulate" : "");
+                           (matched ? " matched" : "") + (reading ? " reading" : "") + (bias ? " bias" : "") +
+                           (accumulate ? " accumulate" : "");
   return {name,
           [=](Backend& backend) {
             const auto matrix = backend.pack(w.host(), {n_out});
-            const Activation dx(backend, padded_rows(x, rows, n_in));
-            const Device db(backend, b), dy(backend, y0);
-            backend.linear(*matrix, bias ? db.data : nullptr, dx.rows(padded(n_in)), rows, {dy.data, padded(n_out)}, accumulate);
-            return dy.host();
+            // What the first product of a shape may overwrite.
+            const size_t room = reading ? size_t(backend.block_rows()) : size_t(rows);
+            Floats wide_x = padded_rows(x, rows, n_in), wide_y = y0;
+            wide_x.resize(room * padded(n_in));
+            wide_y.resize(room * padded(n_out));
+            const Activation dx(backend, wide_x);
+            const Device db(backend, b), dy(backend, wide_y);
+            const auto product = [&](int) {
+              backend.linear(*matrix, bias ? db.data : nullptr, dx.rows(padded(n_in)), rows, {dy.data, padded(n_out)}, accumulate);
+            };
+            const Block block{false, std::vector<int32_t>(rows), {{0, rows, dy.data}}};
+            if (reading) {
+              backend.run_block(block, product);
+              const Activation again(backend, wide_x);
+              backend.copy(dx.device.data, again.device.data, dx.device.size);
+              backend.upload(dy.data, wide_y.data(), wide_y.size());
+              backend.run_block(block, product);
+            } else {
+              product(rows);
+            }
+            Floats found = dy.host();
+            found.resize(size_t(rows) * padded(n_out));
+            return found;
           },
           [=] {
             Doubles out;
@@ -167,7 +203,7 @@ inline Case linear_case(LinearShape s, Dtype dtype, Activations activations = Ac
               }
             return out;
           },
-          tolerance, activations, 1e-6 * (n_in + 4) + 8.0 / 254 * std::sqrt(double(n_in))};
+          tolerance, activations, reading && dtype == Dtype::fp8 ? tolerance : chain + 8.0 / 254 * walk};
 }
 
 inline Case norm_case(int rows, int width, bool weighted, float eps) {
@@ -500,7 +536,7 @@ inline Case log_probs_case(int rows, int vocab) {
 
 inline std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::int8, Dtype::code4})
+  for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
     for (const Activations activations : {Activations::f32, Activations::matched}) {
       for (int rows = 1; rows <= 13; ++rows)
         all.push_back(linear_case({rows, 37, 150, rows % 2 == 1, rows % 3 == 0}, dtype, activations));
@@ -509,6 +545,10 @@ inline std::vector<Case> cases() {
           all.push_back(linear_case({rows, 192, n_out, true, n_out > 100}, dtype, activations));
       all.push_back(linear_case({25, 2080, 40, false, true}, dtype, activations));
     }
+  for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
+    for (const int rows : {2, 100})
+      for (const bool accumulate : {false, true})
+        all.push_back(linear_case({rows, 192, 130, true, accumulate, true}, dtype, Activations::matched));
   // Blocks that run over row ends, that are longer than a group, that are shorter than a word.
   for (const auto& [n_in, block_size] : {std::pair{48, 64}, {24, 64}, {512, 256}, {4096, 4096}, {96, 32}, {20, 64}, {37, 32}})
     for (const Activations activations : {Activations::f32, Activations::matched})
@@ -519,7 +559,8 @@ inline std::vector<Case> cases() {
   for (const int states : {1, 5, 8, 16, 20})
     for (const int rows : {1, 3, 50}) all.push_back(scan_case(rows, 2, rows + 70, states));
   int count = 0;
-  for (const auto& [dtype, decode] : {std::pair{Dtype::bf16, true}, {Dtype::int8, true}, {Dtype::code4, true}, {Dtype::bf16, false}, {Dtype::f32, true}}) {
+  for (const auto& [dtype, decode] :
+       {std::pair{Dtype::bf16, true}, {Dtype::int8, true}, {Dtype::code4, true}, {Dtype::fp8, true}, {Dtype::bf16, false}, {Dtype::f32, true}}) {
     for (const auto& [d_model, d_inner, taps] : {std::tuple{64, 48, 4}, {192, 90, 2}, {64, 1030, 7}, {64, 20, 1}})
       all.push_back(in_proj_conv_case(count = count * 5 % 23 + 1, d_model, d_inner, taps, dtype, decode));
     for (const auto& [dt_rank, d_inner, d_state, norms] :

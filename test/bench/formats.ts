@@ -66,6 +66,7 @@ export async function measureFormats(text: Uint8Array): Promise<FormatRow[]> {
       ['bf16, as stored', dir, 'as-stored'],
       ['int8, at load', dir, 'int8'],
       ['nf4, at load', dir, 'nf4'],
+      ['fp8, at load', dir, 'fp8'],
       ['fp4, a bitsandbytes file', fp4.quantized, 'as-stored'],
     ] as const;
     const rows: FormatRow[] = [];

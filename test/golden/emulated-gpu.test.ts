@@ -47,6 +47,8 @@ const cases: readonly [string, Formats, number][] = [
   ['odd-dims', { weights: 'as-stored', activations: 'matched' }, 0.3],
   ['tiny-f32', { weights: 'int8', activations: 'matched' }, 0.6],
   ['tiny-bf16', { weights: 'nf4', activations: 'matched' }, 0.9],
+  ['odd-dims', { weights: 'fp8', activations: 'f32' }, 3e-5],
+  ['tiny-f32', { weights: 'fp8', activations: 'matched' }, 0.9],
 ];
 
 for (const [name, formats, tolerance] of cases)

@@ -10,6 +10,7 @@ test('no format costs the small English model much: bits per byte', async (t) =>
     'bf16, as stored': 0.0005,
     'int8, at load': 0.002,
     'nf4, at load': 0.015,
+    'fp8, at load': 0.001,
     'fp4, a bitsandbytes file': 0.03,
   };
   for (const { weights, activations, bitsPerByte, change } of rows) {
@@ -17,5 +18,5 @@ test('no format costs the small English model much: bits per byte', async (t) =>
     assert.ok(bitsPerByte > 1 && bitsPerByte < 3, `${weights}, ${activations}: ${bitsPerByte}`);
     assert.ok(change <= most[weights as keyof typeof most], `${weights}, ${activations}: ${change}`);
   }
-  assert.equal(rows.length, 8);
+  assert.equal(rows.length, 10);
 });

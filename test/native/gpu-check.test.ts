@@ -15,6 +15,8 @@ test('ops of the CUDA backend are what they are in double precision', async () =
   assert.match(stdout, /^0 checks failed$/m);
   assert.match(stdout, /^ok memory of 7B in bf16 # weights \d+ MiB/m);
   assert.match(stdout, /^ok nothing is allocated after load # \d+ before, 0 after$/m);
+  for (const rule of ['all codes, there and back', 'to nearest, halves to even', 'beyond 448 it is 448'])
+    assert.match(stdout, new RegExp(`^ok e4m3: ${rule}`, 'm'));
   for (const op of ['linear', 'selective_scan']) assert.match(stdout, new RegExp(`^ok ${op} `, 'm'));
 });
 

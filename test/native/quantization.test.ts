@@ -177,6 +177,6 @@ for (const [name, format, change, code, says] of cases)
 test('weights that are not finite are not quantized at load', async (t) => {
   const inNan = replace(weight, ({ bytes }) => ({ bytes: Uint8Array.from([0xc0, 0x7f, ...bytes.subarray(2)]) }));
   const { quantized } = await writePair(golden('tiny-bf16'), await directory(t), () => null, inNan);
-  for (const weights of ['int8', 'nf4'] as const)
+  for (const weights of ['int8', 'nf4', 'fp8'] as const)
     await assert.rejects(loadModel(quantized, { ...cpu, weights }), /out_proj of layer 1: .*not finite/);
 });

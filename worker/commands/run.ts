@@ -38,7 +38,7 @@ const RunOptions = z.looseObject({
   commitTokens: z.coerce.number().int().min(16).optional(),
   threads: z.coerce.number().int().min(1).max(64).optional(),
   device: z.string(),
-  weights: z.enum(['as-stored', 'int8', 'nf4']),
+  weights: z.enum(['as-stored', 'int8', 'nf4', 'fp8']),
   activations: z.enum(['f32', 'matched']),
   json: z.boolean().optional(),
 });

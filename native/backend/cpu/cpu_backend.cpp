@@ -39,7 +39,7 @@ class CpuBackend : public Backend {
   int block_rows() const override { return kBlockRows; }
   size_t matrix_bytes(Dtype dtype, int rows, int cols) const override {
     const size_t cells = size_t(padded(rows)) * padded(cols);
-    return dtype == Dtype::f32 ? cells * 4 : dtype == Dtype::int8 ? cells : dtype == Dtype::code4 ? cells / 2 + cells / 16 : cells * 2;
+    return dtype == Dtype::f32 || dtype == Dtype::fp8 ? cells * 4 : dtype == Dtype::int8 ? cells : dtype == Dtype::code4 ? cells / 2 + cells / 16 : cells * 2;
   }
   size_t head_floats() const override { return size_t(1) << 22; }
   int slab_slots(size_t slot_floats) const override { return int(std::clamp<size_t>(kSlabFloats / slot_floats, 1, kMostSlots)); }

@@ -67,6 +67,8 @@ PackedMatrix::PackedMatrix(const HostMatrix& host, const std::vector<int>& secti
   const int segment = dtype_ == Dtype::code4 ? segment_of(n_in, host.block_size) : 0;
   // Scales that change within eight values of k fit no packed step: only odd little matrices have them.
   if (dtype_ == Dtype::code4 && segment % 8 != 0) dtype_ = Dtype::f32;
+  // Exact, and no faster than fp32: processors have no instruction for it.
+  if (dtype_ == Dtype::fp8) dtype_ = Dtype::f32;
   words_ = words_for(dtype_, activations);
 
   const int per = per_step(dtype_);

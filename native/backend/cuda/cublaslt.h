@@ -26,13 +26,15 @@ struct HeuristicResult {
 };
 
 // cudaDataType
-constexpr int kF32 = 0, kBf16 = 14;
+constexpr int kF32 = 0, kBf16 = 14, kE4m3 = 28;
 // cublasComputeType_t CUBLAS_COMPUTE_32F
 constexpr int kCompute32F = 68;
 // cublasOperation_t
 constexpr int32_t kTranspose = 1;
 // cublasLtMatmulDescAttributes_t
-constexpr int kDescTransA = 3;
+constexpr int kDescTransA = 3, kDescScaleA = 17, kDescScaleB = 18, kDescScaleModeA = 31, kDescScaleModeB = 32;
+// cublasLtMatmulMatrixScale_t: one fp32 a row of A, and one a column of B
+constexpr int32_t kScaleOuterVector = 3;
 // cublasLtMatmulPreferenceAttributes_t
 constexpr int kPreferenceWorkspace = 1, kPreferenceReduction = 3;
 // cublasLtReductionScheme_t

@@ -21,7 +21,7 @@ constexpr size_t kTransferBytes = size_t(8) << 20, kStateBytes = size_t(1) << 20
 
 /** Rows of a quantized weight that are expanded to bf16 at once: they stay in the second-level cache until they are read. */
 constexpr size_t kSlabBytes = size_t(16) << 20;
-int slab_rows(const WeightView& w) { return std::min(w.n_out, std::max(128, int(kSlabBytes / (size_t(w.n_in) * 2)) / 128 * 128)); }
+int slab_rows(int n_in, int n_out) { return std::min(n_out, std::max(128, int(kSlabBytes / (size_t(n_in) * 2)) / 128 * 128)); }
 
 /** What the kernels of a block read besides activations; the same layout in pinned and in device memory. */
 class Staging {
@@ -51,6 +51,17 @@ class Staging {
   DeviceMemory device_;
 };
 
+/** What a product of e4m3 needs besides its operands. */
+struct Fp8Scratch {
+  uint8_t* x;      // (rows, n_in)
+  float* scales;   // (rows)
+  float* product;  // (rows, n_out)
+  Fp8Scratch(void* memory, size_t rows, size_t n_in)
+      : x(static_cast<uint8_t*>(memory)), scales(reinterpret_cast<float*>(x + line(rows * n_in))), product(scales + line(rows * 4) / 4) {}
+  static size_t bytes(size_t rows, size_t n_in, size_t n_out) { return line(rows * n_in) + line(rows * 4) + rows * n_out * 4; }
+  static size_t line(size_t bytes) { return (bytes + 255) / 256 * 256; }
+};
+
 class StreamMark : public Mark {
  public:
   explicit StreamMark(Stream& stream) : stream_(stream) {}
@@ -74,30 +85,36 @@ class CudaBackend : public Backend {
         head_host_(allocate_pinned(head_bytes())),
         head_device_(allocate_device(head_bytes())),
         shortlister_(options.block_rows) {
-    if (options.activations == Activations::matched) gemm_ = open_gemm(options.block_rows, transfers_, gemm_missing_);
+    if (options.activations == Activations::matched) gemm_ = open_gemm(facts_, options.block_rows, transfers_, gemm_missing_);
   }
 
   std::string device() const override { return "cuda:" + std::to_string(options_.device); }
   std::string isa() const override { return facts_.architecture; }
   int threads() const override { return 1; }
-  std::string note() const override { return gemm_missing_; }
+  std::string note() const override { return gemm_missing_.empty() ? fp8_missing_ : gemm_missing_; }
   Element activation_element() const override {
     return options_.activations == Activations::matched ? Element::bf16 : Element::f32;
   }
   int block_rows() const override { return options_.block_rows; }
   int decode_rows() const override { return options_.decode_rows; }
-  size_t free_bytes() const override { return device_facts(options_.device).free_bytes; }
+  // A plan counts what was taken here already.
+  size_t free_bytes() const override { return device_facts(options_.device).free_bytes + workspace_bytes(); }
   size_t matrix_bytes(Dtype dtype, int rows, int cols) const override {
     const size_t cells = size_t(padded(rows)) * padded(cols);
     if (options_.activations == Activations::f32) return cells * 4;
-    if (dtype == Dtype::int8) return cells + size_t(rows) * 4;
+    if (dtype == Dtype::int8 || dtype == Dtype::fp8) return cells + size_t(rows) * 4;
     return dtype == Dtype::code4 && cols % 64 == 0 ? cells / 2 + cells / 16 : cells * 2;
   }
-  size_t head_floats() const override { return size_t(32) << 20; }
+  size_t head_floats() const override { return size_t(6) << 20; }
   bool decodes_apart() const override { return true; }
-  size_t workspace_bytes(size_t most_cells) const override {
-    const size_t expanded = std::min(most_cells * 2, kSlabBytes);
-    return staging_.bytes() + head_bytes() + shortlister_.bytes() + (gemm_ ? kGemmWorkspaceBytes + expanded : 0);
+  size_t workspace_bytes() const override {
+    return staging_.bytes() + head_bytes() + shortlister_.bytes() + (gemm_ ? kGemmWorkspaceBytes : 0);
+  }
+  size_t scratch_bytes(Dtype dtype, int rows, int cols) const override {
+    if (!gemm_ || options_.activations == Activations::f32) return 0;
+    const int n_out = padded(rows), n_in = padded(cols);
+    if (dtype == Dtype::fp8 && gemm_->has_fp8()) return Fp8Scratch::bytes(options_.block_rows, n_in, n_out);
+    return dtype == Dtype::fp8 || dtype == Dtype::int8 || dtype == Dtype::code4 ? size_t(slab_rows(n_in, n_out)) * n_in * 2 : 0;
   }
   int slab_slots(size_t) const override { return options_.slots; }
   bool adds_slabs() const override { return false; }
@@ -145,11 +162,13 @@ class CudaBackend : public Backend {
     auto matrix = std::make_unique<DeviceMatrix>(host, sections, options_.activations, transfers_);
     transfers_.finish();
     const WeightView& view = matrix->view();
-    const size_t expanded = size_t(view.n_in) * slab_rows(view) * 2;
-    if (gemm_ && (view.dtype == Dtype::int8 || view.dtype == Dtype::code4) && expanded > expanded_bytes_) {
-      expanded_.reset();
-      expanded_.reset(allocate_device(expanded));
-      expanded_bytes_ = expanded;
+    if (view.dtype == Dtype::fp8 && gemm_ && !gemm_->has_fp8())
+      fp8_missing_ = facts_.architecture + " has no products of fp8 (8.9 and later have): weights are expanded to bf16 to read";
+    const size_t scratch = scratch_bytes(view.dtype, view.n_out, view.n_in);
+    if (scratch > scratch_bytes_) {
+      scratch_.reset();
+      scratch_.reset(allocate_device(scratch));
+      scratch_bytes_ = scratch;
     }
     return matrix;
   }
@@ -332,9 +351,14 @@ class CudaBackend : public Backend {
   /** Without bias. Quantized weights go by slabs of their rows, whose height is a matter of their shape. */
   bool by_gemm(LinearArgs args) {
     if (args.w.dtype == Dtype::bf16) return gemm_->run(stream_, args);
-    uint16_t* const expanded = static_cast<uint16_t*>(expanded_.get());
+    if (args.w.dtype == Dtype::fp8 && gemm_->has_fp8()) {
+      const Fp8Scratch scratch(scratch_.get(), options_.block_rows, args.w.n_in);
+      quantize_rows(stream_, {args.x, args.w.n_in, scratch.x, scratch.scales}, args.rows);
+      return gemm_->run_fp8(stream_, {args.w, scratch.x, scratch.scales, scratch.product, args.rows, args.y, args.accumulate});
+    }
+    uint16_t* const expanded = static_cast<uint16_t*>(scratch_.get());
     const LinearArgs whole = args;
-    const int step = slab_rows(whole.w);
+    const int step = slab_rows(whole.w.n_in, whole.w.n_out);
     for (int first = 0; first < whole.w.n_out; first += step) {
       const WeightView slab = rows_of(whole.w, first, std::min(step, whole.w.n_out - first));
       dequantize(stream_, slab, expanded);
@@ -365,8 +389,9 @@ class CudaBackend : public Backend {
   Shortlister shortlister_;
   std::unique_ptr<Gemm> gemm_;
   std::string gemm_missing_;
-  DeviceMemory expanded_;
-  size_t expanded_bytes_ = 0;
+  std::string fp8_missing_;
+  DeviceMemory scratch_;  // of one product at a time: a slab of an expanded weight, or an Fp8Scratch
+  size_t scratch_bytes_ = 0;
   float* idle_state_ = nullptr;  // of decode blocks, shared by rows that belong to no sequence
   std::map<int, Graph> graphs_;
   // Of the block that runs.

@@ -20,31 +20,58 @@ void check_lt(int status, const char* what) {
   if (status != 0) throw LibraryError(std::string(what) + ": cuBLASLt status " + std::to_string(status));
 }
 
+/** How a product is asked for: e4m3 with the library's own scales, or without any. */
+enum class Kind { bf16, fp8_scaled, fp8_plain };
+
+struct Product {
+  Kind kind;
+  const WeightView& w;
+  Typed x, y;  // x.bf16 is not looked at
+  int rows;
+  bool accumulate;
+  const float* x_scales = nullptr;
+  int x_bytes() const { return kind == Kind::bf16 ? 2 : 1; }
+};
+
 /** Row-major y (rows, n_out) = x (rows, n_in) W^T is column-major y^T = W^T^T x^T: A = W with op T, B = x, C = D = y. */
 class LtGemm : public Gemm {
  public:
-  LtGemm(const lt::Library& library, int most_rows, Uploader& uploader)
-      : lt_(library), most_rows_(most_rows), uploader_(uploader), workspace_(allocate_device(kGemmWorkspaceBytes)) {
+  LtGemm(const lt::Library& library, bool has_fp8, int most_rows, Uploader& uploader)
+      : lt_(library),
+        has_fp8_(has_fp8),
+        most_rows_(most_rows),
+        uploader_(uploader),
+        workspace_(allocate_device(kGemmWorkspaceBytes)) {
     check_lt(lt_.create(&handle_), "cublasLtCreate");
-    check_lt(lt_.desc_create(&desc_, lt::kCompute32F, lt::kF32), "cublasLtMatmulDescCreate");
-    check_lt(lt_.desc_set(desc_, lt::kDescTransA, &lt::kTranspose, sizeof lt::kTranspose), "cublasLtMatmulDescSetAttribute");
+    for (lt::MatmulDesc* desc : {&plain_, &scaled_}) {
+      check_lt(lt_.desc_create(desc, lt::kCompute32F, lt::kF32), "cublasLtMatmulDescCreate");
+      set(*desc, lt::kDescTransA, lt::kTranspose);
+    }
+    // An older library does not know the mode: fp8 then goes without scales.
+    scales_ = has_fp8 && lt_.desc_set(scaled_, lt::kDescScaleModeA, &lt::kScaleOuterVector, sizeof lt::kScaleOuterVector) == 0 &&
+              lt_.desc_set(scaled_, lt::kDescScaleModeB, &lt::kScaleOuterVector, sizeof lt::kScaleOuterVector) == 0;
   }
   ~LtGemm() override {
-    lt_.desc_destroy(desc_);
+    lt_.desc_destroy(plain_);
+    lt_.desc_destroy(scaled_);
     lt_.destroy(handle_);
   }
 
   bool run(Stream& stream, const LinearArgs& args) override {
-    const Key key{args.w.n_in, args.w.n_out, args.y.bf16, args.accumulate, args.x.ld, args.y.ld};
-    const auto found = plans_.find(key);
-    const Plan& plan = found != plans_.end() ? found->second : plans_.emplace(key, choose(stream, args)).first->second;
-    if (!plan.usable) return false;
-    multiply(stream, args, plan.algo);
+    return run_planned(stream, {Kind::bf16, args.w, args.x, args.y, args.rows, args.accumulate});
+  }
+
+  bool has_fp8() const override { return has_fp8_; }
+  bool run_fp8(Stream& stream, const Fp8Args& args) override {
+    const Typed x{const_cast<uint8_t*>(args.x), args.w.n_in, false};
+    if (scales_ && run_planned(stream, {Kind::fp8_scaled, args.w, x, args.y, args.rows, args.accumulate, args.x_scales})) return true;
+    if (!run_planned(stream, {Kind::fp8_plain, args.w, x, {args.product, args.w.n_out, false}, args.rows, false})) return false;
+    scale_product(stream, {args.product, args.x_scales, args.w.scales, args.w.n_out, args.y, args.accumulate}, args.rows);
     return true;
   }
 
  private:
-  using Key = std::tuple<int, int, bool, bool, int, int>;
+  using Key = std::tuple<Kind, int, int, bool, bool, int, int>;
   struct Plan {
     bool usable = false;
     lt::Algo algo;
@@ -53,11 +80,11 @@ class LtGemm : public Gemm {
   struct Layouts {
     const lt::Library& lt;
     lt::Layout a = nullptr, b = nullptr, c = nullptr;
-    Layouts(const lt::Library& lt, const LinearArgs& args, int rows) : lt(lt) {
-      const WeightView& w = args.w;
-      check_lt(lt.layout_create(&a, lt::kBf16, w.n_in, w.n_out, w.n_in), "cublasLtMatrixLayoutCreate");
-      check_lt(lt.layout_create(&b, lt::kBf16, w.n_in, rows, args.x.ld), "cublasLtMatrixLayoutCreate");
-      check_lt(lt.layout_create(&c, args.y.bf16 ? lt::kBf16 : lt::kF32, w.n_out, rows, args.y.ld), "cublasLtMatrixLayoutCreate");
+    Layouts(const lt::Library& lt, const Product& p, int rows) : lt(lt) {
+      const int type = p.kind == Kind::bf16 ? lt::kBf16 : lt::kE4m3;
+      check_lt(lt.layout_create(&a, type, p.w.n_in, p.w.n_out, p.w.n_in), "cublasLtMatrixLayoutCreate");
+      check_lt(lt.layout_create(&b, type, p.w.n_in, rows, p.x.ld), "cublasLtMatrixLayoutCreate");
+      check_lt(lt.layout_create(&c, p.y.bf16 ? lt::kBf16 : lt::kF32, p.w.n_out, rows, p.y.ld), "cublasLtMatrixLayoutCreate");
     }
     ~Layouts() {
       for (lt::Layout layout : {a, b, c})
@@ -65,25 +92,48 @@ class LtGemm : public Gemm {
     }
   };
 
-  void multiply(Stream& stream, const LinearArgs& args, const lt::Algo& algo) {
-    const Layouts layouts(lt_, args, args.rows);
-    const float alpha = 1.0f, beta = args.accumulate ? 1.0f : 0.0f;
-    check_lt(lt_.matmul(handle_, desc_, &alpha, args.w.data, layouts.a, args.x.data, layouts.b, &beta, args.y.data, layouts.c,
-                        args.y.data, layouts.c, &algo, workspace_.get(), kGemmWorkspaceBytes, stream.handle()),
+  template <class T>
+  void set(lt::MatmulDesc desc, int attribute, const T& value) {
+    check_lt(lt_.desc_set(desc, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+  }
+
+  bool run_planned(Stream& stream, const Product& p) {
+    const Key key{p.kind, p.w.n_in, p.w.n_out, p.y.bf16, p.accumulate, p.x.ld, p.y.ld};
+    auto found = plans_.find(key);
+    if (found == plans_.end()) found = plans_.emplace(key, choose(stream, p)).first;
+    if (found->second.usable) multiply(stream, p, found->second.algo);
+    return found->second.usable;
+  }
+
+  lt::MatmulDesc desc_of(const Product& p) const { return p.kind == Kind::fp8_scaled ? scaled_ : plain_; }
+
+  void multiply(Stream& stream, const Product& p, const lt::Algo& algo) {
+    const Layouts layouts(lt_, p, p.rows);
+    const float alpha = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
+    point_at_scales(p);
+    check_lt(lt_.matmul(handle_, desc_of(p), &alpha, p.w.data, layouts.a, p.x.data, layouts.b, &beta, p.y.data, layouts.c, p.y.data,
+                        layouts.c, &algo, workspace_.get(), kGemmWorkspaceBytes, stream.handle()),
              "cublasLtMatmul");
   }
 
+  void point_at_scales(const Product& p) {
+    if (p.kind != Kind::fp8_scaled) return;
+    set(scaled_, lt::kDescScaleA, p.w.scales);
+    set(scaled_, lt::kDescScaleB, p.x_scales);
+  }
+
   /** The first candidate whose rows have the same bits in a full call as in small ones. */
-  Plan choose(Stream& stream, const LinearArgs& args) {
+  Plan choose(Stream& stream, const Product& p) {
     lt::HeuristicResult results[16];
     int count = 0;
     {
-      const Layouts layouts(lt_, args, most_rows_);
+      const Layouts layouts(lt_, p, most_rows_);
       lt::Preference preference;
       check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
       lt_.preference_set(preference, lt::kPreferenceWorkspace, &kGemmWorkspaceBytes, sizeof kGemmWorkspaceBytes);
       lt_.preference_set(preference, lt::kPreferenceReduction, &lt::kReductionNone, sizeof lt::kReductionNone);
-      lt_.heuristic(handle_, desc_, layouts.a, layouts.b, layouts.c, layouts.c, preference, 16, results, &count);
+      point_at_scales(p);
+      if (lt_.heuristic(handle_, desc_of(p), layouts.a, layouts.b, layouts.c, layouts.c, preference, 16, results, &count) != 0) count = 0;
       lt_.preference_destroy(preference);
     }
     for (int i = 0; i < count; ++i) {
@@ -91,36 +141,51 @@ class LtGemm : public Gemm {
       size_t written = 0;
       if (results[i].state != 0) continue;
       if (lt_.config_get(&results[i].algo, lt::kConfigSplitK, &split, sizeof split, &written) == 0 && split > 1) continue;
-      if (keeps_rows(stream, args, results[i].algo)) return {true, results[i].algo};
+      if (keeps_rows(stream, p, results[i].algo)) return {true, results[i].algo};
     }
     return {};
   }
 
-  bool keeps_rows(Stream& stream, const LinearArgs& like, const lt::Algo& algo) {
-    const size_t x_row = size_t(like.x.ld) * 2, y_element = like.y.bf16 ? 2 : 4, y_row = size_t(like.y.ld) * y_element;
-    // y may be a window of columns.
-    const size_t y_bytes = (most_rows_ - 1) * y_row + like.w.n_out * y_element;
-    std::vector<char> full(y_bytes), part(y_bytes);
-    {
-      std::vector<uint16_t> x(most_rows_ * x_row / 2);
-      uint32_t random = 2463534242u;
-      for (uint16_t& value : x) {
-        random ^= random << 13, random ^= random >> 17, random ^= random << 5;
-        // Sign, an exponent within a factor of eight around one, and a full mantissa.
-        value = uint16_t((random & 0x807f) | (126 + (random >> 20) % 3) << 7);
-      }
-      stream.synchronize();
-      uploader_.upload(like.x.data, x.data(), most_rows_ * x_row);
-      uploader_.finish();
-    }
-    LinearArgs args = like;
-    const auto call = [&](int first, int rows) {
-      args.x.data = static_cast<char*>(like.x.data) + size_t(first) * x_row;
-      args.y.data = static_cast<char*>(like.y.data) + size_t(first) * y_row;
-      args.rows = rows;
-      multiply(stream, args, algo);
+  /** x's values: within a factor of eight of one, either sign, full mantissas. */
+  void fill_randomly(std::vector<uint8_t>& x, Kind kind) {
+    uint32_t random = 2463534242u;
+    const auto next = [&] {
+      random ^= random << 13, random ^= random >> 17, random ^= random << 5;
+      return random >> 8;
     };
-    const auto fetch = [&](std::vector<char>& into) {
+    if (kind != Kind::bf16) {
+      for (uint8_t& value : x) value = uint8_t((next() & 0x87) | (6 + next() % 3) << 3);
+      return;
+    }
+    for (size_t i = 0; i + 1 < x.size(); i += 2) {
+      const uint32_t value = (next() & 0x807f) | (126 + next() % 3) << 7;
+      x[i] = uint8_t(value);
+      x[i + 1] = uint8_t(value >> 8);
+    }
+  }
+
+  bool keeps_rows(Stream& stream, const Product& like, const lt::Algo& algo) {
+    const size_t x_row = size_t(like.x.ld) * like.x_bytes(), y_element = like.y.bf16 ? 2 : 4, y_row = size_t(like.y.ld) * y_element;
+    // y may be a window of columns.
+    const size_t y_width = like.w.n_out * y_element, y_bytes = (most_rows_ - 1) * y_row + y_width;
+    std::vector<uint8_t> x(most_rows_ * x_row), full(y_bytes), part(y_bytes);
+    fill_randomly(x, like.kind);
+    stream.synchronize();
+    uploader_.upload(like.x.data, x.data(), x.size());
+    if (like.x_scales) {
+      std::vector<float> ones(most_rows_, 1.0f);
+      uploader_.upload(const_cast<float*>(like.x_scales), ones.data(), ones.size() * 4);
+    }
+    uploader_.finish();
+    Product p = like;
+    const auto call = [&](int first, int rows) {
+      p.x.data = static_cast<char*>(like.x.data) + size_t(first) * x_row;
+      p.y.data = static_cast<char*>(like.y.data) + size_t(first) * y_row;
+      p.x_scales = like.x_scales ? like.x_scales + first : nullptr;
+      p.rows = rows;
+      multiply(stream, p, algo);
+    };
+    const auto fetch = [&](std::vector<uint8_t>& into) {
       stream.synchronize();
       uploader_.download(into.data(), like.y.data, y_bytes);
     };
@@ -132,6 +197,11 @@ class LtGemm : public Gemm {
       const int cuts[] = {1, 2, 7, 64, 129, 300};
       for (int i = 0, first = 0; first < most_rows_; ++i) {
         const int rows = std::min(cuts[i % 6], most_rows_ - first);
+        // A vector of scales, too, must lie on sixteen bytes.
+        if (like.x_scales && first % 4 != 0) {
+          first += 4 - first % 4;
+          continue;
+        }
         call(first, rows);
         first += rows;
       }
@@ -139,24 +209,39 @@ class LtGemm : public Gemm {
     } catch (const LibraryError&) {
       return false;  // not for every number of rows
     }
-    return full == part;
+    return same_rows(full, part, y_row, y_width, like.x_scales != nullptr);
+  }
+
+  /** `gaps`: rows that `part` left out, which are zero, are not compared. */
+  static bool same_rows(const std::vector<uint8_t>& full, const std::vector<uint8_t>& part, size_t y_row, size_t y_width, bool gaps) {
+    for (size_t at = 0; at < full.size(); at += y_row) {
+      const auto row = part.begin() + at;
+      if (gaps && std::all_of(row, row + y_width, [](uint8_t byte) { return byte == 0; })) continue;
+      if (!std::equal(row, row + y_width, full.begin() + at)) return false;
+    }
+    return true;
   }
 
   const lt::Library& lt_;
+  const bool has_fp8_;
   const int most_rows_;
   Uploader& uploader_;
   const DeviceMemory workspace_;
   lt::Handle handle_ = nullptr;
-  lt::MatmulDesc desc_ = nullptr;
+  lt::MatmulDesc plain_ = nullptr, scaled_ = nullptr;
+  bool scales_ = false;
   std::map<Key, Plan> plans_;
 };
 
+/** Compute capability 8.9 has tensor cores for e4m3. */
+constexpr int kLeastFp8Capability = 89;
+
 }  // namespace
 
-std::unique_ptr<Gemm> open_gemm(int most_rows, Uploader& uploader, std::string& missing) {
+std::unique_ptr<Gemm> open_gemm(const DeviceFacts& device, int most_rows, Uploader& uploader, std::string& missing) {
   const lt::Library* const library = lt::open(missing);
   if (!library) return nullptr;
-  return std::make_unique<LtGemm>(*library, most_rows, uploader);
+  return std::make_unique<LtGemm>(*library, device.capability >= kLeastFp8Capability, most_rows, uploader);
 }
 
 }  // namespace longhaul::cuda

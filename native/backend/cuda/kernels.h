@@ -93,9 +93,9 @@ void selective_scan(Stream& stream, const ScanArgs& args, int spans);
 
 /** A weight on the device, (n_out, n_in) row-major. */
 struct WeightView {
-  Dtype dtype;          // f32, bf16, int8, code4
+  Dtype dtype;          // f32, bf16, int8, code4, fp8
   const void* data;     // code4: element 2j in the high nibble of byte j
-  const float* scales;  // int8: (n_out). code4: (n_out, n_in / block_size)
+  const float* scales;  // int8, fp8: (n_out). code4: (n_out, n_in / block_size)
   const float* code;    // code4: (16)
   int n_in, n_out, block_size;
 };
@@ -103,8 +103,10 @@ struct WeightView {
 /** `rows` of its rows from `first` on. */
 inline WeightView rows_of(WeightView w, int first, int rows) {
   const size_t cells = size_t(first) * w.n_in;
-  w.data = static_cast<const char*>(w.data) + (w.dtype == Dtype::f32 ? cells * 4 : w.dtype == Dtype::bf16 ? cells * 2 : w.dtype == Dtype::int8 ? cells : cells / 2);
-  if (w.dtype == Dtype::int8) w.scales += first;
+  const bool bytes = w.dtype == Dtype::int8 || w.dtype == Dtype::fp8;
+  const size_t skipped = w.dtype == Dtype::f32 ? cells * 4 : w.dtype == Dtype::bf16 ? cells * 2 : bytes ? cells : cells / 2;
+  w.data = static_cast<const char*>(w.data) + skipped;
+  if (bytes) w.scales += first;
   if (w.dtype == Dtype::code4) w.scales += cells / w.block_size;
   w.n_out = rows;
   return w;
@@ -118,7 +120,7 @@ struct LinearArgs {
   Typed y;
   bool accumulate;  // y is fp32 then
 };
-/** bf16, int8 and code4 weights by bf16 activations on tensor cores; the same bits of a row whatever `rows`. */
+/** bf16, int8, code4 and fp8 weights by bf16 activations on tensor cores; the same bits of a row whatever `rows`. */
 void linear_mma(Stream& stream, const LinearArgs& args);
 /** fp32 by fp32, one chain over k. */
 void linear_f32(Stream& stream, const LinearArgs& args);
@@ -160,8 +162,28 @@ struct ConvertArgs {
 };
 void convert(Stream& stream, const ConvertArgs& args, int rows);
 
-/** An int8 or code4 weight as bf16 (n_out, n_in). */
+/** An int8, code4 or fp8 weight as bf16 (n_out, n_in). */
 void dequantize(Stream& stream, const WeightView& w, uint16_t* out);
+
+/** Rows of activations as e4m3, each with a scale: x = e4m3(out) scale. What a row becomes depends on that row alone. */
+struct QuantizeRowsArgs {
+  Typed x;
+  int width;
+  uint8_t* out;  // (rows, width)
+  float* scales;
+};
+void quantize_rows(Stream& stream, const QuantizeRowsArgs& args, int rows);
+
+/** y[r, c] = product[r, c] x_scales[r] w_scales[c], or y += that. */
+struct ScaleProductArgs {
+  const float* product;  // (rows, width)
+  const float* x_scales;
+  const float* w_scales;
+  int width;
+  Typed y;
+  bool accumulate;  // y is fp32 then
+};
+void scale_product(Stream& stream, const ScaleProductArgs& args, int rows);
 
 /** y[i] += bias. */
 struct BiasArgs {

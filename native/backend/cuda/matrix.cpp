@@ -51,6 +51,23 @@ class RowWriter {
   int first_ = 0, count_ = 0;
 };
 
+/** Rows as they are, `stored` bytes each into `width`: whole sections at once where that is the same. */
+void store_rows(const std::vector<int>& sections, void* device, size_t width, const void* host, size_t stored, Uploader& uploader) {
+  const uint8_t* const from = static_cast<const uint8_t*>(host);
+  uint8_t* const to = static_cast<uint8_t*>(device);
+  if (width != stored) {
+    RowWriter<uint8_t> rows(to, width, uploader);
+    each_row(sections, [&](int row, int source) { rows.write(row, [&](uint8_t* out) { std::memcpy(out, from + source * stored, stored); }); });
+    return;
+  }
+  size_t device_row = 0, host_row = 0;
+  for (const int section : sections) {
+    uploader.upload(to + device_row * width, from + host_row * width, section * width);
+    device_row += padded(section);
+    host_row += section;
+  }
+}
+
 DeviceMemory zeroed(size_t bytes, Uploader& uploader) {
   DeviceMemory memory(allocate_device(bytes));
   uploader.zero(memory.get(), bytes);
@@ -79,16 +96,13 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
         for (size_t k = 0; k < stored; ++k) out[k] = math::element(host, from, k);
       });
     });
-  } else if (host.dtype == Dtype::int8) {
-    view_.dtype = Dtype::int8;
+  } else if (host.dtype == Dtype::int8 || host.dtype == Dtype::fp8) {
+    view_.dtype = host.dtype;
     data_ = zeroed(cells, uploader);
     scales_ = zeroed(size_t(n_out) * 4, uploader);
     std::vector<float> scales(n_out);
-    RowWriter<int8_t> rows(static_cast<int8_t*>(data_.get()), width, uploader);
-    each_row(sections, [&](int to, int from) {
-      scales[to] = host.scales[from];
-      rows.write(to, [&](int8_t* out) { std::memcpy(out, static_cast<const int8_t*>(host.data) + from * stored, stored); });
-    });
+    each_row(sections, [&](int to, int from) { scales[to] = host.scales[from]; });
+    store_rows(sections, data_.get(), width, host.data, stored, uploader);
     uploader.upload(scales_.get(), scales.data(), scales.size() * 4);
   } else if (host.dtype == Dtype::code4 && whole_blocks(host)) {
     view_.dtype = Dtype::code4;
@@ -98,25 +112,25 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
     scales_ = zeroed(n_out * blocks * 4, uploader);
     code_ = DeviceMemory(allocate_device(16 * 4));
     uploader.upload(code_.get(), host.code, 16 * 4);
-    RowWriter<uint8_t> rows(static_cast<uint8_t*>(data_.get()), width / 2, uploader);
+    store_rows(sections, data_.get(), width / 2, host.data, stored / 2, uploader);
     RowWriter<float> scales(static_cast<float*>(scales_.get()), blocks, uploader);
     each_row(sections, [&](int to, int from) {
       const size_t first = from * stored;
-      rows.write(to, [&](uint8_t* out) { std::memcpy(out, static_cast<const uint8_t*>(host.data) + first / 2, stored / 2); });
       scales.write(to, [&](float* out) {
         for (size_t b = 0; b < blocks; ++b) out[b] = host.scales[(first + b * kCodeBlock) / host.block_size];
       });
     });
+  } else if (host.dtype == Dtype::bf16) {
+    view_.dtype = Dtype::bf16;
+    data_ = zeroed(cells * 2, uploader);
+    store_rows(sections, data_.get(), width * 2, host.data, stored * 2, uploader);
   } else {
     view_.dtype = Dtype::bf16;
     data_ = zeroed(cells * 2, uploader);
     RowWriter<uint16_t> rows(static_cast<uint16_t*>(data_.get()), width, uploader);
     each_row(sections, [&](int to, int from) {
       rows.write(to, [&](uint16_t* out) {
-        if (host.dtype == Dtype::bf16)
-          std::memcpy(out, static_cast<const uint16_t*>(host.data) + from * stored, stored * 2);
-        else
-          for (size_t k = 0; k < stored; ++k) out[k] = math::to_bf16(math::element(host, from, k));
+        for (size_t k = 0; k < stored; ++k) out[k] = math::to_bf16(math::element(host, from, k));
       });
     });
   }

@@ -11,8 +11,8 @@ namespace longhaul::cuda {
 
 /**
  * A weight as the kernels read it, (n_out, n_in padded), rows of zeros where sections are padded. With `matched` activations
- * int8 stays int8, 4-bit codes stay codes with a scale for each 64 of them (where rows are whole blocks of 64), and all else
- * is rounded to bf16; otherwise everything is expanded to fp32.
+ * int8 and fp8 stay what they are, 4-bit codes stay codes with a scale for each 64 of them (where rows are whole blocks of 64),
+ * and all else is rounded to bf16; otherwise everything is expanded to fp32.
  */
 class DeviceMatrix : public Matrix {
  public:

@@ -41,7 +41,7 @@ void use_device(int index) { check(cudaSetDevice(index), "cudaSetDevice"); }
 DeviceFacts device_facts(int index) {
   cudaDeviceProp p;
   check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
-  DeviceFacts facts{p.name, "sm_" + std::to_string(10 * p.major + p.minor), p.multiProcessorCount, 0, 0};
+  DeviceFacts facts{p.name, "sm_" + std::to_string(10 * p.major + p.minor), 10 * p.major + p.minor, p.multiProcessorCount, 0, 0};
   check(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes), "cudaMemGetInfo");
   return facts;
 }

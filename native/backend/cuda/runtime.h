@@ -35,6 +35,7 @@ class OutOfMemory : public std::bad_alloc {
 
 struct DeviceFacts {
   std::string name, architecture;  // "NVIDIA H200", "sm_90"
+  int capability;  // 10 major + minor
   int multiprocessors;
   size_t total_bytes, free_bytes;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/math/fp8.h"
 #include "backend/math/scalar.h"
 
 namespace longhaul::math {
@@ -42,6 +43,7 @@ LONGHAUL_HD float element(const void* data, Dtype dtype, size_t i) {
 LONGHAUL_HD float element(const HostMatrix& m, size_t row, size_t col) {
   const size_t i = row * m.cols + col;
   if (m.dtype == Dtype::int8) return float(static_cast<const int8_t*>(m.data)[i]) * m.scales[row];
+  if (m.dtype == Dtype::fp8) return from_e4m3(static_cast<const uint8_t*>(m.data)[i]) * m.scales[row];
   if (m.dtype != Dtype::code4) return element(m.data, m.dtype, i);
   const uint8_t pair = static_cast<const uint8_t*>(m.data)[i / 2];
   return m.code[i % 2 ? pair & 15 : pair >> 4] * m.scales[i / m.block_size];

@@ -65,6 +65,7 @@ void linear_f32(const LinearArgs& args, int tile_begin, int tile_end, int rows, 
     case Dtype::bf16: return linear<Bf16Weights>(args, tile_begin, tile_end, rows, panel_begin, panel_end);
     case Dtype::int8: return linear<Int8Weights>(args, tile_begin, tile_end, rows, panel_begin, panel_end);
     case Dtype::code4: return linear<Code4Weights>(args, tile_begin, tile_end, rows, panel_begin, panel_end);
+    case Dtype::fp8: break;  // packed as fp32
   }
 }
 

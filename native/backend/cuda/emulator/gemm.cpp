@@ -1,10 +1,52 @@
+// Products as cuBLASLt makes them, one sum after the other on the host; e4m3 without the library's own scales.
 #include "backend/cuda/gemm.h"
+#include "backend/math/convert.h"
 
 namespace longhaul::cuda {
+namespace {
 
-std::unique_ptr<Gemm> open_gemm(int, Uploader&, std::string& missing) {
-  missing = "the emulator has no cuBLASLt";
-  return nullptr;
-}
+class HostGemm : public Gemm {
+ public:
+  bool run(Stream& stream, const LinearArgs& a) override {
+    stream.enqueue([a] {
+      const uint16_t *const w = static_cast<const uint16_t*>(a.w.data), *const x = static_cast<const uint16_t*>(a.x.data);
+      multiply(a.w, a.rows, a.y, a.accumulate, [&](int row, int out, int k) {
+        return math::from_bf16(x[size_t(row) * a.x.ld + k]) * math::from_bf16(w[size_t(out) * a.w.n_in + k]);
+      });
+    });
+    return true;
+  }
+
+  bool has_fp8() const override { return true; }
+  bool run_fp8(Stream& stream, const Fp8Args& a) override {
+    stream.enqueue([a] {
+      const uint8_t* const w = static_cast<const uint8_t*>(a.w.data);
+      multiply(a.w, a.rows, {a.product, a.w.n_out, false}, false, [&](int row, int out, int k) {
+        return math::from_e4m3(a.x[size_t(row) * a.w.n_in + k]) * math::from_e4m3(w[size_t(out) * a.w.n_in + k]);
+      });
+    });
+    scale_product(stream, {a.product, a.x_scales, a.w.scales, a.w.n_out, a.y, a.accumulate}, a.rows);
+    return true;
+  }
+
+ private:
+  template <class Term>
+  static void multiply(const WeightView& w, int rows, Typed y, bool accumulate, const Term& term) {
+    for (int row = 0; row < rows; ++row)
+      for (int out = 0; out < w.n_out; ++out) {
+        float sum = 0;
+        for (int k = 0; k < w.n_in; ++k) sum += term(row, out, k);
+        const size_t at = size_t(row) * y.ld + out;
+        if (y.bf16)
+          static_cast<uint16_t*>(y.data)[at] = math::to_bf16(sum);
+        else
+          static_cast<float*>(y.data)[at] = accumulate ? static_cast<float*>(y.data)[at] + sum : sum;
+      }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Gemm> open_gemm(const DeviceFacts&, int, Uploader&, std::string&) { return std::make_unique<HostGemm>(); }
 
 }  // namespace longhaul::cuda

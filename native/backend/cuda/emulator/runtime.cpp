@@ -41,7 +41,7 @@ size_t whole(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
 int device_count(std::string&) { return 1; }
 void use_device(int) {}
-DeviceFacts device_facts(int) { return {"emulated", "sm_0", 1, total(), unused()}; }
+DeviceFacts device_facts(int) { return {"emulated", "sm_0", 0, 1, total(), unused()}; }
 
 size_t allocations() { return taken; }
 

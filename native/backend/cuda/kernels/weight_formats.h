@@ -50,6 +50,30 @@ struct Int8Format {
   }
 };
 
+/** e4m3 is exact in bf16; the rows' scales come last. NaN is not among the codes of a weight. */
+struct Fp8Format {
+  static constexpr int kBlock = 64;
+  static constexpr bool kScaled = false, kRowScales = true;
+  using Load = Quad;
+  static __device__ Load load(const WeightView& w, int row, int k) {
+    return load_streaming(reinterpret_cast<const Quad*>(static_cast<const uint8_t*>(w.data) + size_t(row) * w.n_in + k));
+  }
+  /** Byte i of x: its fields in an fp32, whose bias is 120 more; the upper half of that is its bf16. */
+  static __device__ float value(uint32_t x, int i) {
+    const uint32_t top = x << (24 - 8 * i);
+    return multiply(float_of((top & 0x80000000u) | (top & 0x7f000000u) >> 4), 0x1p120f);
+  }
+  static __device__ uint32_t pair(uint32_t x, int i) { return byte_permute(bits_of(value(x, i)), bits_of(value(x, i + 1)), 0x7632); }
+  __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
+    const uint32_t four[4] = {in.x, in.y, in.z, in.w};
+    LONGHAUL_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      words[2 * i] = pair(four[i], 0);
+      words[2 * i + 1] = pair(four[i], 2);
+    }
+  }
+};
+
 /** Codes in bf16; a step is one block of scales, or a part of one. */
 struct Code4Format {
   static constexpr int kBlock = 64;
@@ -92,6 +116,7 @@ void with_format(const WeightView& w, const char* kernel, const Each& each) {
     case Dtype::bf16: return each(Bf16Format());
     case Dtype::int8: return each(Int8Format());
     case Dtype::code4: return each(Code4Format());
+    case Dtype::fp8: return each(Fp8Format());
     default: throw DeviceError(std::string(kernel) + ": no kernel for this weight");
   }
 }
