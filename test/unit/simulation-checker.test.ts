@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CheckpointRef, Head, JobResult } from '@longhaul/core/contracts';
+import { type CheckpointRef, type Head, JobResult } from '@longhaul/core/contracts';
 import { EMPTY_CHAIN } from '@longhaul/core/ledger';
 import { Checker, type Rule, rules, Violation } from '../simulation/checker.ts';
 import type { Observation, Rest } from '../simulation/history.ts';
 import { ledgerJob, TOTAL } from '../simulation/ledger-job.ts';
+import { headOf } from '../support/producer-fakes.ts';
 
 const { jobId } = ledgerJob.spec;
 const checkpointAt = (seq: number, tokenOffset: number): CheckpointRef => ({
@@ -16,38 +17,14 @@ const checkpointAt = (seq: number, tokenOffset: number): CheckpointRef => ({
 });
 const segmentKey = (seq: number) => `jobs/${jobId}/out/${String(seq).padStart(10, '0')}-1.jsonl.zst`;
 
-const queued = Head.parse({
-  v: 1,
+const queued = headOf({
   jobId,
   status: 'queued',
   epoch: 0,
-  seq: 0,
   owner: null,
   nonce: '',
-  stuckAttempts: 0,
-  pins: null,
-  position: {
-    tokenOffset: 0,
-    inputByteOffset: 0,
-    textCursor: null,
-    inputTokens: null,
-    outputCount: 0,
-    nextToken: null,
-  },
-  checkpoint: null,
-  segments: [],
   outputSha256: EMPTY_CHAIN,
-  score: null,
-  stats: {
-    commits: 0,
-    attempts: 0,
-    recomputedTokens: 0,
-    checkpointBytes: 0,
-    busySeconds: 0,
-    redrives: 0,
-    fallbacks: 0,
-  },
-  failure: null,
+  stats: { ...headOf().stats, attempts: 0 },
   updatedAt: '2026-01-01T00:00:00.000Z',
 });
 const taken: Head = { ...queued, status: 'running', epoch: 1, owner: 'a' };

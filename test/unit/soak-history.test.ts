@@ -1,46 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Head } from '@longhaul/core/contracts';
+import type { Head } from '@longhaul/core/contracts';
 import { EMPTY_CHAIN } from '@longhaul/core/ledger';
 import { HistoryChecker, type ViolationKind } from '../soak/history.ts';
 import { RecordCheck } from '../soak/record-check.ts';
+import { headOf } from '../support/producer-fakes.ts';
 
 const jobId = 'job-of-history';
 const at = '2026-01-01T00:00:00.000Z';
 let nonces = 0;
 
-const first = Head.parse({
-  v: 1,
+const first = headOf({
   jobId,
   status: 'queued',
   epoch: 0,
-  seq: 0,
   owner: null,
   nonce: 'first',
-  stuckAttempts: 0,
-  pins: null,
-  position: {
-    tokenOffset: 0,
-    inputByteOffset: 0,
-    textCursor: null,
-    inputTokens: null,
-    outputCount: 0,
-    nextToken: null,
-  },
-  checkpoint: null,
-  segments: [],
   outputSha256: EMPTY_CHAIN,
-  score: null,
-  stats: {
-    commits: 0,
-    attempts: 0,
-    recomputedTokens: 0,
-    checkpointBytes: 0,
-    busySeconds: 0,
-    redrives: 0,
-    fallbacks: 0,
-  },
-  failure: null,
+  stats: { ...headOf().stats, attempts: 0 },
   updatedAt: at,
 });
 
