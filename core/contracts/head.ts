@@ -22,7 +22,7 @@ export const Pins = z.strictObject({
   tokenizerDigest: Sha256,
   /** Tokens a chunk; commits of the read phase stand on its multiples. */
   chunkTokens: count,
-  /** Device type, engine version, weights, activations, e.g. `cpu/2/as-stored/matched`: bits are promised within one. */
+  /** Device type, engine version, weights, activations, e.g. `cpu/3/as-stored/matched`: bits are promised within one. */
   engine: z.string().min(1).max(64),
 });
 export type Pins = z.infer<typeof Pins>;
