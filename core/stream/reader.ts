@@ -20,16 +20,37 @@ export async function* readLive(
   options: { readonly after: number; readonly epoch: number | null; readonly signal: AbortSignal },
   parse: (text: string) => LiveEvent,
 ): AsyncGenerator<LiveNews> {
-  const epoch = options.epoch ?? (await newestEpoch(redis, stream));
+  const { signal } = options;
+  const epoch = options.epoch ?? (await unlessAborted(newestEpoch(redis, stream), signal));
   const reader = new ReadPosition(epoch, options.after);
   let last = idOf(epoch, options.after);
   for (;;) {
-    options.signal.throwIfAborted();
-    const reply = await redis.xread('COUNT', readBatch, 'BLOCK', blockMs, 'STREAMS', stream, last);
+    signal.throwIfAborted();
+    const command = redis.xread('COUNT', readBatch, 'BLOCK', blockMs, 'STREAMS', stream, last);
+    const reply = await unlessAborted<unknown>(command, signal);
     for (const [id, fields] of entriesOf(reply)) {
       yield* reader.take(epochOf(id), parse(fields[1] ?? ''));
       last = id;
     }
+  }
+}
+
+/**
+ * The answer to a command, or the reason of the signal once it aborts: ioredis never fails a command that waits for the
+ * next try to connect when the connection is ended before that try.
+ */
+async function unlessAborted<T>(command: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    if (signal.aborted) abort();
+    return await Promise.race([command, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+    // Who fails later is heard by nobody, and must not end the process.
+    command.catch(() => undefined);
+    aborted.catch(() => undefined);
   }
 }
 

@@ -291,6 +291,24 @@ test('stopping a reader, closing the stream, and asking for cancellation', async
   await assert.rejects(live.readProgress(jobId), { code: 'closed' });
 });
 
+test('a reader that leaves while Redis is away is gone at once, and the stream closes', async () => {
+  await live.append(jobId, 1, [begin(0), token(1)]);
+  const stop = new AbortController();
+  const reading = live.read(jobId, { after: 0, epoch: null, signal: stop.signal })[Symbol.asyncIterator]();
+  await reading.next();
+  const next = reading.next();
+  await redis.stop();
+  try {
+    while (!notices.some((text) => text.includes('longhaul-reader') && text.includes('is out of reach')))
+      await delay(5);
+    stop.abort(new Error('no longer wanted'));
+    await assert.rejects(next, { message: 'no longer wanted' });
+    await live.close();
+  } finally {
+    await redis.restart();
+  }
+});
+
 test('what no version of ours wrote is refused with the key that holds it', async () => {
   const raw = rawRedis();
   try {
