@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { LonghaulError } from '@longhaul/core/contracts';
+import { type Environment, parseEnvironment } from '@longhaul/core/contracts';
+import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { preemptionSettings } from './preemption/settings.ts';
 
@@ -8,17 +9,8 @@ const powerOfTwo = (least: number, most: number) =>
   whole(least, most).refine((n) => (n & (n - 1)) === 0, { error: 'must be a power of two' });
 const flag = z.enum(['0', '1']).transform((v) => v === '1');
 
-/** How to reach an S3 store; credentials come from the AWS chain. */
-const S3Environment = z.object({
-  LONGHAUL_S3_ENDPOINT: z.url().optional(),
-  LONGHAUL_S3_REGION: z.string().optional(),
-  LONGHAUL_S3_FORCE_PATH_STYLE: flag.default(false),
-  /** `WHEN_REQUIRED` for stores that do not know S3's newer checksums. */
-  LONGHAUL_S3_CHECKSUMS: z.enum(['WHEN_SUPPORTED', 'WHEN_REQUIRED']).default('WHEN_SUPPORTED'),
-});
-
 /** The environment of a worker. Every setting has its default here and nowhere else. */
-const Environment = S3Environment.extend({
+const WorkerEnvironment = S3Environment.extend({
   /** Directory of the model, Hugging Face layout. */
   LONGHAUL_MODEL: z.string().min(1),
   /** The served name: jobs ask for it, and it names the queue. Default: the directory's basename. */
@@ -56,31 +48,17 @@ const Environment = S3Environment.extend({
   ...preemptionSettings,
 });
 
-export interface Config extends z.infer<typeof Environment> {
+export interface Config extends z.infer<typeof WorkerEnvironment> {
   readonly workerName: string;
 }
 
-type Env = Readonly<Record<string, string | undefined>>;
-
 /** @throws LonghaulError `invalid_config` naming the setting, what was found, and what is allowed. */
-export function parseConfig(env: Env, pid: number): Config {
-  const parsed = parseEnv(Environment, env);
+export function parseConfig(env: Environment, pid: number): Config {
+  const parsed = parseEnvironment(WorkerEnvironment, env);
   return { ...parsed, workerName: parsed.LONGHAUL_WORKER_ID ?? `${hostname()}-${pid}` };
 }
 
 /** The S3 settings alone, for commands that need no queue. */
-export function parseS3Settings(env: Env): z.infer<typeof S3Environment> {
-  return parseEnv(S3Environment, env);
-}
-
-function parseEnv<T>(schema: z.ZodType<T>, env: Env): T {
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = schema.safeParse(set);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const name = String(issue.path[0]);
-  // A Redis URL may hold a password: its value is not repeated.
-  const shown = name === 'LONGHAUL_REDIS_URL' ? 'something else' : JSON.stringify(set[name]);
-  const found = set[name] === undefined ? 'it is not set' : `found ${shown}`;
-  throw new LonghaulError('invalid_config', `${name}: ${issue.message}; ${found}`);
+export function parseS3Settings(env: Environment): S3Settings {
+  return parseEnvironment(S3Environment, env);
 }

@@ -1,4 +1,5 @@
 export * from './clock.ts';
+export * from './environment.ts';
 export * from './errors.ts';
 export * from './events.ts';
 export * from './head.ts';

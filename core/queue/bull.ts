@@ -21,6 +21,9 @@ export const prefix = '{longhaul}';
 export const keepDone = { age: 86_400, count: 1000 };
 export const keepFailed = { age: 604_800, count: 5000 };
 
+/** BullMQ keeps delayed jobs by their moment in ms times this, so that equal moments keep their order. */
+export const delayedScoreScale = 0x1000;
+
 /** How often a job may be retried or be found stalled before BullMQ gives it up: never, that is the ledger's to say. */
 export const unlimited = 1_000_000;
 

@@ -7,6 +7,7 @@ import { ModelName } from '../contracts/job.ts';
 import { hangUp, unavailable } from '../redis/connection.ts';
 import {
   connectForWorker,
+  delayedScoreScale,
   isOutage,
   keepDone,
   keepFailed,
@@ -196,8 +197,8 @@ class BullConsumer implements JobConsumer {
     const [seconds, micros] = await this.redis.time();
     const until = Number(seconds) * 1000 + Math.ceil(Number(micros) / 1000) + delayMs;
     await job.moveToDelayed(until, token);
-    // A clock that runs ahead put it off to its own now; a score is the time in ms, shifted by the twelve bits of an order.
-    await this.redis.zadd(this.worker.toKey('delayed'), 'XX', until * 0x1000, job.id ?? '');
+    // A clock that runs ahead put it off to its own now.
+    await this.redis.zadd(this.worker.toKey('delayed'), 'XX', until * delayedScoreScale, job.id ?? '');
     const jobId = job.id ?? '';
     this.notBefore.set(jobId, performance.now() + delayMs);
     const end = () => {

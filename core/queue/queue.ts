@@ -4,7 +4,7 @@ import { RetryableFailure } from '../contracts/errors.ts';
 import { JobId, ModelName } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { commandTimeoutMs, connectRedis, hangUp, redactUrl, unavailable } from '../redis/connection.ts';
-import { keepDone, keepFailed, Message, prefix, type QueueOptions, unlimited } from './bull.ts';
+import { delayedScoreScale, keepDone, keepFailed, Message, prefix, type QueueOptions, unlimited } from './bull.ts';
 import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Whereabouts } from './port.ts';
 
 /** BullMQ runs lower numbers first and jobs without a number before all others, so every job gets one. */
@@ -19,9 +19,6 @@ const pageJobs = 256;
 
 /** A delayed job counts as demand this long before it is due: a worker takes that long to come. */
 const dueWithinMs = 60_000;
-
-/** BullMQ keeps delayed jobs by their moment times this, so that equal moments keep their order. */
-const delayedScoreScale = 0x1000;
 
 /** Errors of every call: `queue_unavailable` where Redis does not answer within five seconds. */
 export function openQueue(options: QueueOptions): JobQueue & QueueCensus {

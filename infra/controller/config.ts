@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { LonghaulError, ModelName } from '@longhaul/core/contracts';
+import { type Environment, ModelName, parseEnvironment } from '@longhaul/core/contracts';
+import { S3Environment } from '@longhaul/core/ledger';
 import { z } from 'zod';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -7,14 +8,10 @@ const seconds = (least: number, most: number) => z.coerce.number().min(least).ma
 const flag = z.enum(['0', '1']).transform((v) => v === '1');
 
 /** The environment of a controller. Every setting has its default here and nowhere else. */
-const Environment = z.object({
+const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
   /** `s3://bucket/prefix` or `file:///dir`. */
   LONGHAUL_STORE: z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://'),
-  LONGHAUL_S3_ENDPOINT: z.url().optional(),
-  LONGHAUL_S3_REGION: z.string().optional(),
-  LONGHAUL_S3_FORCE_PATH_STYLE: flag.default(false),
-  LONGHAUL_S3_CHECKSUMS: z.enum(['WHEN_SUPPORTED', 'WHEN_REQUIRED']).default('WHEN_SUPPORTED'),
   /** Served models whose queues are looked after also while no open job names them, separated by commas. */
   LONGHAUL_MODELS: z
     .string()
@@ -41,21 +38,12 @@ const Environment = z.object({
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 
-export interface Config extends z.infer<typeof Environment> {
+export interface Config extends z.infer<typeof ControllerEnvironment> {
   readonly controllerName: string;
 }
 
 /** @throws LonghaulError `invalid_config` naming the setting, what was found, and what is allowed. */
-export function parseConfig(env: Readonly<Record<string, string | undefined>>, pid: number): Config {
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = Environment.safeParse(set);
-  if (parsed.success) {
-    return { ...parsed.data, controllerName: parsed.data.LONGHAUL_CONTROLLER_ID ?? `${hostname()}-${pid}` };
-  }
-  const issue = parsed.error.issues[0]!;
-  const name = String(issue.path[0]);
-  // A Redis URL may hold a password: its value is not repeated.
-  const shown = name === 'LONGHAUL_REDIS_URL' ? 'something else' : JSON.stringify(set[name]);
-  const found = set[name] === undefined ? 'it is not set' : `found ${shown}`;
-  throw new LonghaulError('invalid_config', `${name}: ${issue.message}; ${found}`);
+export function parseConfig(env: Environment, pid: number): Config {
+  const parsed = parseEnvironment(ControllerEnvironment, env);
+  return { ...parsed, controllerName: parsed.LONGHAUL_CONTROLLER_ID ?? `${hostname()}-${pid}` };
 }

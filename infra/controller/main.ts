@@ -1,10 +1,9 @@
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
-import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
+import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
 import { Command, CommanderError } from 'commander';
 import { garbageCollector } from './adapters/garbage.ts';
 import { createLog } from './adapters/log.ts';
 import { openQueues } from './adapters/queues.ts';
-import { openConfiguredStore } from './adapters/store.ts';
 import { parseConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import type { Log } from './ports.ts';
@@ -58,7 +57,7 @@ async function control({ once = false, json = false }: Options): Promise<number>
   const config = parseConfig(process.env, process.pid);
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.controllerName);
   const stop = stopSignal(config.LONGHAUL_PARENT_PIPE, log);
-  const store = await openConfiguredStore(config);
+  const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
   const reaping = new Set<Promise<void>>();
   const queues = openQueues({
     url: config.LONGHAUL_REDIS_URL,

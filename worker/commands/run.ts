@@ -13,10 +13,15 @@ import {
   parseJobOptions,
   systemClock,
 } from '@longhaul/core/contracts';
-import { createLedger, type Ledger, type ObjectStore } from '@longhaul/core/ledger';
+import {
+  createLedger,
+  type Ledger,
+  type ObjectStore,
+  openConfiguredStore,
+  type S3Settings,
+} from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { loadServedModel } from '../adapters/model.ts';
-import { openConfiguredStore, type S3Settings } from '../adapters/store.ts';
 import type { ProcessIo } from '../process.ts';
 import { runJob } from '../tasks/run-job.ts';
 import { openDocument } from '../text/index.ts';

@@ -8,12 +8,11 @@ import {
   type SourcePin,
   systemClock,
 } from '@longhaul/core/contracts';
-import { createLedger, type ObjectStore, probeStore } from '@longhaul/core/ledger';
+import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { openLiveStream } from '@longhaul/core/stream';
 import { timed } from '../adapters/loop-delay.ts';
 import { loadServedModel } from '../adapters/model.ts';
-import { openConfiguredStore } from '../adapters/store.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import type { ObjectStore } from './object-store.ts';
+import { openStore } from './open-store.ts';
+
+/** How a process reaches an S3 store, as its environment says; credentials come from the AWS chain. */
+export const S3Environment = z.object({
+  LONGHAUL_S3_ENDPOINT: z.url().optional(),
+  LONGHAUL_S3_REGION: z.string().optional(),
+  LONGHAUL_S3_FORCE_PATH_STYLE: z
+    .enum(['0', '1'])
+    .transform((v) => v === '1')
+    .default(false),
+  /** `WHEN_REQUIRED` for stores that do not know S3's newer checksums. */
+  LONGHAUL_S3_CHECKSUMS: z.enum(['WHEN_SUPPORTED', 'WHEN_REQUIRED']).default('WHEN_SUPPORTED'),
+});
+export type S3Settings = z.infer<typeof S3Environment>;
+
+/** Opens the store at `url` with the process's S3 settings. */
+export function openConfiguredStore(url: string, settings: S3Settings): Promise<ObjectStore> {
+  return openStore(url, {
+    endpoint: settings.LONGHAUL_S3_ENDPOINT ?? null,
+    region: settings.LONGHAUL_S3_REGION ?? null,
+    credentials: null,
+    forcePathStyle: settings.LONGHAUL_S3_FORCE_PATH_STYLE,
+    requestChecksumCalculation: settings.LONGHAUL_S3_CHECKSUMS,
+  });
+}
