@@ -53,8 +53,15 @@ export async function sweepGarbage(store: ObjectStore, options: SweepOptions): P
   const leftoverHours = options.leftoverHours ?? 24;
   const parts: LedgerParts = { store, clock: () => now, nonce: () => crypto.randomUUID() };
   const counts = {
-    ...{ jobs: 0, damaged: 0, checkpoints: 0, segments: 0, jobObjects: 0 },
-    ...{ inputs: 0, markers: 0, probes: 0, marked: 0 },
+    jobs: 0,
+    damaged: 0,
+    checkpoints: 0,
+    segments: 0,
+    jobObjects: 0,
+    inputs: 0,
+    markers: 0,
+    probes: 0,
+    marked: 0,
   };
   const read = new KeyFilter();
   for await (const jobId of jobsOf(store, signal)) {
