@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Cluster, models, type WorkerProcess } from '../support/cluster.ts';
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { behindProxy } from './behind-proxy.ts';
 import { letters } from './committed-work.ts';
 import { onS3 } from './on-s3.ts';
 import { assertSame, scoreTask, truth } from './shared.ts';
@@ -18,24 +18,6 @@ async function clusterFor(t: TestContext, env: Record<string, string> = {}): Pro
   return cluster;
 }
 
-async function proxied(t: TestContext): Promise<{ cluster: Cluster; proxy: FaultProxy }> {
-  let proxy: FaultProxy | null = null;
-  const cluster = await Cluster.start({
-    model: models.induction,
-    workerRedisUrl: async (redis) => {
-      const url = new URL(redis.url);
-      proxy = await startFaultProxy({ target: { host: url.hostname, port: Number(url.port) } });
-      url.port = String(proxy.port);
-      return url.href;
-    },
-  });
-  t.after(async () => {
-    await cluster.close();
-    await proxy?.close();
-  });
-  return { cluster, proxy: proxy! };
-}
-
 const said = (worker: WorkerProcess, text: string) => worker.lines.filter((line) => line.includes(text)).length;
 
 /** The job has ended with the bytes of an uninterrupted run, and whoever lost it did not take it back meanwhile. */
@@ -46,7 +28,7 @@ async function assertEnded(cluster: Cluster, jobId: string, text: Buffer): Promi
 
 for (const way of ['up', 'down'] as const) {
   test(`cut off from Redis ${way === 'up' ? 'so that nothing reaches it' : 'so that no answer comes'}: the worker lets go by its own clock`, async (t) => {
-    const { cluster, proxy } = await proxied(t);
+    const { cluster, proxy } = await behindProxy(t, models.induction);
     const text = letters(1_500_000);
     const jobId = await cluster.submitText(`one-way-${way}`, text, scoreTask);
     const cut = await cluster.startWorker('cut-off');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cluster, models } from '../support/cluster.ts';
-import { startFaultProxy } from '../support/fault-proxy.ts';
+import { behindProxy } from './behind-proxy.ts';
 import { assertSame, bookBytes, scoreTask, truth } from './shared.ts';
 
 test('a worker frozen past its lock is fenced: its commits are refused, the result is whole', async (t) => {
@@ -38,25 +38,12 @@ test('Redis killed and restarted in the middle: the job goes on and ends the sam
 });
 
 test('a worker cut off from Redis stops by its own clock; another ends the job', async (t) => {
-  let proxy: Awaited<ReturnType<typeof startFaultProxy>> | null = null;
-  const cluster = await Cluster.start({
-    model: models.tinyEnglish,
-    workerRedisUrl: async (redis) => {
-      const url = new URL(redis.url);
-      proxy = await startFaultProxy({ target: { host: url.hostname, port: Number(url.port) } });
-      url.port = String(proxy.port);
-      return url.href;
-    },
-  });
-  t.after(async () => {
-    await cluster.close();
-    await proxy?.close();
-  });
+  const { cluster, proxy } = await behindProxy(t, models.tinyEnglish);
   const text = await bookBytes(200_000);
   const jobId = await cluster.submitText('partition', text, scoreTask);
   const cut = await cluster.startWorker('cut-off');
   await cluster.progress(jobId, (p) => p.tokens >= 40_000);
-  proxy!.freeze();
+  proxy.freeze();
   const ended = cut.says('attempt ended: abandon');
   // The heir reaches Redis directly.
   await cluster.startWorker('heir', { LONGHAUL_REDIS_URL: cluster.redis.url });
