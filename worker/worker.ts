@@ -7,6 +7,7 @@ import {
   type JobId,
   type JobResult,
   type LiveEvent,
+  RetryableFailure,
 } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
 import type { Settlement, TakenJob } from '@longhaul/core/queue';
@@ -170,7 +171,7 @@ export class Worker {
       case 'abandon':
         if (failure.code === 'lease_lost' && lease !== null) {
           // A silent queue is not the job's fault. Where somebody else has the job by now, the head refuses.
-          await this.attempt('the job could not be released', job, () => lease.release());
+          await this.giveBack(job, lease);
           this.parts.onLost(job.jobId, lease.epoch);
         }
         return { kind: 'abandon' };
@@ -192,11 +193,27 @@ export class Worker {
         return { kind: 'hand-back' };
       case 'retry':
         // The world's fault, not the job's: such an attempt does not count towards quarantine. Unknown errors do.
-        if (failure.code !== 'internal' && lease !== null) {
-          await this.attempt('the job could not be released', job, () => lease.release());
-        }
+        if (failure.code !== 'internal' && lease !== null) await this.giveBack(job, lease);
         if (this.draining.signal.aborted) return { kind: 'hand-back' };
         return { kind: 'retry', delayMs: retryDelayMs, reason };
+    }
+  }
+
+  /**
+   * An attempt that the head does not hear of again counts as stuck. So while the store is away, when nobody could do
+   * anything with the job, it stays in hand: until the store is back, the job is another's, or this process drains.
+   */
+  private async giveBack(job: TakenJob, lease: Lease): Promise<void> {
+    const { clock, log } = this.parts;
+    for (;;) {
+      try {
+        return await lease.release();
+      } catch (error) {
+        log('warn', 'the job could not be released', { job: job.jobId, reason: describeError(error) });
+        if (!(error instanceof RetryableFailure) || this.draining.signal.aborted) return;
+        await clock.sleep(retryDelayMs, this.draining.signal).catch(() => undefined);
+        if (this.draining.signal.aborted) return;
+      }
     }
   }
 

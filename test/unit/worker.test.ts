@@ -180,6 +180,47 @@ test('the world at fault: tried again later, and never quarantined for it', asyn
   assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
 });
 
+test('a store that goes away behind each taking, and stays away for some tries to give the job back: no poison is made of the job', async () => {
+  const { store, ledger, worker } = await setup();
+  const write = store.putIfMatch.bind(store);
+  for (let i = 0; i <= limits.stuckAttempts; i++) {
+    let refusals = 4;
+    const away = async () => {
+      refusals -= 1;
+      if (refusals === 0) store.putIfMatch = write;
+      throw new RetryableFailure('store_unavailable', 'the store gave no answer');
+    };
+    const hooks = {
+      beforeStep: () => {
+        store.putIfMatch = away;
+        throw new RetryableFailure('store_unavailable', 'the document gave no answer');
+      },
+    };
+    assert.equal((await worker(hooks).handle(taken())).kind, 'retry');
+    assert.equal(refusals, 0);
+    assert.equal((await ledger.readHead(jobId))?.stuckAttempts, 0);
+  }
+  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await ledger.readHead(jobId))?.status, 'done');
+});
+
+test('a drain does not wait for a store that is away', async () => {
+  const { store, worker } = await setup();
+  const away = Promise.withResolvers<void>();
+  const cut = worker({
+    beforeStep: () => {
+      store.putIfMatch = async () => {
+        away.resolve();
+        throw new RetryableFailure('store_unavailable', 'the store gave no answer');
+      };
+    },
+  });
+  const end = cut.handle(taken());
+  await away.promise;
+  cut.drain('SIGTERM');
+  assert.deepEqual(await end, { kind: 'hand-back' });
+});
+
 test('the job at fault: quarantined with the reason, committed work kept', async () => {
   const { ledger, live, worker } = await setup();
   const spoilt = worker({

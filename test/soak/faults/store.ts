@@ -78,12 +78,17 @@ const down: FaultKind = {
   start(ground, bit) {
     const { world, random, onS3 } = ground;
     if (!onS3) return null;
+    if (ground.taken.has('store down')) return null;
     return alone(ground, 'store', async () => {
+      ground.taken.add('store down');
+      // Once in a while for a minute.
+      const ms = random.whole(40) === 0 ? 60_000 : random.between(300, 5000);
       await world.control('down');
       bit();
-      // Once in a while for a minute.
-      await rest(ground, random.whole(40) === 0 ? 60_000 : random.between(300, 5000));
+      await rest(ground, ms);
       await world.control('up');
+      // It is up for four fifths of the time at least: a schedule that is late would else keep it down, and be later still.
+      void rest(ground, 4 * ms).then(() => ground.taken.delete('store down'));
     });
   },
 };
