@@ -38,6 +38,10 @@ export const ErrorCode = z.enum([
   'checkpoint_corrupt',
   'checkpoint_mismatch',
   'state_mismatch',
+  'state_not_found',
+  'state_exists',
+  'state_moved',
+  'state_pinned',
   // the engine
   'device_unavailable',
   'session_busy',

@@ -11,4 +11,5 @@ export * from './pin.ts';
 export * from './result.ts';
 export * from './retention.ts';
 export * from './source.ts';
+export * from './state.ts';
 export * from './worker-args.ts';
