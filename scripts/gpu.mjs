@@ -14,7 +14,8 @@ prints the tables of docs/benchmarks.md. Without Node: docs/gpu.md.
   --emulated            the same checks with the kernels read as C++ on the host: no GPU, no nvcc, no timings (minutes)
   --architectures LIST  compute capabilities, e.g. "86;90a" (default: those of the GPUs here)
   --sanitize            the quick checks under compute-sanitizer's memcheck and racecheck, and no timings
-  --device N, --quick, --checks, --seconds N   as gpu_check has them
+  --seconds N           of the whole run, from building to the peer's table: what there is no time for says so (default 460)
+  --device N, --quick, --checks, --goldens DIR   as gpu_check has them
 
 After the tables come those of native/gpu/peer.py, FalconMamba of the same shape in PyTorch, where python3 has torch with CUDA.
 
@@ -33,8 +34,17 @@ if (take('--help')) {
 }
 const emulated = take('--emulated') !== null;
 const sanitize = take('--sanitize') !== null;
-const at = args.indexOf('--architectures');
-const named = at < 0 ? null : (args.splice(at, 2)[1] ?? null);
+const valued = (name) => {
+  const at = args.indexOf(name);
+  return at < 0 ? null : (args.splice(at, 2)[1] ?? null);
+};
+const named = valued('--architectures');
+const seconds = Number(valued('--seconds') ?? 460);
+if (!(seconds > 0)) fail('--seconds is a number above 0');
+/** Of the whole, kept for the peer. */
+const peerSeconds = 80;
+/** What is left of --seconds, less what `kept` names. */
+const left = (kept) => String(Math.max(1, Math.round(seconds - performance.now() / 1000 - kept)));
 
 function fail(message) {
   process.stderr.write(`gpu: ${message}\n`);
@@ -66,10 +76,11 @@ if (sanitize) {
   }
   process.exit(0);
 }
-const { status } = spawnSync(program, emulated ? ['--checks', ...args] : args, { stdio: 'inherit' });
+const own = emulated ? ['--checks', ...args] : ['--seconds', left(peerSeconds), ...args];
+const { status } = spawnSync(program, own, { stdio: 'inherit' });
 process.exitCode = status ?? 1;
 if (status === 0 && !emulated && !quick) {
   const peer = path.join(root, 'native', 'gpu', 'peer.py');
-  const { error } = spawnSync('python3', [peer, '--seconds', '120'], { stdio: 'inherit' });
+  const { error } = spawnSync('python3', [peer, '--seconds', left(0)], { stdio: 'inherit' });
   if (error) process.stdout.write('\npeer: not measured, python3 is not here\n');
 }

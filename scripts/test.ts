@@ -77,6 +77,7 @@ async function main(): Promise<number> {
   }
   delete process.env['NODE_TEST_CONTEXT'];
   process.env['LONGHAUL_HOME'] = home;
+  process.env['LONGHAUL_TEST_TRUTHS'] = home;
   const tally = new Tally({ root, json: values.json, write: (text) => void process.stdout.write(text) });
   try {
     if (positionals.length === 0) {

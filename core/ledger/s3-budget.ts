@@ -20,21 +20,22 @@ export class Budget {
   readonly doing: string;
   readonly #attemptMs: number;
   readonly #deadline: number;
-  readonly #signal: AbortSignal | undefined;
+  /** The caller's, and that of the store's end. */
+  readonly #signals: readonly AbortSignal[];
   #pauses = 0;
   #skewed = 0;
 
   /** `bytes`: size of the body that the call carries. */
-  constructor(limits: BudgetLimits, doing: string, bytes: number, signal: AbortSignal | undefined) {
+  constructor(limits: BudgetLimits, doing: string, bytes: number, signals: readonly AbortSignal[]) {
     this.doing = doing;
     this.#attemptMs = limits.attemptTimeoutMs + bytes / BYTES_PER_MS;
     this.#deadline = performance.now() + limits.budgetMs + bytes / BYTES_PER_MS;
-    this.#signal = signal;
+    this.#signals = signals;
   }
 
-  /** One attempt, ended by the caller's signal, the attempt's time or the budget, even where `work` does not listen. */
+  /** One attempt, ended by a signal, the attempt's time or the budget, even where `work` does not listen. */
   async attempt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    this.#signal?.throwIfAborted();
+    this.#throwIfAborted();
     const milliseconds = Math.max(1, Math.min(this.#attemptMs, this.#deadline - performance.now()));
     const controller = new AbortController();
     let end: (reason: unknown) => void = () => {};
@@ -45,13 +46,13 @@ export class Budget {
       };
     });
     const timer = setTimeout(() => end(new AttemptTimedOut(milliseconds)), milliseconds);
-    const onAbort = () => end(this.#signal?.reason);
-    this.#signal?.addEventListener('abort', onAbort, { once: true });
+    const onAbort = (event: Event) => end((event.target as AbortSignal).reason);
+    for (const signal of this.#signals) signal.addEventListener('abort', onAbort, { once: true });
     try {
       return await Promise.race([work(controller.signal), ended]);
     } finally {
       clearTimeout(timer);
-      this.#signal?.removeEventListener('abort', onAbort);
+      for (const signal of this.#signals) signal.removeEventListener('abort', onAbort);
       ended.catch(() => {});
     }
   }
@@ -61,7 +62,7 @@ export class Budget {
    * `store_denied` where the store goes on refusing the clock.
    */
   async pause(cause: unknown): Promise<void> {
-    this.#signal?.throwIfAborted();
+    this.#throwIfAborted();
     if (isSkewed(cause)) {
       this.#skewed += 1;
       if (this.#skewed > SKEW_RETRIES) throw skewFailure(this.doing, cause);
@@ -75,11 +76,8 @@ export class Budget {
         { cause },
       );
     }
-    try {
-      await sleep(milliseconds, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
-    } catch {
-      throw this.#signal?.reason;
-    }
+    const signal = AbortSignal.any([...this.#signals]);
+    await sleep(milliseconds, undefined, { signal }).catch(() => this.#throwIfAborted());
   }
 
   /** Attempts until one ends with anything but a transient error. Errors of other kinds come out as they are. */
@@ -88,11 +86,15 @@ export class Budget {
       try {
         return await this.attempt(work);
       } catch (error) {
-        this.#signal?.throwIfAborted();
+        this.#throwIfAborted();
         if (!isTransient(error)) throw error;
         await this.pause(error);
       }
     }
+  }
+
+  #throwIfAborted(): void {
+    for (const signal of this.#signals) signal.throwIfAborted();
   }
 
   /** Like `retried`; errors come out as ours. */
@@ -100,7 +102,7 @@ export class Budget {
     try {
       return await this.retried(work);
     } catch (error) {
-      this.#signal?.throwIfAborted();
+      this.#throwIfAborted();
       throw s3Failure(this.doing, error);
     }
   }

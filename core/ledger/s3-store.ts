@@ -8,7 +8,7 @@ import {
   S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
-import { RejectedJob } from '../contracts/errors.ts';
+import { Abandoned, RejectedJob } from '../contracts/errors.ts';
 import { sha256 } from './digest.ts';
 import {
   type ObjectInfo,
@@ -44,6 +44,7 @@ class S3Store implements ObjectStore {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
+  readonly #closed = new AbortController();
 
   constructor(url: string, config: StoreConfig) {
     const { hostname, pathname } = new URL(url);
@@ -189,7 +190,9 @@ class S3Store implements ObjectStore {
     );
   }
 
+  /** Calls under way end with `closed`: a store that is away holds up nobody's exit. */
   async close(): Promise<void> {
+    this.#closed.abort(new Abandoned('closed', `${this.url} was closed`));
     this.#client.destroy();
   }
 
@@ -198,7 +201,8 @@ class S3Store implements ObjectStore {
   }
 
   #budget(doing: string, key: string, bytes: number, signal: AbortSignal | undefined): Budget {
-    return new Budget(this.#config, `${doing} ${key} in ${this.url}`, bytes, signal);
+    const signals = signal === undefined ? [this.#closed.signal] : [signal, this.#closed.signal];
+    return new Budget(this.#config, `${doing} ${key} in ${this.url}`, bytes, signals);
   }
 
   async #request(key: string, options: { IfMatch?: string; Range?: string }, attempt: AbortSignal) {

@@ -17,6 +17,8 @@ int check_fp8();
 int check_memory(const CudaOptions& options);
 /** Nothing is allocated once a model is loaded, and one more session than there are slots is refused. */
 int check_allocations(const CudaOptions& options);
+/** Everything in the folders of goldens at `path`, as `npm run golden` checks it; quick: of the shortest sequences alone. */
+int check_goldens(const CudaOptions& options, const std::string& path, bool quick);
 /** A small model against the CPU; and the same bits however it is cut, shared, saved and restored. */
 int check_model(const CudaOptions& options);
 

@@ -1,4 +1,5 @@
 // gpu_check: checks every op and small models on a GPU against the CPU, then prints the tables of docs/benchmarks.md.
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,17 +12,18 @@
 
 namespace {
 
-constexpr const char* kUsage = R"(usage: gpu_check [--device N] [--quick] [--checks] [--seconds N]
+constexpr const char* kUsage = R"(usage: gpu_check [--device N] [--quick] [--checks] [--goldens DIR] [--seconds N]
 
-Checks every op x shape and small models on the GPU, against the CPU and against themselves (same bits however a document is
-cut and whoever shares its steps); then prints speeds of FalconMamba-7B's shape with random weights beside the ceilings
+Checks every op x shape, the goldens and small models on the GPU, against double precision, the CPU and themselves (same bits
+however a document is cut and whoever shares its steps); then prints speeds of FalconMamba-7B's shape with random weights beside the ceilings
 measured in the same run. Exit code 1 when a check fails, 2 when there is no GPU. Nothing is timed after a failure.
 
   --device N   which GPU (default 0)
-  --quick      a quarter of the op cases, and sampling, alone
-  --only TEXT  op cases whose names hold TEXT, or sampling, and nothing else
+  --quick      a quarter of the op cases, the goldens of short sequences, and sampling, alone
+  --only TEXT  op cases whose names hold TEXT, or sampling, or goldens, and nothing else
+  --goldens DIR  other goldens than the repository's own
   --checks     no timings
-  --seconds N  no new timing starts after these (default 240)
+  --seconds N  no new timing starts after these, counted from the program's start (default 400)
 
 Example: gpu_check --seconds 120
 )";
@@ -29,8 +31,9 @@ Example: gpu_check --seconds 120
 int run(int argc, char** argv) {
   longhaul::CudaOptions options;
   bool quick = false, checks = false;
-  double seconds = 240;
-  std::string only;
+  double seconds = 400;
+  const auto began = std::chrono::steady_clock::now();
+  std::string only, goldens = LONGHAUL_GOLDENS;
   for (int i = 1; i < argc; ++i) {
     const auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
     const auto number = [&] {
@@ -45,6 +48,8 @@ int run(int argc, char** argv) {
       quick = true;
     else if (is("--only"))
       only = i + 1 < argc ? argv[++i] : "";
+    else if (is("--goldens"))
+      goldens = i + 1 < argc ? argv[++i] : "";
     else if (is("--checks"))
       checks = true;
     else {
@@ -63,16 +68,19 @@ int run(int argc, char** argv) {
     return 2;
   }
   if (!only.empty()) {
-    const int failed = only == "sampling" ? longhaul::check_sampling(small) : longhaul::check_ops(small, quick, only);
+    const int failed = only == "sampling"  ? longhaul::check_sampling(small)
+                       : only == "goldens" ? longhaul::check_goldens(small, goldens, quick)
+                                           : longhaul::check_ops(small, quick, only);
     std::printf("%d checks failed\n", failed);
     return failed > 0;
   }
   int failed = longhaul::check_fp8() + longhaul::check_memory(options) + longhaul::check_allocations(options);
   failed += longhaul::check_ops(small, quick, only);
+  failed += longhaul::check_goldens(small, goldens, quick);
   failed += longhaul::check_sampling(small) + (quick ? 0 : longhaul::check_model(small));
   std::printf("%d checks failed\n", failed);
   if (failed > 0) return 1;
-  if (!checks) longhaul::print_timings(options, seconds);
+  if (!checks) longhaul::print_timings(options, seconds - std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   return 0;
 }
 

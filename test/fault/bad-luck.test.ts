@@ -11,7 +11,7 @@ const shortLock = { LONGHAUL_LOCK_MS: '1000', LONGHAUL_STALLED_MS: '250' };
 test('attempts that commit something do not count as stuck, however many workers die', async (t) => {
   const cluster = await Cluster.start({ model: models.tinyEnglish, env: { ...committing, ...shortLock } });
   t.after(() => cluster.close());
-  const text = await bookBytes(80_000);
+  const text = await bookBytes(50_000);
   const jobId = await cluster.submitText('slow-but-alive', text, scoreTask);
   for (let i = 1; i <= limits.stuckAttempts + 1; i++) await runUntil(cluster, jobId, i * 8192, 'SIGKILL');
   await cluster.startWorker('survivor');
@@ -24,7 +24,7 @@ test('workers that die before a commit is due make no poison: the next attempt c
   const never = { LONGHAUL_COMMIT_TOKENS: String(2 ** 30), LONGHAUL_COMMIT_SECONDS: '3600' };
   const cluster = await Cluster.start({ model: models.tinyEnglish, env: { ...never, ...shortLock } });
   t.after(() => cluster.close());
-  const text = await bookBytes(80_000);
+  const text = await bookBytes(50_000);
   const jobId = await cluster.submitText('dying-too-soon', text, scoreTask);
   for (let i = 1; i <= limits.stuckAttempts + 1; i++) {
     const victim = await cluster.startWorker(`victim-${i}`);

@@ -7,16 +7,16 @@ import { Screen } from '../support/streaming-job.ts';
 import { assertSame, bookBytes, collectLive, generateTask, scoreTask, truth } from './shared.ts';
 
 test('a score job whose workers are killed again and again ends with the bytes of an uninterrupted run', async (t) => {
-  const commitTokens = 16_384;
+  const commitTokens = 8192;
   const chunkTokens = 2048;
   const cluster = await Cluster.start({
     model: models.tinyEnglish,
     env: { LONGHAUL_COMMIT_TOKENS: String(commitTokens), LONGHAUL_COMMIT_SECONDS: '3600' },
   });
   t.after(() => cluster.close());
-  const text = await bookBytes(220_000);
+  const text = await bookBytes(120_000);
   const jobId = await cluster.submitText('kill-score', text, scoreTask);
-  const kills = [35_000, 75_000, 130_000];
+  const kills = [18_000, 42_000, 75_000];
   for (const [i, at] of kills.entries()) {
     const worker = await cluster.startWorker(`victim-${i}`);
     await cluster.progress(jobId, (p) => p.worker === worker.id && p.tokens >= at);
@@ -37,11 +37,11 @@ test('a generate job killed while it writes gives each token once, to the stream
   const cluster = await Cluster.start({ model: models.tinyEnglish, env: { LONGHAUL_COMMIT_SECONDS: '0.3' } });
   t.after(() => cluster.close());
   const text = await bookBytes(20_000);
-  const task = generateTask(12_000, 0);
+  const task = generateTask(6000, 0);
   const jobId = await cluster.submitText('kill-generate', text, task);
   const stop = new AbortController();
   const live = collectLive(cluster, jobId, stop.signal);
-  for (const [i, at] of [2000, 6000].entries()) {
+  for (const [i, at] of [1000, 3000].entries()) {
     const worker = await cluster.startWorker(`victim-${i}`);
     await cluster.progress(jobId, (p) => p.worker === worker.id && p.outputTokens >= at);
     await worker.stop('SIGKILL');
@@ -114,13 +114,13 @@ test('a follower across a kill: what the dead worker had not committed is taken 
 test('two jobs that share the batch and lose their worker end as if each had been alone', async (t) => {
   const cluster = await Cluster.start({ model: models.tinyEnglish });
   t.after(() => cluster.close());
-  const long = await bookBytes(120_000);
-  const short = await bookBytes(40_000);
+  const long = await bookBytes(80_000);
+  const short = await bookBytes(20_000);
   const scored = await cluster.submitText('shared-score', long, scoreTask);
-  const task = generateTask(1500, 0.8);
+  const task = generateTask(1000, 0.8);
   const written = await cluster.submitText('shared-generate', short, task);
   const first = await cluster.startWorker('first');
-  await cluster.progress(scored, (p) => p.tokens >= 30_000);
+  await cluster.progress(scored, (p) => p.tokens >= 15_000);
   await first.stop('SIGKILL');
   await cluster.startWorker('second');
   await assertSame(

@@ -29,7 +29,7 @@ async function assertEnded(cluster: Cluster, jobId: string, text: Buffer): Promi
 for (const way of ['up', 'down'] as const) {
   test(`cut off from Redis ${way === 'up' ? 'so that nothing reaches it' : 'so that no answer comes'}: the worker lets go by its own clock`, async (t) => {
     const { cluster, proxy } = await behindProxy(t, models.induction);
-    const text = letters(1_500_000);
+    const text = letters(900_000);
     const jobId = await cluster.submitText(`one-way-${way}`, text, scoreTask);
     const cut = await cluster.startWorker('cut-off');
     await cluster.head(jobId, (h) => h.seq >= 1);
@@ -44,7 +44,7 @@ for (const way of ['up', 'down'] as const) {
 
 test('an event loop that stands still for twice the lock: another ends the job, the blocked one writes nothing more', async (t) => {
   const cluster = await clusterFor(t);
-  const text = letters(1_500_000);
+  const text = letters(900_000);
   const jobId = await cluster.submitText('loop-blocked', text, scoreTask);
   const blocked = await cluster.startWorker('blocked', preload('block-loop.mjs', { LONGHAUL_TEST_BLOCK_MS: '4000' }));
   await cluster.head(jobId, (h) => h.seq >= 1);
@@ -59,7 +59,7 @@ test('an event loop that stands still for twice the lock: another ends the job, 
 
 test('Redis comes back without its data: the job in hand is made known again at once, with no sweep', async (t) => {
   const cluster = await clusterFor(t);
-  const text = letters(1_500_000);
+  const text = letters(900_000);
   const jobId = await cluster.submitText('redis-emptied', text, scoreTask);
   const worker = await cluster.startWorker('only');
   await cluster.head(jobId, (h) => h.seq >= 1);
@@ -72,7 +72,7 @@ test('Redis comes back without its data: the job in hand is made known again at 
 
 test('two workers of one name: each epoch has one writer all the same', async (t) => {
   const cluster = await clusterFor(t);
-  const text = letters(1_500_000);
+  const text = letters(900_000);
   const jobId = await cluster.submitText('one-name', text, scoreTask);
   const first = await cluster.startWorker('twin');
   await cluster.head(jobId, (h) => h.seq >= 1);
@@ -89,7 +89,7 @@ test('two workers of one name: each epoch has one writer all the same', async (t
 
 test('workers whose clocks are an hour off, either way: no lease is lost, and the bytes are the same', async (t) => {
   const cluster = await clusterFor(t);
-  const text = letters(1_000_000);
+  const text = letters(500_000);
   const jobId = await cluster.submitText('clocks-off', text, scoreTask);
   const clock = (hours: number) => preload('shift-clock.mjs', { LONGHAUL_TEST_CLOCK_MS: String(hours * 3_600_000) });
   const ahead = await cluster.startWorker('ahead', clock(1));

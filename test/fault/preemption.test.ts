@@ -20,7 +20,7 @@ test('a spot notice while a job runs: committed, handed back, and ended by anoth
   const { imds, onSpot } = await metadata(t);
   const cluster = await Cluster.start({ model: models.tinyEnglish, env: never });
   t.after(() => cluster.close());
-  const text = await bookBytes(100_000);
+  const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('spot-notice', text, scoreTask);
   const taken = await cluster.startWorker('taken', onSpot);
   await cluster.progress(jobId, (p) => p.tokens >= 10_000);
@@ -42,7 +42,7 @@ test('a rebalance recommendation: commit now, take nothing new, end what is in h
   const { imds, onSpot } = await metadata(t);
   const cluster = await Cluster.start({ model: models.tinyEnglish, env: never });
   t.after(() => cluster.close());
-  const text = await bookBytes(100_000);
+  const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('rebalance-1', text, scoreTask);
   const worker = await cluster.startWorker('careful', onSpot);
   await cluster.progress(jobId, (p) => p.tokens >= 8000);
@@ -104,7 +104,7 @@ test('a broken metadata service is told once, and the job is read on', async (t)
   imds.set('*', { status: 500 });
   const cluster = await Cluster.start({ model: models.tinyEnglish });
   t.after(() => cluster.close());
-  const text = await bookBytes(60_000);
+  const text = await bookBytes(20_000);
   const worker = await cluster.startWorker('unheard', onSpot);
   await worker.says('preemption source does not answer');
   const jobId = await cluster.submitText('imds-broken', text, scoreTask);

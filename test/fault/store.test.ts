@@ -9,7 +9,7 @@ const env = { LONGHAUL_COMMIT_TOKENS: '8192' };
 
 test('throttling, lost answers, conflicts and resets change nothing in the result', async (t) => {
   const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
-  const text = await bookBytes(160_000);
+  const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('s3-faults', text, scoreTask);
   const hits = [
     s3.faults.add({ match: { method: 'PUT', keyIncludes: 'head.json', skip: 2, times: 2 }, action: 'reset-after' }),
@@ -28,14 +28,14 @@ test('throttling, lost answers, conflicts and resets change nothing in the resul
 
 test('the store away in the middle, and a kill right after: work waits, then goes on', async (t) => {
   const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
-  const text = await bookBytes(160_000);
+  const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('s3-away-midway', text, scoreTask);
   const first = await cluster.startWorker('first');
-  await cluster.progress(jobId, (p) => p.tokens >= 40_000);
+  await cluster.progress(jobId, (p) => p.tokens >= 15_000);
   s3.faults.down();
   await new Promise((resolve) => setTimeout(resolve, 3000));
   s3.faults.up();
-  await cluster.progress(jobId, (p) => p.tokens >= 80_000);
+  await cluster.progress(jobId, (p) => p.tokens >= 40_000);
   await first.stop('SIGKILL');
   await cluster.startWorker('second');
   const result = await cluster.result(jobId, 120_000);
@@ -57,7 +57,7 @@ test('the store away at start: the worker says so, waits, and then serves', asyn
 
 test('a full store: nothing is lost, and the job ends once there is room', async (t) => {
   const { s3, cluster } = await onS3(t, models.tinyEnglish, env);
-  const text = await bookBytes(120_000);
+  const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('s3-full-midway', text, scoreTask);
   const worker = await cluster.startWorker('one');
   await cluster.head(jobId, (h) => h.seq >= 1);

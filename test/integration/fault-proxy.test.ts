@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { breakOff } from '../support/break-off.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 
 /** An echo server behind a proxy. */
@@ -137,4 +138,31 @@ test('a target that is not there resets the client', async (t) => {
   t.after(() => proxy.close());
   const socket = connect(proxy.port, '127.0.0.1');
   await assert.rejects(once(socket, 'data'), code);
+});
+
+test('a connection whose own end is still on its way is broken off all the same', async (t) => {
+  const silent = createServer((far) => {
+    far.on('error', () => {}).pause();
+    t.after(() => far.destroy());
+  });
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const socket = connect((silent.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  const closed = once(socket, 'close', { signal: AbortSignal.timeout(10_000) });
+  socket.end();
+  // Node has asked for the end in this turn of its loop, and hears of it in the next.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  breakOff(socket);
+  await closed;
+});
+
+test('a throttled link counts what it holds up', async (t) => {
+  const { proxy, dial } = await open(t);
+  const socket = await dial();
+  proxy.throttle(1_000_000);
+  const before = proxy.disturbed;
+  await roundTrip(socket, randomBytes(64 * 1024));
+  assert.ok(proxy.disturbed > before);
 });

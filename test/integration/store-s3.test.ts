@@ -184,3 +184,15 @@ rule('the probe names what an unsafe store does wrong, and who is not let in', a
   await assert.rejects(probeStore(nowhere), coded('store_unavailable'));
   await nowhere.close();
 });
+
+test('s3: calls under way end with the store, however long it is away', async () => {
+  const store = await openStore(`s3://${server.bucket}/closed`, settings);
+  server.faults.down();
+  const calls = [store.get('object', small), store.putIfAbsent('object', bytesOf('mine')), store.delete('object')];
+  const ended = Promise.all(calls.map((call) => assert.rejects(call, coded('closed'))));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const began = performance.now();
+  await store.close();
+  await ended;
+  assert.ok(performance.now() - began < 2000);
+});

@@ -17,6 +17,9 @@ test('ops of the CUDA backend are what they are in double precision', async () =
   assert.match(stdout, /^ok nothing is allocated after load # \d+ before, 0 after$/m);
   for (const rule of ['all codes, there and back', 'to nearest, halves to even', 'beyond 448 it is 448'])
     assert.match(stdout, new RegExp(`^ok e4m3: ${rule}`, 'm'));
+  for (const model of ['bias-bf16', 'noconvbias-f16', 'odd-dims', 'stress', 'tied-minimal', 'tiny-bf16', 'tiny-f32'])
+    for (const kind of ['logits', 'ssm state', 'greedy tokens', 'batch logits'])
+      assert.match(stdout, new RegExp(`^ok golden ${model}, f32: ${kind} # `, 'm'));
   for (const op of ['linear', 'selective_scan']) assert.match(stdout, new RegExp(`^ok ${op} `, 'm'));
 });
 

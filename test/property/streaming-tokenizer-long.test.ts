@@ -10,7 +10,7 @@ import { falconDir, never, noFalcon } from '../support/text-documents.ts';
  * compared with those of a shorter run of the same kind, encoded whole.
  */
 const kinds = [
-  { name: 'digits', unit: '0123456789', megabytes: 50 },
+  { name: 'digits', unit: '0123456789', megabytes: 10 },
   { name: 'letters', unit: 'a', megabytes: 50 },
   { name: 'spaces', unit: ' ', megabytes: 3 },
   { name: 'newlines', unit: '\n', megabytes: 3 },

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { breakOff } from './break-off.ts';
 
 export interface FaultProxy {
   readonly port: number;
@@ -48,7 +49,7 @@ export async function startFaultProxy(options: {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     if (isCut) {
       link.disturbed += 1;
-      return void client.resetAndDestroy();
+      return breakOff(client);
     }
     const target = connect({ ...options.target, allowHalfOpen: true, noDelay: true });
     const pair = new Pair(client, target, link);
@@ -129,7 +130,8 @@ class Link {
     if (rate === null) return wanted;
     const bytes = Math.max(1, Math.min(wanted, Math.floor(rate / 50)));
     this.freeAt[direction] = Math.max(performance.now(), this.freeAt[direction]) + (bytes / rate) * 1000;
-    await sleep(this.freeAt[direction] - performance.now(), undefined, { signal });
+    this.disturbed += 1;
+    await sleep(Math.max(0, this.freeAt[direction] - performance.now()), undefined, { signal });
     return bytes;
   }
 }
@@ -154,7 +156,7 @@ class Pair {
 
   reset(): void {
     this.gone.abort();
-    for (const socket of this.sockets) socket.resetAndDestroy();
+    for (const socket of this.sockets) breakOff(socket);
   }
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { breakOff } from './break-off.ts';
 
 /** Between a client and an S3 server: takes a PUT, cuts the client off, and delivers the PUT when it is told to. */
 export interface LateProxy {
@@ -37,7 +38,7 @@ export async function startLateProxy(upstreamPort: number): Promise<LateProxy> {
       if (holding > 0) {
         holding -= 1;
         held.push(taken);
-        message.socket.resetAndDestroy();
+        breakOff(message.socket);
         return;
       }
       await proxy.beforePut();

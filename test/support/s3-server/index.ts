@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { breakOff } from '../break-off.ts';
 import type { WriteObserver } from './exchange.ts';
 import { type FaultControl, FaultQueue } from './faults.ts';
 import { ObjectStorage } from './objects.ts';
@@ -49,7 +50,7 @@ export async function startS3Server(
   storage.createBucket(identity.bucket);
   const sockets = new Set<Socket>();
   const resetConnections = () => {
-    for (const socket of sockets) socket.resetAndDestroy();
+    for (const socket of sockets) breakOff(socket);
   };
   const faults = new FaultQueue(resetConnections);
   const requests: LoggedRequest[] = [];
@@ -68,7 +69,7 @@ export async function startS3Server(
     void done.finally(() => inFlight.delete(done));
   });
   server.on('connection', (socket) => {
-    if (faults.isDown) return void socket.resetAndDestroy();
+    if (faults.isDown) return void breakOff(socket);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { breakOff } from '../break-off.ts';
 import { S3Error } from './errors.ts';
 import type { Exchange, Reply, WriteObserver } from './exchange.ts';
 import { xmlReply } from './exchange.ts';
@@ -68,14 +69,14 @@ export async function serve(request: IncomingMessage, response: ServerResponse, 
   if (parts.clock !== null) response.setHeader('date', new Date(parts.clock.told()).toUTCString());
   try {
     if (delayMs > 0) await sleep(delayMs, undefined, { signal: gone.signal });
-    if (action === 'reset') return void request.socket.resetAndDestroy();
+    if (action === 'reset') return void breakOff(request.socket);
     if (action === 'stall') await Promise.race([parts.faults.stalled(), once(gone.signal, 'abort')]);
     if (response.destroyed) return;
     const reply = await answer(request, { ...parsed, method, query, operation, action }, parts);
     if (action === 'reset-after' || action === 'hang-after' || response.destroyed) {
       if (reply.body !== null && !Buffer.isBuffer(reply.body)) reply.body.close();
       if (action === 'hang-after' && !response.destroyed) await once(response, 'close');
-      request.socket.resetAndDestroy();
+      breakOff(request.socket);
       return;
     }
     status = reply.status;
