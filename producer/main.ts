@@ -7,6 +7,7 @@ import { addJobs } from './commands/jobs.ts';
 import { addPassed, isPassedCommand, passThrough } from './commands/pass-through.ts';
 import { addRedrive } from './commands/redrive.ts';
 import { addResult } from './commands/result.ts';
+import { addStates } from './commands/states.ts';
 import { addStatus } from './commands/status.ts';
 import { addSubmit } from './commands/submit.ts';
 import { addUp } from './commands/up.ts';
@@ -58,8 +59,19 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showHelpAfterError(false);
-  for (const add of [addUp, addSubmit, addFollow, addStatus, addJobs, addResult, addCancel, addRedrive, addDoctor])
-    add(longhaul, context);
+  const commands = [
+    addUp,
+    addSubmit,
+    addFollow,
+    addStatus,
+    addJobs,
+    addResult,
+    addCancel,
+    addRedrive,
+    addStates,
+    addDoctor,
+  ];
+  for (const add of commands) add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

@@ -1,4 +1,5 @@
 import { createLedger, type Ledger, openStore } from '@longhaul/core/ledger';
+import { createStates, type States } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
 import { type Config, parseConfig } from './config.ts';
 import type { CommandContext } from './context.ts';
@@ -11,6 +12,7 @@ export interface Session {
   readonly home: Home;
   readonly config: Config;
   readonly ledger: Ledger;
+  readonly states: States;
   readonly producer: Producer;
 }
 
@@ -41,7 +43,7 @@ export async function withSession<T>(
       openQueueFor: url === null ? null : openQueueFor,
       clock: context.clock,
     });
-    return await work({ home, config, ledger, producer });
+    return await work({ home, config, ledger, states: createStates(store), producer });
   } finally {
     // Connections to a Redis that is away may take for ever to close.
     await Promise.all(closing.map((close) => within(1000, close(), 'closing').catch(() => undefined)));

@@ -40,8 +40,9 @@ export const StateOrigin = z.strictObject({
 export type StateOrigin = z.infer<typeof StateOrigin>;
 
 /**
- * One version of a named state: `states/{tenant}/{name}/{version}.json`, written once. Its tensors lie beside it, in the
- * format of a checkpoint (`core/ledger/checkpoint.ts`), owned by the state: they outlive the job that made them.
+ * One version of a named state: `states/{tenant}/{name}/{version}.json`, written once and never deleted. Its tensors lie
+ * beside it, in the format of a checkpoint (`core/ledger/checkpoint.ts`), owned by the state: they outlive the job that
+ * made them, and go when the version is removed.
  */
 export const StateVersion = z.strictObject({
   v: z.literal(1),

@@ -1,5 +1,6 @@
 import { describeError } from '@longhaul/core/contracts';
-import { type ObjectStore, type SweepCounts, sweepGarbage } from '@longhaul/core/ledger';
+import { type ObjectStore, sweepGarbage } from '@longhaul/core/ledger';
+import { sweepStates } from '@longhaul/core/states';
 import type { Config } from '../config.ts';
 import type { Log } from '../ports.ts';
 
@@ -10,11 +11,18 @@ export function garbageCollector(store: ObjectStore, config: Config, log: Log) {
     jobDays: config.LONGHAUL_KEEP_JOB_DAYS ?? null,
     inputDays: config.LONGHAUL_KEEP_INPUT_DAYS ?? null,
   };
-  return (signal: AbortSignal): Promise<SweepCounts> =>
-    sweepGarbage(store, {
+  return async (signal: AbortSignal): Promise<object> => {
+    const jobs = await sweepGarbage(store, {
       retention,
       signal,
       onDamaged: (jobId, error) =>
         log('warn', 'a job could not be swept', { job: jobId, reason: describeError(error) }),
     });
+    const states = await sweepStates(store, {
+      signal,
+      onDamaged: (name, error) =>
+        log('warn', 'a state could not be swept', { state: name, reason: describeError(error) }),
+    });
+    return { ...jobs, states };
+  };
 }
