@@ -104,7 +104,10 @@ const remove: Act = async (states, random) => {
 const pin: Act = async (states, random, _, world) => {
   const ref = random.chance(0.5) ? newest('book') : at('book', 1 + random.below(4));
   const version = await insist(() => states.pin(tenant, ref));
-  if (version !== null) world.promised.add(uriOf(version));
+  if (version === null) return;
+  const gone = world.objects.has(`states/${tenant}/book/removed/${version.version}.json`);
+  if (gone) world.broken.push(`${uriOf(version)} was pinned when it was gone`);
+  world.promised.add(uriOf(version));
 };
 
 /** Among those who unpin, a pin promises nothing: another's unpin may come right behind it. */

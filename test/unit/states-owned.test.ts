@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseStateRef } from '@longhaul/core/contracts';
+import type { ObjectStore } from '@longhaul/core/ledger';
 import { createStates, type States, sweepStates } from '@longhaul/core/states';
 import { coded, stateAt } from '../support/ledger-job.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -174,4 +175,41 @@ test('a pinned version stays until it is unpinned; where one of several is pinne
   await states.remove(tenant, at('book', 2));
   await assert.rejects(states.pin(tenant, at('book', 2)), coded('state_not_found'));
   await assert.rejects(states.unpin(tenant, at('book', 9)), coded('state_not_found'));
+});
+
+test('whatever call of a pin a removal comes behind, either the pin holds or the version goes, never both', async () => {
+  const outcomes = new Set<string>();
+  for (let point = 0; ; point++) {
+    const store = new MemoryStore();
+    const states = createStates(store);
+    await states.publish(publicationOf(1));
+    let call = 0;
+    let removed = false;
+    const interrupted: ObjectStore = new Proxy<ObjectStore>(store, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          const answer: unknown = await value.apply(target, args);
+          if (call++ === point) {
+            const removing = states.remove(tenant, at('book', 1)).then(() => 'gone', coded('state_pinned'));
+            removed = (await removing) === 'gone';
+          }
+          return answer;
+        };
+      },
+    });
+    const pin = createStates(interrupted).pin(tenant, at('book', 1));
+    const held = await pin.then(
+      () => true,
+      (error: unknown) => !coded('state_not_found')(error),
+    );
+    if (call <= point) break;
+    assert.equal(held, !removed, `behind call ${point}`);
+    outcomes.add(held ? 'held' : 'gone');
+    await sweepStates(store, hastySweep);
+    assert.equal(keysBelow(store, 'states/default/book/pins/').length, held ? 1 : 0);
+    assert.equal(keysBelow(store, 'states/default/book/ckpt/').length, held ? 1 : 0);
+  }
+  assert.deepEqual([...outcomes].sort(), ['gone', 'held']);
 });
