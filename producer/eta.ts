@@ -1,4 +1,4 @@
-import type { Head, JobSpec, Progress } from '@longhaul/core/contracts';
+import type { AskTask, Head, JobSpec, Progress } from '@longhaul/core/contracts';
 
 /** What is known of how far a job is and how long it still takes. Null is unknown. */
 export interface Estimate {
@@ -14,6 +14,7 @@ export interface Estimate {
  */
 export function estimate(progress: Progress, spec: JobSpec): Estimate {
   if (progress.phase === 'generate') {
+    if (spec.task.kind === 'ask') return answering(progress, spec.task);
     if (spec.task.kind !== 'generate') return { fraction: 1, etaSeconds: 0 };
     const left = Math.max(0, spec.task.maxNewTokens - progress.outputTokens);
     return { fraction: 1 - left / spec.task.maxNewTokens, etaSeconds: quotient(left, progress.tokensPerSecond) };
@@ -26,6 +27,12 @@ export function estimate(progress: Progress, spec: JobSpec): Estimate {
     fraction: Math.min(1, progress.bytes / progress.totalBytes),
     etaSeconds: quotient(left, bytesPerSecond),
   };
+}
+
+/** Nobody knows how long answers get, nor how many questions a file has. */
+function answering({ outputTokens: answers }: Progress, { questions }: AskTask): Estimate {
+  if (questions.kind === 'stored') return { fraction: null, etaSeconds: null };
+  return { fraction: answers / questions.questions.length, etaSeconds: null };
 }
 
 function quotient(left: number, perSecond: number): number | null {
@@ -42,7 +49,8 @@ export function committedProgress(head: Head): Progress {
     tokens: head.position.tokenOffset,
     bytes: head.position.inputByteOffset,
     totalBytes: null,
-    outputTokens: head.position.nextToken === null ? 0 : head.position.outputCount,
+    outputTokens:
+      head.position.nextToken === null && head.position.answered === undefined ? 0 : head.position.outputCount,
     tokensPerSecond: 0,
     committedTokens: head.position.tokenOffset,
     commits: head.stats.commits,

@@ -4,13 +4,14 @@ import {
   type JobSpec,
   LonghaulError,
   type OutputRecord,
+  outputPositionOf,
   type Progress,
 } from '@longhaul/core/contracts';
 import type { LiveNews } from '@longhaul/core/stream';
 import { committedProgress, estimate } from './eta.ts';
 import type { FollowEvent } from './follow.ts';
 
-type Token = Extract<LiveNews, { readonly kind: 'token' }>;
+type LiveRecord = Extract<LiveNews, { readonly kind: 'token' | 'answer' }>;
 
 /** What a follower was given so far: nothing is given twice, and what does not stand any more is taken back. */
 export class FollowView {
@@ -61,20 +62,21 @@ export class FollowView {
   }
 
   takeCommitted(record: OutputRecord): FollowEvent {
-    if ('position' in record && record.position !== this.next + 1) {
+    const position = outputPositionOf(record);
+    if (position !== null && position !== this.next + 1) {
       throw new LonghaulError(
         'object_corrupt',
-        `committed output of ${this.spec.jobId}: position ${this.next + 1} was due, found ${record.position}`,
+        `committed output of ${this.spec.jobId}: position ${this.next + 1} was due, found ${position}`,
       );
     }
     this.next += 1;
     return { kind: 'record', record, committed: true };
   }
 
-  takeLive({ kind, epoch, ...record }: Token): FollowEvent {
-    this.next = record.position;
-    this.epoch = epoch;
-    return { kind: 'record', record, committed: false };
+  takeLive(news: LiveRecord): FollowEvent {
+    this.next = news.position;
+    this.epoch = news.epoch;
+    return { kind: 'record', record: recordOf(news), committed: false };
   }
 
   *rewind(end: number): Generator<FollowEvent, void> {
@@ -96,4 +98,10 @@ export class FollowView {
     yield* this.rewind(count);
     yield { kind: 'result', result };
   }
+}
+
+function recordOf(news: LiveRecord): OutputRecord {
+  if (news.kind === 'answer') return news.record;
+  const { kind, epoch, ...record } = news;
+  return record;
 }

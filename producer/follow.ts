@@ -124,7 +124,7 @@ async function* liveTail(
       if (head.position.outputCount > view.next || view.next !== given || hasEnded(head.status)) return false;
     } else if (heard.news.kind === 'end') {
       return tail.firstEnd();
-    } else if (spec.task.kind === 'generate') {
+    } else if (spec.task.kind === 'generate' || spec.task.kind === 'ask') {
       if (heard.news.kind === 'rewind') yield* view.rewind(heard.news.to);
       else if (heard.news.position > view.next) yield view.takeLive(heard.news);
     }

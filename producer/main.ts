@@ -1,8 +1,10 @@
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { Command, CommanderError } from 'commander';
+import { addAsk } from './commands/ask.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addFollow } from './commands/follow.ts';
+import { addAppend, addIngest } from './commands/ingest.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addPassed, isPassedCommand, passThrough } from './commands/pass-through.ts';
 import { addRedrive } from './commands/redrive.ts';
@@ -59,19 +61,19 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showHelpAfterError(false);
-  const commands = [
-    addUp,
+  const jobs = [
     addSubmit,
+    addIngest,
+    addAppend,
+    addAsk,
     addFollow,
     addStatus,
     addJobs,
     addResult,
     addCancel,
     addRedrive,
-    addStates,
-    addDoctor,
   ];
-  for (const add of commands) add(longhaul, context);
+  for (const add of [addUp, ...jobs, addStates, addDoctor]) add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

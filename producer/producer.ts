@@ -13,22 +13,27 @@ import {
   LonghaulError,
   type OutputRecord,
   type Progress,
+  type StoredSource,
   systemClock,
+  type Task,
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
 import { type FollowEvent, type FollowOptions, followDefaults, followJob } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
-import { buildSpec } from './spec.ts';
+import { buildSpec, checkWords } from './spec.ts';
 import { type JobView, jobView } from './view.ts';
 import { within } from './within.ts';
 
 export interface Submission {
-  /** Bytes to put into the store, or a document that the workers read where it is. */
+  /** Bytes to put into the store, a document that the workers read where it is, or none (the job goes on from a state). */
   readonly document:
     | { readonly kind: 'upload'; readonly body: AsyncIterable<Uint8Array> }
-    | { readonly kind: 'source'; readonly source: DocumentSource };
+    | { readonly kind: 'source'; readonly source: DocumentSource }
+    | { readonly kind: 'none' };
+  /** Questions of an `ask`, as JSONL, to put into the store; null: they are in the request. */
+  readonly questions: AsyncIterable<Uint8Array> | null;
   readonly request: JobRequest;
   readonly model: string;
   readonly tenant: string;
@@ -134,11 +139,12 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     } catch (error) {
       if (errorCode(error) !== 'job_exists') throw error;
       const first = await ledger.readSpec(spec.jobId);
-      const bothStored = first.document.kind === 'stored' && spec.document.kind === 'stored';
+      const bothStored = first.document?.kind === 'stored' && spec.document?.kind === 'stored';
       const again = {
         ...spec,
         createdAt: first.createdAt,
         document: bothStored ? first.document : spec.document,
+        task: withQuestions(spec.task, storedQuestions(first.task)),
         // The same lifetime of an earlier submit ends earlier.
         expiresAt: lifetimeMs(first) === lifetimeMs(spec) ? first.expiresAt : spec.expiresAt,
       };
@@ -146,13 +152,12 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     }
   }
 
-  /** The document of the job where it was stored already: a document is not sent twice under one id. */
-  async function storedBefore(jobId: JobId, submission: Submission): Promise<DocumentSource | null> {
-    if (submission.document.kind !== 'upload') return null;
+  /** The spec of the job where one was submitted under its id: what is stored is not sent twice. */
+  async function specBefore(jobId: JobId, submission: Submission): Promise<JobSpec | null> {
     if (submission.jobId === null && submission.idempotencyKey === null) return null;
+    if (submission.document.kind !== 'upload' && submission.questions === null) return null;
     try {
-      const { document } = await ledger.readSpec(jobId);
-      return document.kind === 'stored' ? document : null;
+      return await ledger.readSpec(jobId);
     } catch (error) {
       if (errorCode(error) === 'job_not_found') return null;
       throw error;
@@ -215,10 +220,15 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
         jobId ??
         (idempotencyKey === null ? timeJobId(now.getTime(), randomBytes(16)) : keyedJobId(tenant, idempotencyKey));
       const parts = { jobId: id, tenant, createdAt: now, model, request, priority, expiresInMs };
-      // Every word is checked before the first byte of a document is sent.
-      buildSpec({ ...parts, document: { kind: 'inline', text: '' } });
-      const before = await storedBefore(id, submission);
-      const spec = buildSpec({ ...parts, document: before ?? (await place(ledger, submission)) });
+      checkWords(parts, submission.document.kind !== 'none');
+      const before = await specBefore(id, submission);
+      const stored = submission.document.kind === 'upload' && before?.document?.kind === 'stored';
+      const document = stored ? before.document : await place(ledger, submission);
+      const asked = before === null ? null : storedQuestions(before.task);
+      const questions =
+        submission.questions === null ? null : (asked ?? (await placeQuestions(ledger, submission.questions)));
+      const task = withQuestions(request.task, questions);
+      const spec = buildSpec({ ...parts, document, request: { ...request, task } });
       const outcome = await store(spec);
       if (outcome === 'existing') {
         const head = await ledger.readHead(id);
@@ -294,11 +304,27 @@ function lifetimeMs({ createdAt, expiresAt }: JobSpec): number | null {
   return expiresAt === null ? null : Date.parse(expiresAt) - Date.parse(createdAt);
 }
 
-async function place(ledger: Ledger, { document, request }: Submission): Promise<DocumentSource> {
+async function place(ledger: Ledger, { document, request }: Submission): Promise<DocumentSource | null> {
+  if (document.kind === 'none') return null;
   if (document.kind === 'source') return document.source;
   const { source, bytes } = await ledger.putInput(document.body);
   if (bytes === 0 && !request.addBos) {
     throw new LonghaulError('source_empty', 'the document has 0 bytes: there is nothing to read');
   }
   return source;
+}
+
+async function placeQuestions(ledger: Ledger, body: AsyncIterable<Uint8Array>): Promise<StoredSource> {
+  const { source, bytes } = await ledger.putInput(body);
+  if (bytes === 0) throw new LonghaulError('source_empty', 'the questions have 0 bytes: there is nothing to ask');
+  return source;
+}
+
+function storedQuestions(task: Task): StoredSource | null {
+  return task.kind === 'ask' && task.questions.kind === 'stored' ? task.questions : null;
+}
+
+/** The task with its stored questions where they lie; any other task as it is. */
+function withQuestions(task: Task, stored: StoredSource | null): Task {
+  return stored === null || storedQuestions(task) === null ? task : ({ ...task, questions: stored } as Task);
 }

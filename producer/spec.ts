@@ -7,7 +7,7 @@ export interface SpecParts {
   readonly createdAt: Date;
   readonly model: string;
   readonly request: JobRequest;
-  readonly document: DocumentSource;
+  readonly document: DocumentSource | null;
   readonly priority: number;
   /** From `createdAt` on; null: the job never expires. */
   readonly expiresInMs: number | null;
@@ -33,12 +33,17 @@ export function buildSpec(parts: SpecParts): JobSpec {
     compression: parts.request.compression,
     invalidUtf8: parts.request.invalidUtf8,
     addBos: parts.request.addBos,
+    from: parts.request.from,
+    saveAs: parts.request.saveAs,
     priority: parts.priority,
     expiresAt:
       parts.expiresInMs === null ? null : new Date(parts.createdAt.getTime() + parts.expiresInMs).toISOString(),
   });
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
+    if (issue?.code === 'custom') {
+      throw new LonghaulError('invalid_argument', `${issue.path.join('.')}: ${issue.message}`);
+    }
     const field = String(issue?.path[0] ?? 'spec');
     const found = (parts as unknown as Record<string, unknown>)[field];
     const wanted = allowed[field] ?? issue?.message ?? 'another value';
@@ -49,6 +54,11 @@ export function buildSpec(parts: SpecParts): JobSpec {
     throw new LonghaulError('invalid_spec', `a spec has at most ${limits.specBytes} bytes; this one has ${bytes}`);
   }
   return parsed.data;
+}
+
+/** Checks every word before the first byte of a document is sent. @throws LonghaulError as `buildSpec` */
+export function checkWords(parts: Omit<SpecParts, 'document'>, hasDocument: boolean): void {
+  buildSpec({ ...parts, document: hasDocument ? { kind: 'inline', text: '' } : null });
 }
 
 /** @throws LonghaulError `invalid_argument` */

@@ -1,11 +1,11 @@
-import type { Head, JobResult, JobSpec, JobStatus, Progress } from '@longhaul/core/contracts';
+import type { Head, JobResult, JobSpec, JobStatus, Progress, Task } from '@longhaul/core/contracts';
 import { committedProgress, estimate } from './eta.ts';
 
 /** Where a job stands, for people: the ledger's word, and what the worker shows of the work since the last commit. */
 export interface JobView {
   readonly jobId: string;
   readonly model: string;
-  readonly task: 'generate' | 'score';
+  readonly task: Task['kind'];
   readonly status: JobStatus;
   readonly cancelRequested: boolean;
   readonly createdAt: string;

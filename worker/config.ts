@@ -28,6 +28,8 @@ const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_THREADS: whole(1, 64).optional(),
   /** Jobs in hand at once. */
   LONGHAUL_SLOTS: whole(1, 1024).default(4),
+  /** Questions of `ask` jobs answered at once, over all jobs: each holds a session beside those of the jobs. */
+  LONGHAUL_FORKS: whole(1, 1024).default(8),
   LONGHAUL_CHUNK_TOKENS: powerOfTwo(16, 65_536).default(2048),
   LONGHAUL_COMMIT_SECONDS: z.coerce.number().gt(0).max(3600).default(30),
   LONGHAUL_COMMIT_TOKENS: whole(16, 2 ** 31).default(65_536),

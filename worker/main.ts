@@ -55,6 +55,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .option('--threads <n>', 'CPU threads (default: all cores)')
     .option('--chunk-tokens <n>', 'tokens a chunk, a power of two', '2048')
     .option('--commit-tokens <n>', 'tokens between commits')
+    .option('--forks <n>', 'questions answered at once', '8')
     .option('--data <dir>', 'keep the ledger here, so that an interrupted run can be gone on with')
     .option('--json', 'print the result record')
     .addHelpText('after', example("longhaul run book.txt --prompt 'In short,' --max-new-tokens 64"))

@@ -15,6 +15,7 @@ import type { LiveStream } from '@longhaul/core/stream';
 import { jobError } from './disposition.ts';
 import type { Engine, Log } from './ports.ts';
 import type { CommitPolicy, JobContext, StreamingTokenizer } from './tasks/context.ts';
+import { ForkLimit } from './tasks/fork-limit.ts';
 import { runJob } from './tasks/run-job.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -24,11 +25,10 @@ export interface WorkerParts {
   readonly live: LiveStream;
   readonly engine: Engine;
   readonly tokenizer: StreamingTokenizer;
-  readonly openDocument: (
-    spec: JobContext['spec'],
-    pin: Parameters<JobContext['openDocument']>[0],
-    signal: AbortSignal,
-  ) => ReturnType<JobContext['openDocument']>;
+  readonly openDocument: JobContext['openDocument'];
+  readonly states: JobContext['states'];
+  /** Questions answered at once, over all jobs. */
+  readonly forks: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly name: string;
@@ -53,9 +53,11 @@ export class Worker {
   private readonly draining = new AbortController();
   private readonly hurrying = new AbortController();
   private readonly inHand = new Map<JobId, Promise<Settlement>>();
+  private readonly forks: ForkLimit;
 
   constructor(parts: WorkerParts) {
     this.parts = parts;
+    this.forks = new ForkLimit(parts.forks);
   }
 
   /** From now on each job in hand commits behind its current chunk and is handed back. */
@@ -116,7 +118,9 @@ export class Worker {
       ledger: parts.ledger,
       engine: parts.engine,
       tokenizer: parts.tokenizer,
-      openDocument: (pin, signal) => parts.openDocument(spec, pin, signal),
+      openDocument: parts.openDocument,
+      states: parts.states,
+      forks: this.forks,
       live: parts.live,
       clock: parts.clock,
       log: parts.log,

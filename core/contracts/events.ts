@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { JobStatus } from './head.ts';
-import { TokenRecord } from './output.ts';
+import { AnswerRecord, TokenRecord } from './output.ts';
 import { FinishReason } from './result.ts';
 
 const count = z.number().int().nonnegative();
@@ -16,6 +16,7 @@ export const Progress = z.strictObject({
   bytes: count,
   /** Document bytes in all, null where unknown (compressed or unsized sources). */
   totalBytes: count.nullable(),
+  /** Output records so far, committed or not: tokens for `generate`, answers for `ask`. */
   outputTokens: count,
   tokensPerSecond: z.number().nonnegative(),
   committedTokens: count,
@@ -32,6 +33,8 @@ export const LiveEvent = z.discriminatedUnion('kind', [
   /** A new owner goes on from here: `position` records are committed, what was shown beyond them is taken back. */
   z.strictObject({ kind: z.literal('begin'), position: count }),
   TokenRecord.extend({ kind: z.literal('token') }),
+  /** `position` is the answer's place, from 1. */
+  z.strictObject({ kind: z.literal('answer'), position: z.number().int().positive(), record: AnswerRecord }),
   /** `outputCount`: records of the ended job; the ledger has all of them. */
   z.strictObject({ kind: z.literal('end'), status: JobStatus, finishReason: FinishReason, outputCount: count }),
 ]);

@@ -3,6 +3,7 @@ import { ErrorCode } from './errors.ts';
 import { JobId } from './job.ts';
 import { limits } from './limits.ts';
 import { SourcePin } from './source.ts';
+import { StatePoint } from './state-name.ts';
 
 const count = z.number().int().nonnegative();
 export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -15,9 +16,24 @@ export function hasEnded(status: JobStatus): boolean {
   return status !== 'queued' && status !== 'running';
 }
 
+/** The version of a named state that a job began from, found by its first owner. */
+export const StartPin = StatePoint.extend({
+  /** Digest of its tensors. */
+  stateSha256: Sha256,
+  /** Tokens that it has read: the job's first one is at this offset. */
+  tokenOffset: count,
+  /** Decompressed bytes that it has read. */
+  inputBytes: count,
+});
+export type StartPin = z.infer<typeof StartPin>;
+
 /** Everything that must stay the same for a resume to give the same bytes. Fixed by the first owner. */
 export const Pins = z.strictObject({
-  source: SourcePin,
+  /** Null where the job has no document. */
+  source: SourcePin.nullable(),
+  /** The stored questions of an `ask` job. */
+  questions: SourcePin.nullable().default(null),
+  from: StartPin.nullable().default(null),
   modelDigest: Sha256,
   tokenizerDigest: Sha256,
   /** Tokens a chunk; commits of the read phase stand on its multiples. */
@@ -27,6 +43,18 @@ export const Pins = z.strictObject({
 });
 export type Pins = z.infer<typeof Pins>;
 
+/** `ask`: sums over the answers committed, and where the next question stands. */
+export const Answered = z.strictObject({
+  /** Tokens of their questions. */
+  promptTokens: count,
+  outputTokens: count,
+  /** Those that are error records. */
+  failed: count,
+  /** Bytes of the stored questions that lie before the next one. */
+  questionOffset: count,
+});
+export type Answered = z.infer<typeof Answered>;
+
 /** How far the committed work goes. `tokenOffset` = N: the state covers tokens [0, N), the next token to feed is N. */
 export const Position = z.strictObject({
   tokenOffset: count,
@@ -34,12 +62,14 @@ export const Position = z.strictObject({
   inputByteOffset: count,
   /** Opaque to all but the tokenizer: where to read on, pending bytes included. Null once the document is read. */
   textCursor: z.string().max(limits.cursorBytes).nullable(),
-  /** Tokens of the input (BOS, document, prompt); null until its end was seen. */
+  /** Tokens of the input (the state begun from, BOS, document, prompt); null until its end was seen. */
   inputTokens: count.nullable(),
-  /** Output records committed: tokens for `generate`, lines for `score`. */
+  /** Output records committed: tokens for `generate`, lines for `score`, answers for `ask`. */
   outputCount: count,
-  /** `generate`: the token sampled last, which is fed next; null before the first one. */
+  /** `generate`: the token sampled last, which is fed next; null before the first one, and where it was fed. */
   nextToken: count.nullable(),
+  /** `ask`, once its document is read. */
+  answered: Answered.optional(),
 });
 export type Position = z.infer<typeof Position>;
 

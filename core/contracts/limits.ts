@@ -16,6 +16,14 @@ export const limits = {
   segmentBytes: 256 * 1024 * 1024,
   /** Output tokens of one `generate` job. */
   maxNewTokens: 1_000_000,
+  /** Output tokens of one answer of an `ask` job: an answer is one record, held whole. */
+  answerTokens: 16_384,
+  /** Questions that travel in a spec; more lie in the store. */
+  inlineQuestions: 256,
+  /** Characters of the caller's own name for a question. */
+  questionIdChars: 256,
+  /** Bytes of one line of stored questions. */
+  questionLineBytes: 512 * 1024,
   /** Stop strings of one job, and characters of each. */
   stopStrings: 16,
   stopStringChars: 256,

@@ -1,10 +1,16 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
 
+/** An object in the ledger's own store, below `inputs/`, put there by the producer. */
+export const StoredSource = z.strictObject({
+  kind: z.literal('stored'),
+  key: z.string().regex(/^inputs\/[A-Za-z0-9._/-]{1,512}$/),
+});
+export type StoredSource = z.infer<typeof StoredSource>;
+
 /** Where a document comes from. Paths and URLs are a job's own claim: the worker checks each against its settings. */
 export const DocumentSource = z.discriminatedUnion('kind', [
-  /** An object in the ledger's own store, below `inputs/`, put there by the producer. */
-  z.strictObject({ kind: z.literal('stored'), key: z.string().regex(/^inputs\/[A-Za-z0-9._/-]{1,512}$/) }),
+  StoredSource,
   /** An object in any bucket that the worker's credentials may read. */
   z.strictObject({
     kind: z.literal('s3'),

@@ -43,6 +43,8 @@ export function planFallback(parts: LedgerParts, head: Head, unusable: UnusableC
           score: restore.score,
         };
   const to = point.position.tokenOffset;
+  // What came with a named state comes with it again.
+  const readAgain = from - Math.max(to, head.pins?.from?.tokenOffset ?? 0);
   const message = unusable.message.slice(0, 1024);
   const next: Head = {
     ...head,
@@ -54,7 +56,7 @@ export function planFallback(parts: LedgerParts, head: Head, unusable: UnusableC
     stats: {
       ...head.stats,
       fallbacks: head.stats.fallbacks + 1,
-      recomputedTokens: head.stats.recomputedTokens + from - to,
+      recomputedTokens: head.stats.recomputedTokens + readAgain,
     },
     fallback: { key: unusable.key, message, at, fromTokenOffset: from, toTokenOffset: to, furthest, inRow },
     updatedAt: at,

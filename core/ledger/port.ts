@@ -2,8 +2,9 @@ import type { CheckpointRef, Failure, Head, Pins, Position, ScoreTotals } from '
 import type { JobId, JobSpec } from '../contracts/job.ts';
 import type { OutputRecord } from '../contracts/output.ts';
 import type { Pin } from '../contracts/pin.ts';
-import type { FinishReason, JobResult, ScoreSummary, Usage } from '../contracts/result.ts';
-import type { DocumentSource } from '../contracts/source.ts';
+import type { AnswerCounts, FinishReason, JobResult, ScoreSummary, Usage } from '../contracts/result.ts';
+import type { StoredSource } from '../contracts/source.ts';
+import type { StatePoint } from '../contracts/state-name.ts';
 
 /**
  * The durable truth of every job.
@@ -20,7 +21,7 @@ export interface Ledger {
   submit(spec: JobSpec): Promise<'created' | 'existing'>;
 
   /** Streams a document into the store under a random key below `inputs/`; returns where it is and its size. */
-  putInput(body: AsyncIterable<Uint8Array>): Promise<{ readonly source: DocumentSource; readonly bytes: number }>;
+  putInput(body: AsyncIterable<Uint8Array>): Promise<{ readonly source: StoredSource; readonly bytes: number }>;
 
   readSpec(jobId: JobId): Promise<JobSpec>; // job_not_found
   /** Made here where the submitter died before it was. Null: no such job. */
@@ -129,6 +130,10 @@ export interface Completion {
   readonly usage: Usage;
   readonly text: string | null;
   readonly score: ScoreSummary | null;
+  /** `ask` only. */
+  readonly answers: AnswerCounts | null;
+  /** The version that was published before. */
+  readonly state: StatePoint | null;
 }
 
 /** Ownership of one job under one epoch. Calls must not overlap: the worker awaits one before the next. */

@@ -24,22 +24,17 @@ export const EMPTY_CHAIN = createHash('sha256').digest('hex');
 
 /** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline; no `top` where it was not asked for. */
 export function recordLine(record: OutputRecord): string {
-  return 'position' in record
-    ? JSON.stringify({
-        position: record.position,
-        token: record.token,
-        logprob: record.logprob,
-        text: record.text,
-        top: record.top,
-      })
-    : JSON.stringify({
-        from: record.from,
-        to: record.to,
-        scored: record.scored,
-        nats: record.nats,
-        logprobs: record.logprobs,
-        top: record.top,
-      });
+  if ('position' in record) {
+    const { position, token, logprob, text, top } = record;
+    return JSON.stringify({ position, token, logprob, text, top });
+  }
+  if ('index' in record) {
+    const { index, id, text, promptTokens, tokens, finishReason, logprobs, top, error } = record;
+    const said = error === null ? null : { code: error.code, message: error.message };
+    return JSON.stringify({ index, id, text, promptTokens, tokens, finishReason, logprobs, top, error: said });
+  }
+  const { from, to, scored, nats, logprobs, top } = record;
+  return JSON.stringify({ from, to, scored, nats, logprobs, top });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Failure, type Head, hasEnded, type JobStatus } from '../contracts/head.ts';
 import type { JobId, JobSpec } from '../contracts/job.ts';
-import { JobResult } from '../contracts/result.ts';
+import { type AnswerCounts, JobResult, type Usage } from '../contracts/result.ts';
 import { changeHead, type HeldHead, type LedgerParts } from './head-object.ts';
 import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
@@ -65,6 +65,8 @@ export function succeeded(parts: LedgerParts, spec: JobSpec, head: Head, complet
     usage: completion.usage,
     text: completion.text,
     score: completion.score,
+    answers: completion.answers,
+    state: completion.state,
     failure: null,
   };
 }
@@ -92,19 +94,34 @@ function common(parts: LedgerParts, spec: JobSpec, head: Head): Omit<JobResult, 
     generation: head.generation,
     model: spec.model,
     task: spec.task.kind,
-    usage: {
-      inputTokens: head.position.inputTokens ?? head.position.tokenOffset,
-      outputTokens: spec.task.kind === 'generate' ? head.position.outputCount : 0,
-      inputBytes: head.position.inputByteOffset,
-    },
+    usage: committedUsage(spec, head),
     text: null,
     score: null,
+    answers: committedAnswers(spec, head),
+    state: null,
     digests: { state: head.checkpoint?.stateSha256 ?? null, output: head.outputSha256 },
     checkpoint: head.checkpoint,
     segments: head.segments,
     stats: head.stats,
     finishedAt: parts.clock().toISOString(),
   };
+}
+
+function committedUsage({ task }: JobSpec, { pins, position }: Head): Usage {
+  const cachedTokens = pins?.from?.tokenOffset ?? 0;
+  const { answered, inputTokens, tokenOffset, outputCount, inputByteOffset } = position;
+  return {
+    // Before its first commit a job that begins from a state stands at 0.
+    inputTokens: Math.max(0, (inputTokens ?? tokenOffset) - cachedTokens) + (answered?.promptTokens ?? 0),
+    cachedTokens,
+    outputTokens: task.kind === 'generate' ? outputCount : (answered?.outputTokens ?? 0),
+    inputBytes: inputByteOffset,
+  };
+}
+
+function committedAnswers({ task }: JobSpec, { position }: Head): AnswerCounts | null {
+  if (task.kind !== 'ask') return null;
+  return { total: position.outputCount, failed: position.answered?.failed ?? 0 };
 }
 
 async function writeOnce(parts: LedgerParts, result: JobResult): Promise<JobResult> {

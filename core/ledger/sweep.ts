@@ -77,8 +77,7 @@ export async function sweepGarbage(store: ObjectStore, options: SweepOptions): P
       if (head?.dropped === 'everything') continue;
       if (head !== null && (await remark(parts, head))) counts.marked += 1;
       const reads = head === null || !hasEnded(head.status) || !isOlder(head, retention.inputDays, now);
-      const input = reads && retention.inputDays !== null ? await inputOf(parts, jobId) : null;
-      if (input !== null) read.add(input);
+      if (reads && retention.inputDays !== null) for (const input of await inputsOf(parts, jobId)) read.add(input);
     } catch (error) {
       if (!(error instanceof RejectedJob)) throw error;
       counts.damaged += 1;
@@ -121,10 +120,11 @@ async function remark(parts: LedgerParts, { jobId, status, generation }: Head): 
   return true;
 }
 
-async function inputOf(parts: LedgerParts, jobId: JobId): Promise<string | null> {
-  const spec = await readJson(parts.store, keys.spec(jobId), JobSpec, limits.specBytes);
-  const document = spec?.value.document;
-  return document?.kind === 'stored' ? document.key : null;
+/** Keys of the stored document and the stored questions that a job reads. */
+async function inputsOf(parts: LedgerParts, jobId: JobId): Promise<readonly string[]> {
+  const spec = (await readJson(parts.store, keys.spec(jobId), JobSpec, limits.specBytes))?.value;
+  const questions = spec?.task.kind === 'ask' ? spec.task.questions : null;
+  return [spec?.document, questions].flatMap((input) => (input?.kind === 'stored' ? [input.key] : []));
 }
 
 async function* list(store: ObjectStore, prefix: string, signal: AbortSignal | undefined) {

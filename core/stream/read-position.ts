@@ -23,6 +23,7 @@ export class ReadPosition {
         if (epoch > this.epoch) yield* this.goBackTo(event.position, epoch);
         break;
       case 'token':
+      case 'answer':
         // A newer owner whose beginning is gone: what it says last counts.
         if (epoch > this.epoch) yield* this.goBackTo(Math.min(this.position, event.position - 1), epoch);
         if (event.position > this.position + 1) throw new LiveGap(event.position);

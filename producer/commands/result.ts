@@ -21,7 +21,9 @@ interface ResultOptions {
 
 export function addResult(program: Command, context: CommandContext): void {
   addCommon(program.command('result <job>'))
-    .description('the answer of a finished job: its text or its score (with --json, the whole result record)')
+    .description(
+      'the answer of a finished job: its text, its score or its answers (with --json, the whole result record)',
+    )
     .option('--output <file>', 'write it to a file; - is standard output', '-')
     .option('--records', 'the output records, one JSON object a line')
     .addHelpText('after', example('longhaul result j01k2m3n4p5q6r7s8t9v0w1x2y3z --records --output scores.jsonl'))
@@ -46,10 +48,10 @@ async function* answer(result: JobResult, producer: Producer, options: ResultOpt
     yield `${scoreText(result.score)}\n`;
   } else if (result.text !== null) {
     yield result.text === '' ? '' : `${result.text}\n`;
-  } else if (result.task === 'generate') {
-    // A long text is not in the record: it is put together from the committed segments.
+  } else if (result.task === 'generate' || result.task === 'ask') {
+    // A long text is not in the record: it is put together from the committed segments, as answers are.
     for await (const record of producer.records(result.jobId)) yield recordText(record);
-    yield '\n';
+    if (result.task === 'generate') yield '\n';
   }
 }
 

@@ -12,7 +12,7 @@ export function jobText(view: JobView): string {
     ['attempts', `${view.attempts}${view.worker === null ? '' : `, now on ${view.worker}`}`],
     ['tokens', `${count(view.tokens)}${view.inputTokens === null ? '' : ` (input ${count(view.inputTokens)})`}`],
     ['committed', `${count(view.committedTokens)} tokens in ${count(view.commits)} commits${commitAge(view)}`],
-    ['output', `${count(view.outputCount)} ${view.task === 'generate' ? 'tokens' : 'lines'}`],
+    ['output', `${count(view.outputCount)} ${outputUnit[view.task]}`],
   ];
   if (view.bytes > 0 || view.totalBytes !== null) {
     rows.push([
@@ -30,6 +30,14 @@ export function jobText(view: JobView): string {
   if (next !== null) rows.push(['next', next]);
   return rows.map(([name, value]) => `${name.padEnd(11)}${value}\n`).join('');
 }
+
+const outputUnit: Readonly<Record<JobView['task'], string>> = {
+  generate: 'tokens',
+  score: 'lines',
+  ask: 'answers',
+  ingest: 'records',
+  append: 'records',
+};
 
 /** Jobs as a table, in the order given. */
 export function jobTable(views: readonly JobView[]): string {

@@ -30,6 +30,13 @@ export const workerSettings: readonly WorkerSetting[] = [
     ...whole(1, 1024),
   },
   {
+    key: 'forks',
+    flags: '--forks <n>',
+    variable: 'LONGHAUL_FORKS',
+    description: 'questions that one worker answers at once',
+    ...whole(1, 1024),
+  },
+  {
     key: 'chunkTokens',
     flags: '--chunk-tokens <n>',
     variable: 'LONGHAUL_CHUNK_TOKENS',

@@ -66,6 +66,7 @@ async function demo(bytes: number, screen: Screen, dir: string, stop: AbortSigna
       for (const { name, args } of jobs) {
         const submitted = await producer.submit({
           document: { kind: 'upload', body: oneChunk(book) },
+          questions: null,
           request: parseJobOptions(args),
           model,
           tenant: 'default',

@@ -52,7 +52,7 @@ test('a document deleted between two attempts is missed by name, in place and in
   await first.stop('SIGTERM');
   await rm(path);
   const spec = await cluster.ledger.readSpec(stored);
-  assert.ok(spec.document.kind === 'stored');
+  assert.ok(spec.document?.kind === 'stored');
   await cluster.store.delete(spec.document.key);
   await cluster.startWorker('second');
   const missed = await assertRefusedLater(cluster, inPlace, 'source_not_found', 8192);

@@ -49,7 +49,8 @@ test('Redis out of memory under noeviction: submitting says so and the job is du
   });
   const submission = {
     document: { kind: 'source', source: { kind: 'inline', text: 'abacad#b' } },
-    request: { task: scoreTask, compression: 'auto', invalidUtf8: 'error', addBos: false },
+    questions: null,
+    request: { task: scoreTask, compression: 'auto', invalidUtf8: 'error', addBos: false, from: null, saveAs: null },
     model: 'test',
     tenant: 'default',
     priority: 0,

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobId, JobResult, SamplingSpec, Task } from '@longhaul/core/contracts';
+import {
+  type AskTask,
+  type GenerateTask,
+  type JobId,
+  type JobResult,
+  outputPositionOf,
+  type SamplingSpec,
+  type Task,
+} from '@longhaul/core/contracts';
 import type { LiveNews } from '@longhaul/core/stream';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import type { Cluster } from '../support/cluster.ts';
@@ -55,20 +63,26 @@ function samplingArgs({ temperature, topK, topP, minP, repetitionPenalty, logitB
 
 /**
  * The uninterrupted run of the same task over the same bytes, on one thread as the workers: once within one `npm test`,
- * whose runner says where it is kept meanwhile.
+ * whose runner says where it is kept meanwhile. `more`: a run that has states of its own, and is not kept.
  */
-export async function truth(cluster: Cluster, model: string, text: Uint8Array, task: Task): Promise<JobResult> {
+export async function truth(
+  cluster: Cluster,
+  model: string,
+  text: Uint8Array,
+  task: Task,
+  more: readonly string[] = [],
+): Promise<JobResult> {
   const dir = process.env['LONGHAUL_TEST_TRUTHS'];
   const key = createHash('sha256')
     .update(text)
     .update(JSON.stringify([model, task]))
     .digest('hex');
-  const kept = dir === undefined ? null : join(dir, `truth-${key}.json`);
+  const kept = dir === undefined || more.length > 0 ? null : join(dir, `truth-${key}.json`);
   const found = kept === null ? null : await readFile(kept, 'utf8').catch(() => null);
   if (found !== null) return JSON.parse(found) as JobResult;
   const file = join(cluster.dir, `truth-${text.length}-${task.kind}.txt`);
   await writeFile(file, text);
-  const result = await runUninterrupted(model, file, [...taskArgs(task), '--threads', '1']);
+  const result = await runUninterrupted(model, file, [...taskArgs(task), '--threads', '1', ...more]);
   if (kept !== null) {
     const own = `${kept}.${process.pid}`;
     await writeFile(own, JSON.stringify(result));
@@ -79,26 +93,28 @@ export async function truth(cluster: Cluster, model: string, text: Uint8Array, t
 
 /** The options of `longhaul run` that ask for the task. */
 export function taskArgs(task: Task): string[] {
-  const top = ['--top-logprobs', String(task.topLogprobs)];
-  if (task.kind === 'generate') {
-    return [
-      '--task',
-      'generate',
-      '--max-new-tokens',
-      String(task.maxNewTokens),
-      ...top,
-      ...samplingArgs(task.sampling),
-    ];
+  switch (task.kind) {
+    case 'generate':
+      return ['--task', 'generate', ...continuationArgs(task)];
+    case 'ask': {
+      if (task.questions.kind === 'stored') throw new Error('stored questions are given to a run as a file');
+      const questions = task.questions.questions.flatMap(({ prompt }) => ['--question', prompt]);
+      return ['--task', 'ask', ...questions, ...(task.logprobs ? ['--logprobs'] : []), ...continuationArgs(task)];
+    }
+    case 'score': {
+      const top = task.topLogprobs > 0 ? ['--top-logprobs', String(task.topLogprobs)] : [];
+      const { segmentTokens, detail } = task;
+      return ['--task', 'score', '--segment-tokens', String(segmentTokens), '--detail', detail, ...top];
+    }
+    case 'ingest':
+    case 'append':
+      return ['--task', task.kind];
   }
-  return [
-    '--task',
-    'score',
-    '--segment-tokens',
-    String(task.segmentTokens),
-    '--detail',
-    task.detail,
-    ...(task.topLogprobs > 0 ? top : []),
-  ];
+}
+
+function continuationArgs({ maxNewTokens, topLogprobs, sampling }: GenerateTask | AskTask): string[] {
+  const top = ['--top-logprobs', String(topLogprobs)];
+  return ['--max-new-tokens', String(maxNewTokens), ...top, ...samplingArgs(sampling)];
 }
 
 /** P3 and P4: the same state, the same output, and an output that is whole. */
@@ -111,9 +127,12 @@ export async function assertSame(cluster: Cluster, jobId: JobId, found: JobResul
   let records = 0;
   for await (const record of cluster.ledger.readOutput(jobId, { skip: 0 })) {
     records++;
-    if ('position' in record) assert.equal(record.position, records);
+    const position = outputPositionOf(record);
+    if (position !== null) assert.equal(position, records);
   }
-  if (expected.usage.outputTokens > 0) assert.equal(records, expected.usage.outputTokens);
+  assert.deepEqual(found.answers, expected.answers);
+  if (expected.answers !== null) assert.equal(records, expected.answers.total);
+  else if (expected.usage.outputTokens > 0) assert.equal(records, expected.usage.outputTokens);
 }
 
 /** Follows the live stream alone, as a user's screen would, until the end of the job. */

@@ -6,10 +6,12 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { systemClock, type Task } from '@longhaul/core/contracts';
 import { createLedger, openStore } from '@longhaul/core/ledger';
+import { createStates } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
 import { followDefaults, followJob } from '@longhaul/producer';
 import { Worker } from '../../worker/worker.ts';
 import { byteTokenizer, fakeEngine } from '../support/fake-engine.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { specOf } from '../support/producer-fakes.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
 import { recordsOf, Screen, StreamingJob } from '../support/streaming-job.ts';
@@ -67,6 +69,8 @@ test('an engine writes all of its tokens while Redis answers nothing, and a foll
         yield document.subarray(from);
       },
     }),
+    states: createStates(new MemoryStore()),
+    forks: 1,
     clock: systemClock,
     log: () => {},
     name: 'stalled',

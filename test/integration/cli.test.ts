@@ -271,6 +271,8 @@ async function byHand(data: string, jobId: string) {
       await lease.commit({
         pins: {
           source: { tag: 'sha256:x', bytes: 31 },
+          questions: null,
+          from: null,
           modelDigest: zero,
           tokenizerDigest: zero,
           chunkTokens: 16,
@@ -299,8 +301,8 @@ async function byHand(data: string, jobId: string) {
       });
     },
     async complete(text: string) {
-      const usage = { inputTokens: 16, outputTokens: outputCount, inputBytes: 31 };
-      await lease.complete({ finishReason: 'length', usage, text, score: null });
+      const usage = { inputTokens: 16, cachedTokens: 0, outputTokens: outputCount, inputBytes: 31 };
+      await lease.complete({ finishReason: 'length', usage, text, score: null, answers: null, state: null });
       await live
         .append(jobId, lease.epoch, [{ kind: 'end', status: 'done', finishReason: 'length', outputCount }])
         .catch(() => 0);

@@ -11,6 +11,8 @@ const digest = (letter: string) => letter.repeat(64);
 
 const pins: Commit['pins'] = {
   source: { tag: 'sha256:x', bytes: TOTAL },
+  questions: null,
+  from: null,
   modelDigest: digest('a'),
   tokenizerDigest: digest('b'),
   chunkTokens: 1,
@@ -87,6 +89,6 @@ export const ledgerJob: Golden = {
   answer: {
     text: records.map((record) => ('text' in record ? record.text : '')).join(''),
     score: null,
-    usage: { inputTokens: 1, outputTokens: TOTAL, inputBytes: 1 },
+    usage: { inputTokens: 1, cachedTokens: 0, outputTokens: TOTAL, inputBytes: 1 },
   },
 };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Clock, JobSpec, type OutputRecord, type Task } from '@longhaul/core/contracts';
 import { createLedger } from '@longhaul/core/ledger';
+import { createStates } from '@longhaul/core/states';
 import type { LiveStream } from '@longhaul/core/stream';
 import type { Engine } from '../../worker/ports.ts';
 import type { CommitPolicy } from '../../worker/tasks/context.ts';
@@ -24,6 +25,13 @@ function generate(prompt: string | null, maxNewTokens: number): Task {
   return { kind: 'generate', prompt, maxNewTokens, sampling: greedySampling, stop: [], topLogprobs: 0 };
 }
 
+function ask(prompts: readonly string[], maxNewTokens: number): Task {
+  const questions = prompts.map((prompt) => ({ id: null, prompt, maxNewTokens: null }));
+  const asked = { kind: 'inline', questions } as const;
+  const drawn = { maxNewTokens, sampling: greedySampling, stop: [], logprobs: false, topLogprobs: 0 };
+  return { kind: 'ask', questions: asked, ...drawn };
+}
+
 const variants: readonly { readonly task: Task; readonly text: string; readonly policy: CommitPolicy }[] = [
   { task: generate(' so', 7), text: 'It is a way I have', policy: { chunkTokens: 4, ...commits } },
   // Nothing but output: commits stand between any two tokens.
@@ -38,6 +46,12 @@ const variants: readonly { readonly task: Task; readonly text: string; readonly 
     task: { kind: 'score', segmentTokens: 64, detail: 'segment', topLogprobs: 0 },
     text: 'and regulating the circulation. '.repeat(5),
     policy: { chunkTokens: 16, commitSeconds: 2, commitTokens: 32 },
+  },
+  // Answers come from forks beside each other, and are committed in order beside a state that stands.
+  {
+    task: ask(['why', 'and', 'so', 'what of it', 'who'], 3),
+    text: 'It is a way I have',
+    policy: { chunkTokens: 4, commitSeconds: 2, commitTokens: 8 },
   },
 ];
 
@@ -109,6 +123,8 @@ async function run({ task, text, policy }: (typeof variants)[number]): Promise<W
     engine: watched(fakeEngine(), states),
     tokenizer: byteTokenizer,
     openDocument: async () => documentOf(text),
+    states: createStates(new MemoryStore()),
+    forks: 2,
     clock: stillClock,
     log: () => {},
     name: 'golden',

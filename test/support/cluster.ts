@@ -16,6 +16,7 @@ import {
 } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore, openStore, type StoreOptions } from '@longhaul/core/ledger';
 import { type JobQueue, openQueue, type QueueCensus } from '@longhaul/core/queue';
+import { createStates, type States } from '@longhaul/core/states';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { startTestRedis, type TestRedis } from './redis.ts';
 
@@ -125,6 +126,7 @@ export class Cluster {
   readonly redis: TestRedis;
   readonly store: ObjectStore;
   readonly ledger: Ledger;
+  readonly states: States;
   readonly live: LiveStream;
   readonly queue: JobQueue & QueueCensus;
   readonly dir: string;
@@ -144,6 +146,7 @@ export class Cluster {
     this.dir = parts.dir;
     this.env = parts.env;
     this.ledger = createLedger(parts.store);
+    this.states = createStates(parts.store);
     this.live = openLiveStream({ url: parts.redis.url, onNotice: () => {} });
     this.queue = openQueue({ url: parts.redis.url, model: parts.model, onNotice: () => {} });
   }
@@ -222,13 +225,13 @@ export class Cluster {
     return jobId;
   }
 
-  async submitText(jobId: JobId, text: Uint8Array, task: Task): Promise<JobId> {
+  async submitText(jobId: JobId, text: Uint8Array, task: Task, more: Partial<JobSpec> = {}): Promise<JobId> {
     const { source } = await this.ledger.putInput(
       (async function* () {
         yield text;
       })(),
     );
-    return this.submit(jobId, source, task);
+    return this.submit(jobId, source, task, more);
   }
 
   /** Waits until the head satisfies `until`. */

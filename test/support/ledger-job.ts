@@ -37,13 +37,22 @@ export const specOf = (change: Partial<JobSpec> = {}) =>
   });
 export const pins: Commit['pins'] = {
   source: { tag: 'sha256:x', bytes: 1 },
+  questions: null,
+  from: null,
   modelDigest: digest('a'),
   tokenizerDigest: digest('b'),
   chunkTokens: 8,
   engine: 'cpu/2/as-stored/matched',
 };
-export const usage = { inputTokens: 1, outputTokens: 2, inputBytes: 3 };
-export const completion = { finishReason: 'length', usage, text: 'ab', score: null } as const;
+export const usage = { inputTokens: 1, cachedTokens: 0, outputTokens: 2, inputBytes: 3 };
+export const completion = {
+  finishReason: 'length',
+  usage,
+  text: 'ab',
+  score: null,
+  answers: null,
+  state: null,
+} as const;
 
 export function stateAt(tokenOffset: number): StateTensors {
   return {

@@ -85,7 +85,15 @@ export class StreamingJob {
     const shape = { nLayer: 1, dInner: 1, dConv: 2, dState: 1 };
     const source = { tag: 'sha256:streaming', bytes: inputTokens };
     await this.lease!.commit({
-      pins: { source, modelDigest: digest, tokenizerDigest: digest, chunkTokens: 16, engine: 'test/1' },
+      pins: {
+        source,
+        questions: null,
+        from: null,
+        modelDigest: digest,
+        tokenizerDigest: digest,
+        chunkTokens: 16,
+        engine: 'test/1',
+      },
       position: {
         tokenOffset,
         inputByteOffset: inputTokens,
@@ -111,8 +119,9 @@ export class StreamingJob {
 
   /** Ends as a worker does: the ledger first, then the stream's last word. */
   async end(how: 'complete' | 'cancel'): Promise<void> {
-    const usage = { inputTokens, outputTokens: this.committed, inputBytes: inputTokens };
-    if (how === 'complete') await this.lease!.complete({ finishReason: 'length', usage, text: null, score: null });
+    const usage = { inputTokens, cachedTokens: 0, outputTokens: this.committed, inputBytes: inputTokens };
+    const nothing = { text: null, score: null, answers: null, state: null };
+    if (how === 'complete') await this.lease!.complete({ finishReason: 'length', usage, ...nothing });
     else await this.lease!.cancel();
     const finishReason = how === 'complete' ? 'length' : 'cancelled';
     const { status } = this.lease!.head;

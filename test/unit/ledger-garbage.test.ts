@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Retention } from '@longhaul/core/contracts';
+import { type GenerateTask, Retention } from '@longhaul/core/contracts';
 import { collectGarbage, createLedger, type Ledger, type SweepOptions, sweepGarbage } from '@longhaul/core/ledger';
 import { KeyFilter } from '../../core/ledger/key-filter.ts';
 import { coded, commitOf, completion, jobId, leaseOf, outputOf, setUp, specOf } from '../support/ledger-job.ts';
@@ -227,6 +227,20 @@ test('an input goes when no job reads it any more, never while another one does'
   assert.equal((await sweep(made, { days: 2.9, retention })).inputs, 0);
   assert.equal((await sweep(made, { days: 3, retention })).inputs, 1);
   assert.deepEqual(objects(made, 'inputs/'), [waiting]);
+});
+
+test('stored questions stay as long as a job asks them', async () => {
+  const made = new MemoryStore();
+  const ledger = createLedger(made, { clock });
+  const questions = { kind: 'stored', key: 'inputs/20260101/questions' } as const;
+  made.write(questions.key, new Uint8Array(1));
+  const { sampling, stop } = specOf().task as GenerateTask;
+  const task = { kind: 'ask', questions, maxNewTokens: 1, sampling, stop, logprobs: false, topLogprobs: 0 } as const;
+  await ledger.submit(specOf({ jobId: 'job-asking', task, document: null, from: { name: 'book', version: 1 } }));
+  const retention = Retention.parse({ inputDays: 3 });
+  assert.equal((await sweep(made, { days: 9, retention })).inputs, 0);
+  await leaseOf(await ledger.acquire('job-asking', 'w')).complete(completion);
+  assert.equal((await sweep(made, { days: 9, retention })).inputs, 1);
 });
 
 test('a damaged job is told of and left alone, the others are swept, and no input goes that it might read', async () => {

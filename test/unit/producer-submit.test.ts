@@ -16,6 +16,7 @@ import { greedySampling, scoreTask } from '../support/tasks.ts';
 function submission(patch: Partial<Submission> = {}): Submission {
   return {
     document: { kind: 'source', source: inlineSource('once upon a time') },
+    questions: null,
     request: parseJobOptions({}),
     model: 'tiny-english',
     tenant: 'default',
@@ -48,6 +49,8 @@ test('options that are not given take the documented defaults', () => {
     compression: 'auto',
     invalidUtf8: 'error',
     addBos: false,
+    from: null,
+    saveAs: null,
   });
   assert.deepEqual(parseJobOptions({ task: 'score' }).task, scoreTask);
 });
@@ -84,8 +87,21 @@ test('options come as a command line gives them, or as a program writes them', (
 
 test('a wrong option is refused with its name, what was found and what is allowed', () => {
   const wrong: [Record<string, unknown>, RegExp][] = [
-    [{ task: 'ask' }, /^--task takes one of generate, score; found "ask"$/],
-    [{ maxNewTokens: '0' }, /^--max-new-tokens takes an integer from 1 to 1000000; found 0$/],
+    [{ task: 'read' }, /^--task takes one of generate, score, ingest, ask, append; found "read"$/],
+    [{ task: 'ask' }, /^--task ask takes --question TEXT, once or more, or --questions FILE$/],
+    [{ task: 'ask', question: ['why?'], questions: 'q.jsonl' }, /^--task ask takes --question TEXT/],
+    [{ task: 'ask', question: [''] }, /^--question takes at most 256 texts of 1 to 65536 bytes.*; found \[""\]$/],
+    [{ task: 'ask', question: Array.from({ length: 257 }, () => '?') }, /^--question takes at most 256 texts/],
+    [{ task: 'ask', question: ['é'.repeat(40_000)] }, /^--question takes .*; found "80000 bytes in all"$/],
+    [{ task: 'ask', question: ['?'], maxNewTokens: 20_000 }, /^--max-new-tokens .*an answer: 16384.*; found 20000$/],
+    [{ task: 'ask', question: ['?'], topLogprobs: 2 }, /^--top-logprobs of --task ask needs --logprobs$/],
+    [{ question: ['why?'] }, /^--question belongs to --task ask; this is --task generate$/],
+    [{ task: 'score', temperature: 1 }, /^--temperature belongs to --task generate or ask; this is --task score$/],
+    [{ from: 'state://other/book' }, /^--from takes a state: name, name@version .*; found "state:\/\/other\/book"$/],
+    [{ from: 'book@0' }, /^--from takes .*; found "book@0"$/],
+    [{ saveAs: 'Book' }, /^--save-as takes 1 to 63 of a-z 0-9 .*; found "Book"$/],
+    [{ saveAs: 'a..b' }, /^--save-as takes .* without \.\.; found "a\.\.b"$/],
+    [{ maxNewTokens: '0' }, /^--max-new-tokens takes an integer from 1 to 1000000 \(an answer: 16384\); found 0$/],
     [{ maxNewTokens: '1.5' }, /--max-new-tokens .* found 1.5/],
     [{ temperature: 'hot' }, /^--temperature takes a number from 0 to 100; found "hot"$/],
     [{ temperature: '' }, /--temperature .* found ""/],

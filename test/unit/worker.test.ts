@@ -11,6 +11,7 @@ import {
   type Task,
 } from '@longhaul/core/contracts';
 import { createLedger, type Ledger } from '@longhaul/core/ledger';
+import { createStates } from '@longhaul/core/states';
 import type { LiveNews, LiveStream } from '@longhaul/core/stream';
 import { EngineError } from '@longhaul/native';
 import type { Document } from '../../worker/text/ports.ts';
@@ -107,6 +108,8 @@ async function setup(task: Task = scoreTask, expiresAt: string | null = null): P
       engine: fakeEngine(hooks),
       tokenizer: byteTokenizer,
       openDocument: async () => document(),
+      states: createStates(store),
+      forks: 2,
       clock,
       log: () => {},
       name: 'unit',

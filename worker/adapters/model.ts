@@ -36,6 +36,8 @@ export async function loadServedModel(
     readonly threads: number | null;
     readonly chunkTokens: number;
     readonly slots: number;
+    /** Questions answered at once. */
+    readonly forks: number;
   },
 ): Promise<LoadedModel> {
   const dir = await modelDirectory(asked);
@@ -46,8 +48,8 @@ export async function loadServedModel(
     weights,
     activations,
     threads,
-    // A session a job, and as many that are closing or forked while others begin.
-    slots: 2 * options.slots,
+    // A session a job and as many that are closing while others begin, and one a question.
+    slots: 2 * options.slots + options.forks,
   });
   const { vocabSize } = model.info;
   if (tokenizer.vocabSize > vocabSize) {
@@ -57,7 +59,8 @@ export async function loadServedModel(
       `the tokenizer of ${dir} has ${tokenizer.vocabSize} tokens, the model's vocabulary only ${vocabSize}`,
     );
   }
-  // One prefill chunk and a decode token for each of the other jobs share a step.
-  const engine = engineOf(model, { budgetTokens: options.chunkTokens + options.slots, clock: systemClock });
+  // One prefill chunk and a decode token for each of the other jobs and questions share a step.
+  const budgetTokens = options.chunkTokens + options.slots + options.forks;
+  const engine = engineOf(model, { budgetTokens, clock: systemClock });
   return { model, engine, tokenizer };
 }

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   type DocumentSource,
   JobId,
+  type JobRequest,
   type JobResult,
   JobSpec,
   LonghaulError,
@@ -18,11 +19,14 @@ import {
   type Ledger,
   type ObjectStore,
   openConfiguredStore,
+  PreconditionFailed,
   type S3Settings,
 } from '@longhaul/core/ledger';
+import { createStates } from '@longhaul/core/states';
 import { z } from 'zod';
 import { loadServedModel } from '../adapters/model.ts';
 import type { ProcessIo } from '../process.ts';
+import { ForkLimit } from '../tasks/fork-limit.ts';
 import { runJob } from '../tasks/run-job.ts';
 import { openDocument } from '../text/index.ts';
 import { unwatched } from '../watchdog.ts';
@@ -41,6 +45,8 @@ const RunOptions = z.looseObject({
     .max(65_536)
     .refine((n) => (n & (n - 1)) === 0, 'must be a power of two'),
   commitTokens: z.coerce.number().int().min(16).optional(),
+  forks: z.coerce.number().int().min(1).max(1024),
+  questions: z.string().optional(),
   threads: z.coerce.number().int().min(1).max(64).optional(),
   device: z.string(),
   weights: z.enum(['as-stored', 'int8', 'nf4', 'fp8']),
@@ -60,7 +66,11 @@ export async function run(
 ): Promise<number> {
   const options = parseOptions(RunOptions, given);
   const request = parseJobOptions(given);
-  const document = await localSource(file, options.text);
+  const none = file === undefined && options.text === undefined && request.from !== null;
+  const document = none ? null : await localSource(file, options.text);
+  if (options.data === undefined && (request.from !== null || request.saveAs !== null)) {
+    throw new LonghaulError('invalid_argument', '--from and --save-as need --data DIR, where the states are kept');
+  }
   const dir = options.data === undefined ? await mkdtemp(join(tmpdir(), 'longhaul-run-')) : resolve(options.data);
   const drain = new AbortController();
   const unlisten = io.onStop((signal) => drain.abort(new Error(signal)));
@@ -76,15 +86,18 @@ export async function run(
       threads: options.threads ?? null,
       chunkTokens: options.chunkTokens,
       slots: 1,
+      forks: options.forks,
     });
     close = () => loaded.model.close();
-    const source = document.kind === 'stdin' ? (await ledger.putInput(io.stdin)).source : document.source;
-    const spec = specOf(request, source, options.model);
+    const source = document?.kind === 'stdin' ? (await ledger.putInput(io.stdin)).source : (document?.source ?? null);
+    const placed = options.questions === undefined ? request : await placeQuestions(request, options.questions, store);
+    const spec = specOf(await withVersion(placed, store), source, options.model);
     await ledger.submit(spec);
     const result = await attempt(spec, ledger, store, loaded, live, {
       drain: drain.signal,
       s3,
       chunkTokens: options.chunkTokens,
+      forks: options.forks,
       // A run that cannot be resumed commits only to keep its output out of memory.
       commitTokens: options.commitTokens ?? (options.data === undefined ? 1 << 20 : 1 << 16),
       commitSeconds: options.data === undefined ? 3600 : 30,
@@ -96,6 +109,7 @@ export async function run(
       io.stderr.write(`stopped: ${hint}\n`);
       return 130;
     }
+    if (result.task === 'ask') await live.showRest(ledger.readOutput(spec.jobId, { skip: 0 }));
     print(result, options.json === true, io);
     return result.status === 'succeeded' ? 0 : 1;
   } finally {
@@ -111,6 +125,7 @@ interface RunPolicy {
   readonly drain: AbortSignal;
   readonly s3: S3Settings;
   readonly chunkTokens: number;
+  readonly forks: number;
   readonly commitTokens: number;
   readonly commitSeconds: number;
 }
@@ -133,16 +148,16 @@ async function attempt(
     ledger,
     engine,
     tokenizer,
-    openDocument: (pin, signal) =>
-      openDocument(spec.document, {
+    openDocument: (source, request) =>
+      openDocument(source, {
+        ...request,
         store,
         openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, policy.s3),
         // The user names the file on their own command line: every path is theirs to read.
         fileRoots: ['/'],
-        compression: spec.compression,
-        pin,
-        signal,
       }),
+    states: createStates(store),
+    forks: new ForkLimit(policy.forks),
     live,
     clock: systemClock,
     log: () => {},
@@ -158,8 +173,32 @@ async function attempt(
   return null;
 }
 
+/**
+ * The version is named, so that the same command asks a newer state anew. Not that of an append: with its own version there
+ * the command would be another job, and append once more.
+ */
+async function withVersion(request: JobRequest, store: ObjectStore): Promise<JobRequest> {
+  if (request.from === null || request.task.kind === 'append') return request;
+  const { name, version } = await createStates(store).resolve('default', request.from);
+  return { ...request, from: { name, version } };
+}
+
+/** Under their digest: the same questions are the same job's. */
+async function placeQuestions(request: JobRequest, file: string, store: ObjectStore): Promise<JobRequest> {
+  const body = await readFile(resolve(file)).catch((cause) => {
+    throw new LonghaulError('source_not_found', `the questions ${resolve(file)} cannot be read`, { cause });
+  });
+  const key = `inputs/questions/${createHash('sha256').update(body).digest('hex')}`;
+  await store.putIfAbsent(key, body).catch((error: unknown) => {
+    if (!(error instanceof PreconditionFailed)) throw error;
+  });
+  return request.task.kind === 'ask'
+    ? { ...request, task: { ...request.task, questions: { kind: 'stored', key } } }
+    : request;
+}
+
 /** The same command gives the same job, so that a second run goes on where the first one stopped. */
-function specOf(request: ReturnType<typeof parseJobOptions>, document: DocumentSource, model: string): JobSpec {
+function specOf(request: JobRequest, document: DocumentSource | null, model: string): JobSpec {
   const name = ModelName.safeParse(basename(resolve(model)));
   if (!name.success) {
     throw new LonghaulError(
@@ -169,7 +208,7 @@ function specOf(request: ReturnType<typeof parseJobOptions>, document: DocumentS
   }
   const asked = { document, model: name.data, ...request };
   const digest = createHash('sha256').update(JSON.stringify(asked)).digest('hex');
-  return JobSpec.parse({
+  const parsed = JobSpec.safeParse({
     v: 1,
     jobId: JobId.parse(`run-${digest.slice(0, 32)}`),
     tenant: 'default',
@@ -177,6 +216,9 @@ function specOf(request: ReturnType<typeof parseJobOptions>, document: DocumentS
     priority: 0,
     ...asked,
   });
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new LonghaulError('invalid_argument', `${issue.path.join('.')}: ${issue.message}`);
 }
 
 function print(result: JobResult, json: boolean, io: ProcessIo): void {
@@ -190,9 +232,10 @@ function print(result: JobResult, json: boolean, io: ProcessIo): void {
     io.stdout.write(
       `${tokens} tokens scored: ${nats.toFixed(3)} nats, ${bitsPerByte.toFixed(4)} bits/byte, perplexity ${perplexity.toFixed(4)}\n`,
     );
-  } else {
+  } else if (result.task === 'generate') {
     io.stdout.write('\n');
   }
+  if (result.state !== null) io.stderr.write(`saved as ${result.state.name}@${result.state.version}\n`);
   const { inputTokens, outputTokens } = result.usage;
   io.stderr.write(`${inputTokens} tokens read, ${outputTokens} written, ${result.finishReason}\n`);
 }

@@ -1,15 +1,8 @@
 import { basename } from 'node:path';
-import {
-  describeError,
-  errorCode,
-  type JobSpec,
-  LonghaulError,
-  ModelName,
-  type SourcePin,
-  systemClock,
-} from '@longhaul/core/contracts';
+import { describeError, errorCode, LonghaulError, ModelName, systemClock } from '@longhaul/core/contracts';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
+import { createStates } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
 import { timed } from '../adapters/loop-delay.ts';
 import { loadServedModel } from '../adapters/model.ts';
@@ -23,6 +16,7 @@ import { platformSources } from '../preemption/platforms.ts';
 import { signalSource } from '../preemption/signals.ts';
 import { watchPreemption } from '../preemption/watch.ts';
 import type { ProcessIo } from '../process.ts';
+import type { JobContext } from '../tasks/context.ts';
 import { openDocument } from '../text/index.ts';
 import { Worker } from '../worker.ts';
 
@@ -88,6 +82,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
     threads: config.LONGHAUL_THREADS ?? null,
     chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
     slots: config.LONGHAUL_SLOTS,
+    forks: config.LONGHAUL_FORKS,
   });
   const { digest, isa, note } = model.info;
   log('info', 'model loaded', { model: modelName, digest, isa, engine: engine.identity });
@@ -110,6 +105,8 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
       engine,
       tokenizer,
       openDocument: documentOpener(config, store),
+      states: createStates(store),
+      forks: config.LONGHAUL_FORKS,
       clock: systemClock,
       log,
       name: config.workerName,
@@ -193,15 +190,13 @@ async function storeReady(store: ObjectStore, log: Log, signal: AbortSignal): Pr
   return false;
 }
 
-function documentOpener(config: Config, store: ObjectStore) {
-  return (spec: JobSpec, pin: SourcePin | null, signal: AbortSignal) =>
-    openDocument(spec.document, {
+function documentOpener(config: Config, store: ObjectStore): JobContext['openDocument'] {
+  return (source, request) =>
+    openDocument(source, {
+      ...request,
       store,
       openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, config),
       fileRoots: config.LONGHAUL_FILE_ROOTS,
-      compression: spec.compression,
-      pin,
-      signal,
     });
 }
 

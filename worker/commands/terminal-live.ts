@@ -1,4 +1,4 @@
-import type { JobId, LiveEvent, Progress } from '@longhaul/core/contracts';
+import type { AnswerRecord, JobId, LiveEvent, OutputRecord, Progress } from '@longhaul/core/contracts';
 import type { LiveNews, LiveStream } from '@longhaul/core/stream';
 import { Presets, SingleBar } from 'cli-progress';
 
@@ -9,6 +9,8 @@ export class TerminalLive implements LiveStream {
   private bar: SingleBar | null = null;
   private shownAt = Date.now();
   private last: Progress | null = null;
+  /** Places of the answers shown. */
+  private readonly answers = new Set<number>();
 
   /** `out`: null where the text is not to be printed as it comes. */
   constructor(out: NodeJS.WriteStream | null, err: NodeJS.WriteStream) {
@@ -18,8 +20,17 @@ export class TerminalLive implements LiveStream {
 
   async append(_jobId: JobId, _epoch: number, events: readonly LiveEvent[]): Promise<number> {
     this.stop();
-    for (const event of events) if (event.kind === 'token') this.out?.write(event.text);
+    for (const event of events) {
+      if (event.kind === 'token') this.out?.write(event.text);
+      if (event.kind === 'answer') this.showAnswer(event.record);
+    }
     return events.length;
+  }
+
+  /** The answers that were not streamed: too large for it, or committed before this run. */
+  async showRest(records: AsyncIterable<OutputRecord>): Promise<void> {
+    for await (const record of records)
+      if ('index' in record && !this.answers.has(record.index)) this.showAnswer(record);
   }
 
   async postProgress(_jobId: JobId, progress: Progress): Promise<boolean> {
@@ -43,6 +54,11 @@ export class TerminalLive implements LiveStream {
 
   async close(): Promise<void> {
     this.stop();
+  }
+
+  private showAnswer(record: AnswerRecord): void {
+    this.answers.add(record.index);
+    this.out?.write(answerLine(record));
   }
 
   private show(progress: Progress): void {
@@ -70,4 +86,9 @@ export class TerminalLive implements LiveStream {
     this.bar?.stop();
     this.bar = null;
   }
+}
+
+/** A question's number or name, and what was answered. */
+function answerLine({ id, index, text, error }: AnswerRecord): string {
+  return `${id ?? index + 1}: ${error === null ? text.trim() : `${error.code}: ${error.message}`}\n`;
 }

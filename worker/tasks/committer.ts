@@ -4,20 +4,21 @@ import {
   type OutputRecord,
   type Pins,
   type Position,
-  RejectedJob,
   type ScoreTotals,
 } from '@longhaul/core/contracts';
-import type { Lease, StateTensors } from '@longhaul/core/ledger';
+import type { Lease } from '@longhaul/core/ledger';
 import { countTokensRecomputed, recordCommit } from '@longhaul/core/telemetry';
 import type { Snapshot } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
+import { tensorsOf } from './tensors.ts';
 
 /** What a commit would write if it were made now. The records are those since the last offer that was taken. */
 export interface CommitPoint {
   readonly position: Position;
   readonly score: ScoreTotals | null;
-  readonly snapshot: () => Promise<Snapshot>;
+  /** Null only where the state has not moved since the last commit. */
+  readonly snapshot: (() => Promise<Snapshot>) | null;
 }
 
 /**
@@ -35,7 +36,8 @@ export class Committer {
   private inFlight: Promise<void> | null = null;
   private failure: unknown = null;
   private lastAt: number;
-  private lastOffset: number;
+  /** Tokens run when the last commit was begun. */
+  private lastRun: number;
   private busySince: number;
   private recomputedTokens: number;
   /**
@@ -52,7 +54,7 @@ export class Committer {
     this.recomputedTokens = recomputedTokens;
     this.lastAt = context.clock.now();
     this.busySince = this.lastAt;
-    this.lastOffset = this.lease.head.position.tokenOffset;
+    this.lastRun = tokensRun(this.lease.head.position);
     this.early = this.lease.head.stuckAttempts > 1;
   }
 
@@ -69,7 +71,7 @@ export class Committer {
   async offer(point: CommitPoint): Promise<void> {
     this.throwFailure();
     const { policy, clock } = this.context;
-    const tokens = point.position.tokenOffset - this.lastOffset;
+    const tokens = tokensRun(point.position) - this.lastRun;
     const urged = this.context.soon.aborted && !this.hurried;
     const due =
       this.early || urged || tokens >= policy.commitTokens || clock.now() - this.lastAt >= policy.commitSeconds * 1000;
@@ -108,14 +110,14 @@ export class Committer {
     this.early = false;
     this.hurried = this.context.soon.aborted;
     this.lastAt = clock.now();
-    this.lastOffset = point.position.tokenOffset;
+    this.lastRun = tokensRun(point.position);
     const busySeconds = (this.lastAt - this.busySince) / 1000;
     const recomputedTokens = this.recomputedTokens;
     this.busySince = this.lastAt;
     this.recomputedTokens = 0;
-    const snapshot = point.snapshot();
+    const snapshot = point.snapshot?.() ?? null;
     this.inFlight = (async () => {
-      const state = this.tensorsOf(await snapshot);
+      const state = snapshot === null ? null : tensorsOf(this.context.engine, this.pins, await snapshot);
       await this.persist(() =>
         this.lease.commit({
           pins: this.pins,
@@ -165,29 +167,17 @@ export class Committer {
     }
   }
 
-  private tensorsOf(snapshot: Snapshot): StateTensors {
-    if (snapshot.modelDigest !== this.pins.modelDigest) {
-      throw new RejectedJob(
-        'model_mismatch',
-        `the state to commit is of model ${snapshot.modelDigest}, the job is pinned to ${this.pins.modelDigest}`,
-      );
-    }
-    return {
-      conv: snapshot.conv,
-      ssm: snapshot.ssm,
-      shape: this.context.engine.shape,
-      tokenOffset: snapshot.position,
-      modelDigest: snapshot.modelDigest,
-      tokenizerDigest: this.pins.tokenizerDigest,
-    };
-  }
-
   private throwFailure(): void {
     if (this.context.lost.aborted) {
       throw this.context.lost.reason ?? new Abandoned('lease_lost', 'ownership of the job was lost');
     }
     if (this.failure !== null) throw this.failure;
   }
+}
+
+/** Tokens that the engine has run for what a position covers. */
+function tokensRun({ tokenOffset, answered }: Position): number {
+  return tokenOffset + (answered?.promptTokens ?? 0) + (answered?.outputTokens ?? 0);
 }
 
 /** Commit intervals of work that may be uncommitted while the store is slow. */

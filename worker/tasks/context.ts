@@ -1,9 +1,11 @@
-import type { Clock, JobSpec, Pins } from '@longhaul/core/contracts';
+import type { Clock, Compression, DocumentSource, JobSpec, SourcePin } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
+import type { States } from '@longhaul/core/states';
 import type { LiveStream } from '@longhaul/core/stream';
 import type { Engine, Log } from '../ports.ts';
 import type { Document, TextCursor, Tokenizer, TokenStream } from '../text/ports.ts';
 import type { Watch } from '../watchdog.ts';
+import type { ForkLimit } from './fork-limit.ts';
 
 /** A tokenizer that can also stream a document. */
 export interface StreamingTokenizer extends Tokenizer {
@@ -12,6 +14,14 @@ export interface StreamingTokenizer extends Tokenizer {
     cursor: TextCursor['text'] | null,
     options: { readonly invalidUtf8: JobSpec['invalidUtf8'] },
   ): TokenStream;
+}
+
+/** How a source is opened. */
+export interface DocumentRequest {
+  readonly compression: Compression;
+  /** What it was at first read; null: this is the first read. */
+  readonly pin: SourcePin | null;
+  readonly signal: AbortSignal;
 }
 
 export interface CommitPolicy {
@@ -28,8 +38,11 @@ export interface JobContext {
   readonly ledger: Ledger;
   readonly engine: Engine;
   readonly tokenizer: StreamingTokenizer;
-  /** Opens the job's document as pinned, or pins it: null at the first read. */
-  readonly openDocument: (pin: Pins['source'] | null, signal: AbortSignal) => Promise<Document>;
+  readonly openDocument: (source: DocumentSource, request: DocumentRequest) => Promise<Document>;
+  /** The named states of every tenant. */
+  readonly states: Pick<States, 'publish' | 'resolve' | 'read'>;
+  /** Shared by all jobs of the worker. */
+  readonly forks: ForkLimit;
   /** Null where nobody follows (`run`). */
   readonly live: LiveStream | null;
   readonly clock: Clock;

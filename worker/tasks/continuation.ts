@@ -1,25 +1,31 @@
-import type { FinishReason, GenerateTask, TokenRecord, TopLogprobs } from '@longhaul/core/contracts';
+import type { GenerateTask, TokenRecord, TopLogprobs } from '@longhaul/core/contracts';
 import type { StreamingDecoder } from '../text/ports.ts';
 import { StopMatcher } from './stop-matcher.ts';
 
+/** What a task says of the text that is generated. */
+export type ContinuationTask = Pick<GenerateTask, 'maxNewTokens' | 'sampling' | 'stop'>;
+
 /** Longest text that a result carries whole; longer ones are read from the output. */
 const resultTextBytes = 64 * 1024;
+
+/** Why a text ends. */
+export type TextEnd = 'length' | 'eos' | 'stop';
 
 /**
  * The text being generated: from sampled tokens to records, and to the reason to end. A pure function of the tokens,
  * so a resume rebuilds it from the committed records.
  */
 export class Continuation {
-  private readonly task: GenerateTask;
+  private readonly task: ContinuationTask;
   private readonly eos: ReadonlySet<number>;
   private readonly decoder: StreamingDecoder;
   private readonly stops: StopMatcher;
   private readonly generated = new Set<number>();
   private whole: string | null = '';
-  private ended: FinishReason | null = null;
+  private ended: TextEnd | null = null;
   private length = 0;
 
-  constructor(task: GenerateTask, eosTokenIds: readonly number[], decoder: StreamingDecoder) {
+  constructor(task: ContinuationTask, eosTokenIds: readonly number[], decoder: StreamingDecoder) {
     this.task = task;
     this.eos = new Set(eosTokenIds);
     this.decoder = decoder;
@@ -31,7 +37,7 @@ export class Continuation {
     return this.length;
   }
 
-  get finishReason(): FinishReason | null {
+  get finishReason(): TextEnd | null {
     return this.ended;
   }
 

@@ -6,31 +6,30 @@ import {
   type TokenRecord,
 } from '@longhaul/core/contracts';
 import { countTokensGenerated } from '@longhaul/core/telemetry';
-import type { Sampling, StepResult, Want } from '@longhaul/native';
+import type { StepResult, Want } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import { Continuation } from './continuation.ts';
 import { LiveWriter } from './live-writer.ts';
 import { ProgressReporter } from './progress.ts';
+import { publishState } from './publish.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
+import { checkBiases, type Draws, drawsOf } from './sampling.ts';
+import { cachedTokens, commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 import { topOf } from './top-of.ts';
 
 /** Reads the document and the prompt, then writes on: one output record a token. */
 export async function generate(context: JobContext, task: GenerateTask, run: TaskRun): Promise<TaskEnd> {
-  const unknown = task.sampling.logitBias.find(({ token }) => token >= context.engine.vocabSize);
-  if (unknown !== undefined)
-    throw new RejectedJob(
-      'invalid_spec',
-      `logitBias names token ${unknown.token}; the model has tokens 0 to ${context.engine.vocabSize - 1}`,
-    );
+  checkBiases(task.sampling, context.engine.vocabSize);
   const attempt = await openAttempt(context, task.prompt, run.cancel.signal);
   const committer = new Committer(context, attempt.pins, run.recomputed);
   const { cancel } = run;
-  const progress = new ProgressReporter(context, attempt.totalBytes);
   const live = new LiveWriter(context);
   try {
+    await commitStart(attempt, committer);
+    const progress = new ProgressReporter(context, attempt.totalBytes);
     // Behind the opening of the attempt, which may have sent the committed output back.
     const text = await replay(context, task);
     live.emit({ kind: 'begin', position: text.count });
@@ -63,16 +62,22 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
       progress.update({ tokens: attempt.session.position, outputTokens: text.count });
       await committer.offer(decode.point());
     }
+    await decode.readLast();
     await committer.flush(decode.point());
+    const state = await publishState(context, attempt);
+    const cached = cachedTokens(attempt.pins);
     const completing = context.lease.complete({
       finishReason: text.finishReason,
       usage: {
-        inputTokens: decode.position().inputTokens ?? 0,
+        inputTokens: (decode.position().inputTokens ?? cached) - cached,
+        cachedTokens: cached,
         outputTokens: text.count,
         inputBytes: attempt.input.inputBytes,
       },
       text: text.text,
       score: null,
+      answers: null,
+      state,
     });
     // The stream's last word comes behind its tokens, the ledger's does not wait for them.
     const [result] = await Promise.all([completing, live.settle(), progress.finish()]);
@@ -90,7 +95,7 @@ async function replay(context: JobContext, task: GenerateTask): Promise<Continua
   const text = new Continuation(task, context.engine.eosTokenIds, context.tokenizer.decoder());
   for await (const record of context.ledger.readOutput(context.spec.jobId, { skip: 0 })) {
     if (!('token' in record))
-      throw new RejectedJob('object_corrupt', 'the output of a generate job holds a score line');
+      throw new RejectedJob('object_corrupt', 'the output of a generate job holds a record of another task');
     text.push(record.token, record.logprob, record.top);
   }
   return text;
@@ -104,7 +109,7 @@ class Decode {
   private readonly text: Continuation;
   private readonly committer: Committer;
   private readonly live: LiveWriter;
-  private readonly bias: Sampling['logitBias'];
+  private readonly draws: Draws;
   /** The token sampled last: not fed yet. */
   private next: number | null;
 
@@ -123,11 +128,7 @@ class Decode {
     this.committer = committer;
     this.live = live;
     this.next = context.lease.head.position.nextToken;
-    const { logitBias } = task.sampling;
-    this.bias = {
-      ids: Int32Array.from(logitBias, ({ token }) => token),
-      biases: Float32Array.from(logitBias, ({ bias }) => bias),
-    };
+    this.draws = drawsOf(task.sampling);
   }
 
   /** Feeds the last token and samples the one after it. */
@@ -138,20 +139,23 @@ class Decode {
     this.take(await engine.step(this.attempt.session, Int32Array.of(this.next!), this.want(), 'decode'));
   }
 
+  /** A state that is saved has read all that was written: its last token too. */
+  async readLast(): Promise<void> {
+    const { engine, spec, watch } = this.context;
+    if (spec.saveAs === null || this.next === null) return;
+    watch.waitsFor('engine');
+    await engine.step(this.attempt.session, Int32Array.of(this.next), { kind: 'nothing' }, 'decode');
+    this.next = null;
+  }
+
   want(): Want {
-    const { sampling } = this.task;
-    const drawn: Sampling = {
-      temperature: sampling.temperature,
-      topK: sampling.topK,
-      topP: sampling.topP,
-      minP: sampling.minP,
-      logitBias: this.bias,
-      repetitionPenalty: sampling.repetitionPenalty,
-      penalized: this.text.penalized,
-      seed: BigInt(sampling.seed),
-      position: this.text.count + 1,
+    const { sampling, topLogprobs: top } = this.task;
+    const { penalized, count } = this.text;
+    return {
+      kind: 'sample',
+      sampling: { ...this.draws, penalized, seed: BigInt(sampling.seed), position: count + 1 },
+      top,
     };
-    return { kind: 'sample', sampling: drawn, top: this.task.topLogprobs };
   }
 
   take(result: StepResult): void {

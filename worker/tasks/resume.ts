@@ -1,15 +1,27 @@
-import { type CheckpointRef, describeError, type Pins, type Position, RejectedJob } from '@longhaul/core/contracts';
+import {
+  type CheckpointRef,
+  describeError,
+  type Pins,
+  type Position,
+  RejectedJob,
+  type SourcePin,
+  type StartPin,
+} from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { Document } from '../text/ports.ts';
 import type { JobContext } from './context.ts';
 import { InputSequence } from './input.ts';
+import { startFrom } from './start.ts';
 
 /** One attempt, set up: the pinned document, the input where it goes on, and the session that has read what is before. */
 export interface Attempt {
   readonly pins: Pins;
+  /** Where it goes on: the head's position, or the end of the state that the job begins from. */
   readonly position: Position;
   readonly session: Session;
+  /** The session is that of a named state, and in no commit of the job yet. */
+  readonly begins: boolean;
   readonly input: InputSequence;
   /** Decompressed document bytes in all; null where unknown. */
   readonly totalBytes: number | null;
@@ -25,20 +37,25 @@ export async function openAttempt(
   if (lease.head.pins !== null) checkPins(context, lease.head.pins);
 
   // First of all: where its checkpoint cannot be used, the job goes on from an earlier position.
-  const session = await openSession(context);
+  const { session, from } = await openSession(context);
   context.watch.follow(() => session.position);
   try {
     const { head } = lease;
-    const { position } = head;
-    const documentRead = position.inputTokens !== null;
-    const document: Document | null = documentRead
-      ? null
-      : await context.openDocument(
-          head.pins?.source ?? null,
-          AbortSignal.any([context.lost, context.drain, cancelled]),
-        );
+    const position = from === null ? head.position : { ...head.position, tokenOffset: from.tokenOffset };
+    const leave = AbortSignal.any([context.lost, context.drain, cancelled]);
+    const document: Document | null =
+      spec.document === null || position.inputTokens !== null
+        ? null
+        : await context.openDocument(spec.document, {
+            compression: spec.compression,
+            pin: head.pins?.source ?? null,
+            signal: leave,
+          });
+    const questions = head.pins === null ? await pinQuestions(context, leave) : head.pins.questions;
     const pins: Pins = head.pins ?? {
-      source: document!.pin,
+      source: document?.pin ?? null,
+      questions,
+      from,
       modelDigest: engine.modelDigest,
       tokenizerDigest: tokenizer.digest,
       chunkTokens: context.policy.chunkTokens,
@@ -52,24 +69,36 @@ export async function openAttempt(
       prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
       resume: position,
     });
-    return { pins, position, session, input, totalBytes: document?.totalBytes ?? null };
+    return { pins, position, session, begins: from !== null, input, totalBytes: document?.totalBytes ?? null };
   } catch (error) {
     session.close();
     throw error;
   }
 }
 
+/** Stored questions are pinned at first sight, as the document is. */
+async function pinQuestions({ spec, openDocument }: JobContext, signal: AbortSignal): Promise<SourcePin | null> {
+  if (spec.task.kind !== 'ask' || spec.task.questions.kind !== 'stored') return null;
+  return (await openDocument(spec.task.questions, { compression: 'none', pin: null, signal })).pin;
+}
+
 /**
- * The session at the head's position. A checkpoint that is lost, damaged or does not load sends the job back by a commit
+ * The session at the head's position; `from` where that is the beginning, and a named state stands there. A checkpoint that is lost, damaged or does not load sends the job back by a commit
  * of its own: to the one before it, then to the beginning. One that is whole but of something else is refused.
  */
-async function openSession(context: JobContext): Promise<Session> {
+async function openSession(
+  context: JobContext,
+): Promise<{ readonly session: Session; readonly from: StartPin | null }> {
   const { engine, lease, log, spec } = context;
   for (;;) {
     const ref = lease.head.checkpoint;
-    if (ref === null) return engine.openSession();
+    if (ref === null) {
+      if (spec.from === null) return { session: engine.openSession(), from: null };
+      const { session, pin } = await startFrom(context, spec.from);
+      return { session, from: pin };
+    }
     try {
-      return await restoreSession(context, ref);
+      return { session: await restoreSession(context, ref), from: null };
     } catch (error) {
       if (!isUnusable(error)) throw error;
       const message = describeError(error);

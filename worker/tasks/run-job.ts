@@ -1,7 +1,9 @@
 import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
+import { ask } from './ask.ts';
 import { CancelWatch } from './cancellation.ts';
 import type { JobContext } from './context.ts';
 import { generate } from './generate.ts';
+import { ingest } from './ingest.ts';
 import { score } from './score.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 
@@ -21,8 +23,7 @@ export async function runJob(context: JobContext): Promise<TaskEnd> {
     const cancel = new CancelWatch(context);
     try {
       const run: TaskRun = { cancel, recomputed };
-      const { task } = spec;
-      const end = task.kind === 'generate' ? await generate(context, task, run) : await score(context, task, run);
+      const end = await perform(context, run);
       span.setAttribute(attribute.outcome, end.kind);
       return end;
     } catch (error) {
@@ -33,6 +34,21 @@ export async function runJob(context: JobContext): Promise<TaskEnd> {
       cancel.close();
     }
   });
+}
+
+async function perform(context: JobContext, run: TaskRun): Promise<TaskEnd> {
+  const { task } = context.spec;
+  switch (task.kind) {
+    case 'generate':
+      return await generate(context, task, run);
+    case 'score':
+      return await score(context, task, run);
+    case 'ask':
+      return await ask(context, task, run);
+    case 'ingest':
+    case 'append':
+      return await ingest(context, run);
+  }
 }
 
 /** Tokens that the last owner had fed, by its own posts, beyond what it committed: they are run again now. */

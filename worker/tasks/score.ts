@@ -4,6 +4,7 @@ import type {
   ScoreRecord,
   ScoreTask,
   ScoreTotals,
+  StatePoint,
   TopLogprobs as TopRecord,
 } from '@longhaul/core/contracts';
 import type { Session, TopLogprobs } from '@longhaul/native';
@@ -11,8 +12,10 @@ import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import type { InputChunk } from './input.ts';
 import { ProgressReporter } from './progress.ts';
+import { publishState } from './publish.ts';
 import { type ChunkTask, readInput } from './read-input.ts';
-import { openAttempt } from './resume.ts';
+import { type Attempt, openAttempt } from './resume.ts';
+import { cachedTokens, commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 import { topOf } from './top-of.ts';
 
@@ -21,8 +24,9 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
   const attempt = await openAttempt(context, null, run.cancel.signal);
   const committer = new Committer(context, attempt.pins, run.recomputed);
   const { cancel } = run;
-  const progress = new ProgressReporter(context, attempt.totalBytes);
   try {
+    await commitStart(attempt, committer);
+    const progress = new ProgressReporter(context, attempt.totalBytes);
     const lineTokens =
       task.detail === 'token' ? Math.min(task.segmentTokens, attempt.pins.chunkTokens) : task.segmentTokens;
     const lines = new ScoreLines(lineTokens, task, context.lease.head.score, attempt.position);
@@ -47,7 +51,8 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
       const position = { tokenOffset, inputByteOffset: inputBytes, textCursor: null, inputTokens: tokenOffset };
       await committer.flush(pointOf(attempt.session, lines, position));
     }
-    const [result] = await Promise.all([complete(context, lines.totals, tokenOffset, inputBytes), progress.finish()]);
+    const state = await publishState(context, attempt);
+    const [result] = await Promise.all([complete(context, attempt, lines.totals, state), progress.finish()]);
     return { kind: 'done', result };
   } finally {
     await committer.close();
@@ -58,13 +63,15 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
 
 function complete(
   context: JobContext,
+  { input, pins, session }: Attempt,
   totals: ScoreTotals,
-  inputTokens: number,
-  inputBytes: number,
+  state: StatePoint | null,
 ): Promise<JobResult> {
+  const cached = cachedTokens(pins);
+  const { inputBytes } = input;
   return context.lease.complete({
     finishReason: 'read',
-    usage: { inputTokens, outputTokens: 0, inputBytes },
+    usage: { inputTokens: session.position - cached, cachedTokens: cached, outputTokens: 0, inputBytes },
     text: null,
     score: {
       tokens: totals.tokens,
@@ -72,6 +79,8 @@ function complete(
       bitsPerByte: inputBytes === 0 ? 0 : totals.nats / Math.LN2 / inputBytes,
       perplexity: totals.tokens === 0 ? 1 : Math.exp(totals.nats / totals.tokens),
     },
+    answers: null,
+    state,
   });
 }
 

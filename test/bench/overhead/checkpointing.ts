@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type DocumentSource, JobSpec, systemClock } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore, openStore } from '@longhaul/core/ledger';
+import { createStates } from '@longhaul/core/states';
 import { encodeCheckpoint } from '../../../core/ledger/checkpoint.ts';
 import type { LoadedModel } from '../../../worker/adapters/model.ts';
+import { ForkLimit } from '../../../worker/tasks/fork-limit.ts';
 import { runJob } from '../../../worker/tasks/run-job.ts';
 import { openDocument } from '../../../worker/text/index.ts';
 import { unwatched } from '../../../worker/watchdog.ts';
@@ -107,15 +109,15 @@ async function readDocument(
     ledger,
     engine,
     tokenizer,
-    openDocument: (pin, signal) =>
+    openDocument: (_source, request) =>
       openDocument(source, {
+        ...request,
         store,
         openBucket: () => Promise.reject(new Error('the document is in the store')),
         fileRoots: [],
-        compression: 'none',
-        pin,
-        signal,
       }),
+    states: createStates(store),
+    forks: new ForkLimit(1),
     live: null,
     clock: systemClock,
     log: () => {},

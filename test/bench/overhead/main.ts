@@ -148,7 +148,15 @@ async function main(args: string[]): Promise<void> {
     lines.push(...redisLines(figures.redis));
   }
   if (parts.some((part) => part !== 'redis')) {
-    const options = { device: 'cpu', weights, activations: 'matched', threads, chunkTokens, slots: 4 } as const;
+    const options = {
+      device: 'cpu',
+      weights,
+      activations: 'matched',
+      threads,
+      chunkTokens,
+      slots: 4,
+      forks: 1,
+    } as const;
     const loaded = await loadServedModel(dir, options);
     try {
       if (parts.includes('checkpoints')) {

@@ -36,7 +36,7 @@ export async function ledgerWorker(world: World, process: Process): Promise<void
       await persist(3, () => lease.commit(commit));
     }
     const { text, score, usage } = world.golden.answer;
-    await persist(4, () => lease.complete({ finishReason: 'length', usage, text, score }));
+    await persist(4, () => lease.complete({ finishReason: 'length', usage, text, score, answers: null, state: null }));
   } catch (error) {
     if (error instanceof RetryableFailure) await lease.release().catch(expectedFailure);
     else throw error;

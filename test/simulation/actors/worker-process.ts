@@ -1,7 +1,9 @@
+import { createStates } from '@longhaul/core/states';
 import { EngineError } from '@longhaul/native';
 import type { Engine } from '../../../worker/ports.ts';
 import { Worker } from '../../../worker/worker.ts';
 import { byteTokenizer, fakeEngine } from '../../support/fake-engine.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
 import { clockOf } from '../clock.ts';
 import { SimulatedConsumer } from '../consumer.ts';
 import type { SimulatedQueue } from '../queue.ts';
@@ -51,6 +53,8 @@ export class WorkerProcess {
         await ask('open document');
         return documentOf(job.text, () => ask('read document'));
       },
+      states: createStates(new MemoryStore()),
+      forks: 2,
       clock: clockOf(scheduler, process),
       log: (_level, message, fields) => {
         if (message === 'attempt ended: abandon') world.fenced += 1;

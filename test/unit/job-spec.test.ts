@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { JobSpec, limits } from '@longhaul/core/contracts';
+import { createLedger } from '@longhaul/core/ledger';
+import { MemoryStore } from '../support/memory-store.ts';
+import { greedySampling } from '../support/tasks.ts';
+
+const base = {
+  v: 1,
+  jobId: 'job-of-a-spec',
+  tenant: 'default',
+  createdAt: '2026-01-01T00:00:00.000Z',
+  model: 'tiny',
+  document: { kind: 'inline', text: 'x' },
+  compression: 'none',
+  invalidUtf8: 'error',
+  addBos: false,
+  priority: 0,
+};
+const book = { name: 'book', version: null };
+const generate = { kind: 'generate', prompt: 'so', maxNewTokens: 1, sampling: greedySampling, stop: [] };
+const question = { id: null, prompt: 'why?', maxNewTokens: null };
+const ask = {
+  kind: 'ask',
+  questions: { kind: 'inline', questions: [question] },
+  maxNewTokens: 8,
+  sampling: greedySampling,
+  stop: [],
+};
+const asking = (change: object) => ({ ...ask, questions: { kind: 'inline', questions: [{ ...question, ...change }] } });
+
+test('a spec of before, without from and saveAs, begins from nothing and saves nothing', () => {
+  const { from, saveAs } = JobSpec.parse({ ...base, task: { kind: 'score', segmentTokens: 64, detail: 'segment' } });
+  assert.deepEqual([from, saveAs], [null, null]);
+});
+
+test('each of the five tasks is accepted with what it needs', () => {
+  const fine: object[] = [
+    { task: { kind: 'ingest' }, saveAs: 'book' },
+    { task: { kind: 'ingest' }, saveAs: 'copy', from: { name: 'book', version: 3 } },
+    { task: { kind: 'append' }, from: book },
+    { task: generate, from: book, document: null },
+    { task: generate, from: book, saveAs: 'told' },
+    { task: { kind: 'score', segmentTokens: 64, detail: 'segment' }, from: book, saveAs: 'scored' },
+    { task: ask, from: book, document: null },
+    { task: ask, saveAs: 'book' },
+    { task: { ...ask, questions: { kind: 'stored', key: 'inputs/a/b' } }, from: book, document: null },
+  ];
+  for (const change of fine) assert.ok(JobSpec.safeParse({ ...base, ...change }).success, JSON.stringify(change));
+});
+
+test('what contradicts itself, or is out of bounds, is refused with its place and what is wrong', async () => {
+  const refused: [object, string, RegExp][] = [
+    [{ task: { kind: 'ingest' } }, 'saveAs', /an ingest saves its state: give a name/],
+    [{ task: { kind: 'ingest' }, saveAs: 'Book' }, 'saveAs', /a state name is 1 to 63 of/],
+    [{ task: { kind: 'ingest' }, saveAs: 'a..b' }, 'saveAs', /a state name has no \.\./],
+    [{ task: { kind: 'ingest', depth: 1 }, saveAs: 'book' }, 'task', /Unrecognized key: "depth"/],
+    [{ task: { kind: 'append' } }, 'from', /an append goes on from a named state/],
+    [{ task: { kind: 'append' }, from: book, saveAs: 'book' }, 'saveAs', /an append saves under the name/],
+    [{ task: generate, from: { name: '../x', version: null } }, 'from.name', /a state name is/],
+    [{ task: generate, from: { name: 'book', version: 0 } }, 'from.version', />=1/],
+    [{ task: generate, from: { name: 'book' } }, 'from.version', /expected number/],
+    [{ task: generate, from: book, addBos: true }, 'addBos', /BOS is not put again/],
+    [{ task: generate, document: null }, 'document', /there is nothing to read/],
+    [{ task: { ...generate, prompt: null }, document: null, from: book }, 'task.prompt', /goes on from a prompt/],
+    [{ task: { ...generate, prompt: '' }, document: null, from: book }, 'task.prompt', /goes on from a prompt/],
+    [{ task: { kind: 'append' }, document: null, from: book }, 'document', /append reads a document/],
+    [{ task: { kind: 'ingest' }, document: null, from: book, saveAs: 'b' }, 'document', /ingest reads a document/],
+    [{ task: ask, document: null }, 'document', /there is nothing to read/],
+    [{ task: ask, document: null, from: book, saveAs: 'b' }, 'saveAs', /fork the one there is/],
+    [{ task: { ...ask, topLogprobs: 1 } }, 'task.topLogprobs', /told with logprobs/],
+    [{ task: { ...ask, maxNewTokens: limits.answerTokens + 1 } }, 'task.maxNewTokens', /<=16384/],
+    [{ task: { ...ask, questions: { kind: 'inline', questions: [] } } }, 'task.questions.questions', /at least one/],
+    [
+      { task: { ...ask, questions: { kind: 'inline', questions: Array.from({ length: 257 }, () => question) } } },
+      'task.questions.questions',
+      /at most 256 questions travel inline; more are stored as JSONL/,
+    ],
+    [{ task: { ...ask, questions: { kind: 'stored', key: 'jobs/x' } } }, 'task.questions.key', /pattern/],
+    [{ task: asking({ prompt: '' }) }, 'task.questions.questions.0.prompt', /at least one character/],
+    [{ task: asking({ prompt: 'é'.repeat(32_769) }) }, 'task.questions.questions.0.prompt', /at most 65536 bytes/],
+    [{ task: asking({ id: '' }) }, 'task.questions.questions.0.id', />=1/],
+    [{ task: asking({ id: 'x'.repeat(257) }) }, 'task.questions.questions.0.id', /<=256/],
+    [{ task: asking({ maxNewTokens: 0 }) }, 'task.questions.questions.0.maxNewTokens', />=1/],
+  ];
+  const ledger = createLedger(new MemoryStore());
+  for (const [change, path, message] of refused) {
+    const spec = { ...base, ...change } as unknown as JobSpec;
+    await assert.rejects(ledger.submit(spec), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'invalid_spec', JSON.stringify(change));
+      assert.match(error.message, message);
+      assert.ok(error.message.startsWith(`job spec: ${path}: `), `${error.message} does not name ${path}`);
+      return true;
+    });
+  }
+});

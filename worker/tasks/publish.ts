@@ -1,0 +1,49 @@
+import { errorCode, type StateOrigin, type StatePoint, type Task } from '@longhaul/core/contracts';
+import type { JobContext } from './context.ts';
+import type { Attempt } from './resume.ts';
+import { stateMoved } from './start.ts';
+import { tensorsOf } from './tensors.ts';
+
+/**
+ * Publishes the state at the end of the job, where it is to be saved; null elsewhere. Comes behind the last commit and
+ * before the result: an owner that dies between them leaves it to the next one, which is given the same version.
+ * Errors: `state_moved` for an append that another one overtook.
+ */
+export async function publishState(context: JobContext, attempt: Attempt): Promise<StatePoint | null> {
+  const { engine, lease, spec, states } = context;
+  const { input, pins, session } = attempt;
+  const parent = pins.from === null ? null : { name: pins.from.name, version: pins.from.version };
+  const appended = spec.task.kind === 'append' ? parent : null;
+  const name = appended?.name ?? spec.saveAs;
+  if (name === null) return null;
+  context.watch.waitsFor('store');
+  const state = tensorsOf(engine, pins, await session.snapshot());
+  context.lost.throwIfAborted();
+  try {
+    const { version } = await states.publish({
+      tenant: spec.tenant,
+      name,
+      state,
+      model: spec.model,
+      engine: pins.engine,
+      chunkTokens: pins.chunkTokens,
+      inputBytes: (pins.from?.inputBytes ?? 0) + input.inputBytes,
+      origin: {
+        how: howOf(spec.task),
+        parent,
+        job: { jobId: spec.jobId, generation: lease.head.generation },
+        document: spec.document,
+      },
+      ...(appended !== null && { after: appended }),
+    });
+    return { name, version };
+  } catch (error) {
+    if (errorCode(error) !== 'state_moved' || appended === null) throw error;
+    throw stateMoved(appended, null, error);
+  }
+}
+
+/** What an `ask` saves is the document that it has read. */
+function howOf({ kind }: Task): StateOrigin['how'] {
+  return kind === 'ask' ? 'ingest' : kind;
+}
