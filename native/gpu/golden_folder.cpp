@@ -74,18 +74,30 @@ void GoldenFolder::read_checkpoint(const std::string& dir) {
   c.mixer_rms_eps = float(raw.number_or("mixer_rms_eps", 1e-6));
   c.mixer_norms = raw.at("model_type").text == "falcon_mamba";
 
-  const std::string path = dir + "/model.safetensors";
-  checkpoint_.files = {path};
-  const auto [header, begin] = safetensors(path, contents(path));
-  const auto add = [&, &header = header, begin = begin](const std::string& name, const char* role, int layer) {
-    const Json* const tensor = header.find(name);
-    if (!tensor) return;
-    TensorSource t{role, layer, Dtype::f32, 0, 0, 0, 1, 1, {}};
-    const std::string& dtype = tensor->at("dtype").text;
+  struct Stored {
+    Json tensor;
+    int file;
+    uint64_t begin;
+  };
+  std::map<std::string, Stored> stored;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(dir))
+    if (entry.path().filename().string().rfind("model", 0) == 0 && entry.path().extension() == ".safetensors")
+      checkpoint_.files.push_back(entry.path().string());
+  std::sort(checkpoint_.files.begin(), checkpoint_.files.end());
+  for (size_t file = 0; file < checkpoint_.files.size(); ++file) {
+    const auto [header, begin] = safetensors(checkpoint_.files[file], contents(checkpoint_.files[file]));
+    for (const auto& [name, tensor] : header.members) stored[name] = {tensor, int(file), begin};
+  }
+  const auto add = [&](const std::string& name, const char* role, int layer) {
+    const auto found = stored.find(name);
+    if (found == stored.end()) return;
+    const auto& [tensor, file, begin] = found->second;
+    TensorSource t{role, layer, Dtype::f32, file, 0, 0, 1, 1, {}};
+    const std::string& dtype = tensor.at("dtype").text;
     t.dtype = dtype == "BF16" ? Dtype::bf16 : dtype == "F16" ? Dtype::f16 : Dtype::f32;
-    t.offset = begin + offset_of(*tensor, 0);
-    t.bytes = offset_of(*tensor, 1) - offset_of(*tensor, 0);
-    const std::vector<Json>& shape = tensor->at("shape").items;
+    t.offset = begin + offset_of(tensor, 0);
+    t.bytes = offset_of(tensor, 1) - offset_of(tensor, 0);
+    const std::vector<Json>& shape = tensor.at("shape").items;
     for (size_t i = 0; i < shape.size(); ++i) (i == 0 ? t.rows : t.cols) *= int(shape[i].number);
     checkpoint_.tensors.push_back(std::move(t));
   };
