@@ -9,6 +9,8 @@ const short = (key: string) => key.replace(/^jobs\/[^/]+\//, '').replace(/-[0-9a
 
 /** The store as one process reaches it. */
 export function storeOf(world: MemoryStore, network: Network, process: Process, random: Random): ObjectStore {
+  /** By key: where it was spoilt last. */
+  const spoilt = new Map<string, number>();
   const call = <T>(
     kind: CallKind,
     what: string,
@@ -32,7 +34,7 @@ export function storeOf(world: MemoryStore, network: Network, process: Process, 
         'get',
         key,
         () => world.get(key, options),
-        (found, fault) => spoil(random, key, found, fault),
+        (found, fault) => spoil(random, spoilt, key, found, fault),
       ),
     head: (key) => call('read', 'head', key, () => world.head(key)),
     openRange: (key, options) => call('read', 'range', key, () => world.openRange(key, options)),
@@ -55,10 +57,21 @@ export async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
 
 type Stored = { body: Uint8Array<ArrayBuffer>; etag: string } | null;
 
-/** An object of JSON is only ever cut short: that nothing else happens to it is its transport's to see. */
-function spoil(random: Random, key: string, found: Stored, fault: 'damaged' | 'truncated'): Stored {
+/**
+ * An object of JSON is only ever cut short: that nothing else happens to it is its transport's to see. Never twice in a row
+ * alike: the same bytes from two transfers are what is stored.
+ */
+function spoil(
+  random: Random,
+  spoilt: Map<string, number>,
+  key: string,
+  found: Stored,
+  fault: 'damaged' | 'truncated',
+): Stored {
   if (found === null || found.body.length === 0) return found;
-  const at = random.below(found.body.length);
+  const drawn = random.below(found.body.length);
+  const at = drawn === spoilt.get(key) ? (drawn + 1) % found.body.length : drawn;
+  spoilt.set(key, at);
   if (fault === 'truncated' || key.endsWith('.json')) return { ...found, body: found.body.slice(0, at) };
   const body = Uint8Array.from(found.body);
   body[at]! ^= 0x40;
