@@ -13,6 +13,7 @@ import {
   LonghaulError,
   type OutputRecord,
   type Progress,
+  RejectedJob,
   type StoredSource,
   systemClock,
   type Task,
@@ -64,6 +65,12 @@ export interface Cancelled {
   readonly status: JobView['status'];
 }
 
+/** Jobs as far as they can be read: one whose objects are damaged hides no other. */
+export interface JobList {
+  readonly jobs: readonly JobView[];
+  readonly unreadable: readonly { readonly jobId: JobId; readonly code: ErrorCode; readonly message: string }[];
+}
+
 /** Which jobs a list shows: those that have not ended, those that wait to be redriven, or every one there is. */
 export type JobFilter = 'open' | 'quarantined' | 'all';
 
@@ -89,9 +96,9 @@ export interface Producer {
   submit(submission: Submission): Promise<Submitted>;
   status(jobId: JobId): Promise<JobView>;
   /** Newest first. */
-  list(options: { readonly limit: number }): Promise<readonly JobView[]>;
+  list(options: { readonly limit: number }): Promise<JobList>;
   /** Newest first, of the first `limit` that are found. */
-  jobs(filter: JobFilter, options: { readonly limit: number }): Promise<readonly JobView[]>;
+  jobs(filter: JobFilter, options: { readonly limit: number }): Promise<JobList>;
   /** Every quarantined job, or those that failed with the code. */
   quarantined(code: ErrorCode | null): AsyncIterable<JobId>;
   /**
@@ -199,11 +206,23 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     return jobView({ spec, head, result, progress, cancelRequested }, clock.date());
   }
 
-  async function views(ids: readonly JobId[]): Promise<JobView[]> {
-    const found: JobView[] = [];
+  async function views(ids: readonly JobId[]) {
+    const jobs: JobView[] = [];
+    const unreadable: JobList['unreadable'][number][] = [];
     // A few at a time: a table of a thousand jobs must not open thousands of connections.
-    for (let i = 0; i < ids.length; i += 8) found.push(...(await Promise.all(ids.slice(i, i + 8).map(view))));
-    return found;
+    for (let i = 0; i < ids.length; i += 8) {
+      const some = ids.slice(i, i + 8);
+      const seen = await Promise.allSettled(some.map(view));
+      for (const [j, one] of seen.entries()) {
+        if (one.status === 'fulfilled') jobs.push(one.value);
+        else if (!(one.reason instanceof RejectedJob)) throw one.reason;
+        // Deleted since it was listed.
+        else if (one.reason.code !== 'job_not_found') {
+          unreadable.push({ jobId: some[j]!, code: one.reason.code, message: one.reason.message });
+        }
+      }
+    }
+    return { jobs, unreadable };
   }
 
   return {
@@ -247,11 +266,10 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const marked = filter === 'open' ? ledger.listOpen({ limit }) : ledger.listQuarantined({ limit });
       const ids: JobId[] = [];
       for await (const jobId of marked) ids.push(jobId);
-      const found = await views(ids);
+      const { jobs, unreadable } = await views(ids);
       // A job may have ended, or have been redriven, since it was listed.
-      return found
-        .filter(({ status }) => (filter === 'open' ? !hasEnded(status) : status === 'quarantined'))
-        .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+      const wanted = jobs.filter(({ status }) => (filter === 'open' ? !hasEnded(status) : status === 'quarantined'));
+      return { jobs: wanted.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1)), unreadable };
     },
 
     async *quarantined(code) {

@@ -1,9 +1,10 @@
 import { LonghaulError } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
-import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
+import type { CommandContext } from '../context.ts';
 import type { JobFilter } from '../producer.ts';
 import { jobReasonTable } from '../render/job.ts';
 import { withSession } from '../session.ts';
+import { writeJobs } from './job-list.ts';
 import { addCommon, example, parseNumber } from './shared.ts';
 
 const filters: readonly JobFilter[] = ['open', 'quarantined', 'all'];
@@ -17,13 +18,10 @@ export function addJobs(program: Command, context: CommandContext): void {
       const filter = parseFilter(which ?? 'open');
       const limit = parseNumber('--limit', options.limit, { least: 1, most: 100_000, whole: true });
       await withSession(context, options.data, async ({ producer, home }) => {
-        const jobs = await producer.jobs(filter, { limit });
-        if (options.json === true) return writeJson(context.stdout, { jobs });
-        return jobs.length === 0
-          ? write(context.stderr, `no ${filter === 'all' ? '' : `${filter} `}jobs in ${home.storeUrl}\n`)
-          : write(context.stdout, jobReasonTable(jobs));
+        const list = await producer.jobs(filter, { limit });
+        const none = `no ${filter === 'all' ? '' : `${filter} `}jobs in ${home.storeUrl}`;
+        await writeJobs(context, list, options.json === true, jobReasonTable, none);
       });
-      context.finish(exitCodes.ok);
     });
 }
 

@@ -3,6 +3,7 @@ import { type CommandContext, exitCodes, write, writeJson } from '../context.ts'
 import { jobTable, jobText } from '../render/job.ts';
 import { withSession } from '../session.ts';
 import { parseJobId } from '../spec.ts';
+import { writeJobs } from './job-list.ts';
 import { addCommon, example, parseNumber } from './shared.ts';
 
 export function addStatus(program: Command, context: CommandContext): void {
@@ -16,14 +17,11 @@ export function addStatus(program: Command, context: CommandContext): void {
       await withSession(context, options.data, async ({ producer, home }) => {
         if (jobId !== null) {
           const view = await producer.status(jobId);
+          context.finish(exitCodes.ok);
           return options.json === true ? writeJson(context.stdout, view) : write(context.stdout, jobText(view));
         }
-        const jobs = await producer.list({ limit });
-        if (options.json === true) return writeJson(context.stdout, { jobs });
-        return jobs.length === 0
-          ? write(context.stderr, `no jobs in ${home.storeUrl}\n`)
-          : write(context.stdout, jobTable(jobs));
+        const list = await producer.list({ limit });
+        await writeJobs(context, list, options.json === true, jobTable, `no jobs in ${home.storeUrl}`);
       });
-      context.finish(exitCodes.ok);
     });
 }

@@ -74,6 +74,26 @@ test('jobs lists what is open, what is quarantined and why, and everything; as a
   assert.match(result.err, /next: mend the cause, then `longhaul redrive job-broken`/);
 });
 
+test('a job whose objects are damaged hides no other: it is named with the reason, and the list fails', async (t) => {
+  const cluster = await Cluster.start({ model: models.induction });
+  t.after(() => cluster.close());
+  const longhaul = cli(cluster);
+  for (const jobId of ['job-sound', 'job-spoilt']) await cluster.submit(jobId, inline, scoreTask);
+  await cluster.store.delete('jobs/job-spoilt/spec.json');
+  await cluster.store.putIfAbsent('jobs/job-spoilt/spec.json', new TextEncoder().encode('{"v":1'));
+  for (const command of [['jobs'], ['jobs', 'all'], ['status']]) {
+    const { code, out, err } = await longhaul(...command);
+    assert.equal(code, 1, command.join(' '));
+    assert.match(out, /\njob-sound +queued/);
+    assert.match(
+      err,
+      /^job-spoilt cannot be read: object_corrupt: jobs\/job-spoilt\/spec\.json in file:.* is not JSON/,
+    );
+  }
+  const { jobs, unreadable } = JSON.parse((await longhaul('jobs', '--json')).out);
+  assert.deepEqual([jobs.length, unreadable[0].jobId, unreadable[0].code], [1, 'job-spoilt', 'object_corrupt']);
+});
+
 test('redrive puts back the jobs that are named, or all of one code, and tells each that cannot be', async (t) => {
   const cluster = await Cluster.start({ model: models.induction });
   t.after(() => cluster.close());
