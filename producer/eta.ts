@@ -22,7 +22,8 @@ export function estimate(progress: Progress, spec: JobSpec): Estimate {
   if (progress.totalBytes === null) return { fraction: null, etaSeconds: null };
   if (progress.totalBytes === 0) return { fraction: 1, etaSeconds: 0 };
   const left = Math.max(0, progress.totalBytes - progress.bytes);
-  const bytesPerSecond = progress.tokens === 0 ? 0 : (progress.bytes / progress.tokens) * progress.tokensPerSecond;
+  const tokens = progress.tokens - progress.cachedTokens;
+  const bytesPerSecond = tokens <= 0 ? 0 : (progress.bytes / tokens) * progress.tokensPerSecond;
   return {
     fraction: Math.min(1, progress.bytes / progress.totalBytes),
     etaSeconds: quotient(left, bytesPerSecond),
@@ -52,6 +53,7 @@ export function committedProgress(head: Head): Progress {
     outputTokens:
       head.position.nextToken === null && head.position.answered === undefined ? 0 : head.position.outputCount,
     tokensPerSecond: 0,
+    cachedTokens: head.pins?.from?.tokenOffset ?? 0,
     committedTokens: head.position.tokenOffset,
     commits: head.stats.commits,
     updatedAt: head.updatedAt,

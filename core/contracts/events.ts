@@ -12,6 +12,8 @@ export const Progress = z.strictObject({
   phase: z.enum(['read', 'generate']),
   /** Tokens fed so far, committed or not. */
   tokens: count,
+  /** Of these, the tokens that came with the state which the job began from. */
+  cachedTokens: count.default(0),
   /** Decompressed document bytes read so far. */
   bytes: count,
   /** Document bytes in all, null where unknown (compressed or unsized sources). */

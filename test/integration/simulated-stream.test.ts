@@ -42,6 +42,7 @@ function progressOf(epoch: number, tokens: number): Progress {
     totalBytes: null,
     outputTokens: 0,
     tokensPerSecond: 0,
+    cachedTokens: 0,
     committedTokens: 0,
     commits: 0,
     updatedAt: '2026-01-01T00:00:00.000Z',

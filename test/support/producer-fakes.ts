@@ -135,6 +135,7 @@ export function progressOf(patch: Partial<Progress> = {}): Progress {
     totalBytes: null,
     outputTokens: 0,
     tokensPerSecond: 0,
+    cachedTokens: 0,
     committedTokens: 0,
     commits: 0,
     updatedAt: '2026-01-01T00:00:10.000Z',

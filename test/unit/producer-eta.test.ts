@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { GenerateTask } from '@longhaul/core/contracts';
 import { committedProgress, estimate, jobView } from '@longhaul/producer';
 import { bytes, count, duration, percent } from '../../producer/render/format.ts';
 import { jobTable, jobText } from '../../producer/render/job.ts';
@@ -8,6 +9,22 @@ import { headOf, progressOf, resultOf, specOf } from '../support/producer-fakes.
 test('the read phase is measured in bytes at the bytes a token seen so far', () => {
   const progress = progressOf({ tokens: 1000, bytes: 4000, totalBytes: 40_000, tokensPerSecond: 500 });
   assert.deepEqual(estimate(progress, specOf()), { fraction: 0.1, etaSeconds: 18 });
+});
+
+test('tokens that came with a state say nothing of the document behind it', () => {
+  const progress = progressOf({ tokens: 1_001_000, cachedTokens: 1_000_000, bytes: 4000, totalBytes: 40_000 });
+  assert.deepEqual(estimate({ ...progress, tokensPerSecond: 500 }, specOf()), { fraction: 0.1, etaSeconds: 18 });
+});
+
+test('answers are counted against the questions that the spec tells', () => {
+  const { sampling, stop } = specOf().task as GenerateTask;
+  const questions = Array.from({ length: 4 }, () => ({ id: null, prompt: 'why?', maxNewTokens: null }));
+  const asked = { kind: 'ask', maxNewTokens: 8, sampling, stop, logprobs: false, topLogprobs: 0 } as const;
+  const progress = progressOf({ phase: 'generate', outputTokens: 1, tokensPerSecond: 10 });
+  const inline = { ...specOf(), task: { ...asked, questions: { kind: 'inline', questions } } } as const;
+  assert.deepEqual(estimate(progress, inline), { fraction: 0.25, etaSeconds: null });
+  const stored = { ...specOf(), task: { ...asked, questions: { kind: 'stored', key: 'inputs/q' } } } as const;
+  assert.deepEqual(estimate(progress, stored), { fraction: null, etaSeconds: null });
 });
 
 test('what cannot be known is null, never a number', () => {

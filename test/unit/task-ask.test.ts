@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AnswerRecord, type AskTask, limits, RetryableFailure, type Task } from '@longhaul/core/contracts';
+import {
+  Abandoned,
+  type AnswerRecord,
+  type AskTask,
+  limits,
+  RetryableFailure,
+  type Task,
+} from '@longhaul/core/contracts';
 import type { Engine } from '../../worker/ports.ts';
 import { seedOf } from '../../worker/tasks/answer.ts';
 import { ForkLimit } from '../../worker/tasks/fork-limit.ts';
+import { type Asked, questionsFrom } from '../../worker/tasks/questions.ts';
+import type { Document } from '../../worker/text/ports.ts';
 import type { Worker } from '../../worker/worker.ts';
 import { fakeEngine } from '../support/fake-engine.ts';
 import { failsAtStep, TaskWorld } from '../support/task-world.ts';
@@ -215,6 +224,74 @@ test('an ask that is cancelled keeps the answers that it has, and counts what th
   assert.deepEqual(result.answers, { total: answers.length, failed: 0 });
   const read = answers.reduce((sum, { promptTokens }) => sum + promptTokens, book.length);
   assert.equal(result.usage.inputTokens, read);
+});
+
+test('an ask whose lock is lost stops at once and says nothing more; its heir ends with the same bytes', async () => {
+  const straight = new TaskWorld();
+  await straight.submit('job-asked', { task: asking(), document: inline(book) });
+  const expected = await straight.finish('job-asked');
+  const world = new TaskWorld();
+  await world.submit('job-asked', { task: asking(), document: inline(book) });
+  const lost = new AbortController();
+  let steps = 0;
+  const engine = fakeEngine({
+    beforeStep: () => {
+      steps++;
+      if (steps === 20) lost.abort(new Abandoned('lease_lost', 'the lock may be gone'));
+    },
+  });
+  const end = await world.worker(engine).handle({ jobId: 'job-asked', signal: lost.signal });
+  assert.deepEqual([end.kind, steps <= 24], ['abandon', true], `${steps} steps`);
+  assert.equal(world.events.at(-1)?.kind === 'end', false);
+  const result = await world.finish('job-asked');
+  assert.deepEqual([result.digests, result.usage], [expected.digests, expected.usage]);
+});
+
+test('an ask past its deadline ends as expired, with the answers that it has', async () => {
+  const world = new TaskWorld();
+  const questions = Array.from({ length: 200 }, (_, i) => ({ id: null, prompt: `The ${i}`, maxNewTokens: 100 }));
+  const expiresAt = new Date(Date.now() + 1500).toISOString();
+  const task = asking({ questions: { kind: 'inline', questions } });
+  await world.submit('job-asked', { task, document: inline(book), expiresAt });
+  const engine = fakeEngine({ beforeStep: () => new Promise((resolve) => setTimeout(resolve, 2)) });
+  const result = await world.finish('job-asked', world.worker(engine, { forks: 1 }));
+  assert.deepEqual([result.status, result.failure?.code], ['expired', 'expired']);
+  const answers = await answersOf(world, 'job-asked');
+  assert.ok(answers.length > 0 && answers.length < 200, `${answers.length} answers`);
+  assert.deepEqual(result.answers, { total: answers.length, failed: 0 });
+});
+
+test('stored questions are read as they are wanted, and entered where the last answer was committed', async () => {
+  const lines = Array.from({ length: 10_000 }, (_, i) => `${JSON.stringify({ prompt: `q${i}` })}\n`);
+  const body = Buffer.from(lines.join(''));
+  let given = 0;
+  const document: Document = {
+    pin: { tag: 'sha256:questions', bytes: body.length },
+    totalBytes: body.length,
+    async *read(from) {
+      for (let at = from; at < body.length; at += 1000) {
+        given += 1;
+        yield body.subarray(at, at + 1000);
+      }
+    },
+  };
+  const stored = { kind: 'stored', key: 'inputs/questions' } as const;
+  const signal = new AbortController().signal;
+  const whole = questionsFrom(stored, { index: 0, offset: 0 }, async () => document, signal);
+  const first: Asked[] = [];
+  for await (const one of whole) if (first.push(one) === 60) break;
+  assert.ok(given < 3, `${given} pieces were read for 60 questions`);
+  const { index, end } = first[41]!;
+  const behind = questionsFrom(stored, { index: index + 1, offset: end }, async () => document, signal);
+  const next = (await behind.next()).value;
+  assert.deepEqual(next, first[42]);
+  await behind.return(undefined);
+  let count = 0;
+  for await (const one of questionsFrom(stored, { index: 0, offset: 0 }, async () => document, signal)) {
+    assert.ok('prompt' in one.question && one.question.prompt === `q${count}`);
+    count++;
+  }
+  assert.equal(count, lines.length);
 });
 
 test('a line that is no question gets an error record in its place, and ends nothing else', async () => {

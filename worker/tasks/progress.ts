@@ -57,6 +57,7 @@ export class ProgressReporter {
         ...this.current,
         totalBytes: this.totalBytes,
         tokensPerSecond: seconds > 0 ? (this.current.tokens - this.startTokens) / seconds : 0,
+        cachedTokens: lease.head.pins?.from?.tokenOffset ?? 0,
         committedTokens: lease.head.position.tokenOffset,
         commits: lease.head.stats.commits,
         updatedAt: clock.date().toISOString(),

@@ -100,7 +100,7 @@ export function stateMoved(
   cause?: unknown,
 ): RejectedJob {
   const { name, version } = began;
-  const now = newest === null ? 'another version has been published since' : `version ${newest} is the newest`;
+  const now = newest === null ? 'that is not the newest version any more' : `version ${newest} is the newest`;
   return new RejectedJob(
     'state_moved',
     `this append began from ${name}@${version}, and ${now}: append to the newest by submitting it again, or keep both ` +

@@ -55,6 +55,7 @@ export async function measureRedisBytes(): Promise<RedisBytes> {
         worker: 'a-worker-on-some-host-of-a-long-name-12345',
         ...count,
         tokensPerSecond: 12_345.678,
+        cachedTokens: 0,
         committedTokens: 1e9,
         commits: 1000,
         updatedAt: new Date().toISOString(),
