@@ -4,6 +4,7 @@ import { loadModelWith } from './internal.ts';
 import type { EngineProbe, Model, ModelOptions } from './types.ts';
 
 export { EngineError, type EngineErrorCode } from './errors.ts';
+export { fingerprintModel } from './fingerprint.ts';
 export { greedy } from './greedy.ts';
 export type * from './types.ts';
 

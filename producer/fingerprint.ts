@@ -1,7 +1,7 @@
-import { errorCode, LonghaulError } from '@longhaul/core/contracts';
+import { execFile } from 'node:child_process';
+import { errorCode, LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
 import { z } from 'zod';
 import type { CommandContext } from './context.ts';
-import { askEngine } from './doctor/ask-engine.ts';
 import { requireProgram } from './programs.ts';
 
 /** What a state must match to be of a model. */
@@ -12,20 +12,32 @@ const Fingerprint = z.object({
 });
 export type Fingerprint = z.infer<typeof Fingerprint>;
 
-/** Milliseconds: every byte of the weights is hashed. */
-const timeoutMs = 1_800_000;
+const Refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 
 /**
- * Asked of the worker's program, since the digests are made by the engine's loader and the tokenizer's.
- * @throws LonghaulError `invalid_config` where the worker is not installed; what keeps the model from being loaded
+ * Asked of the worker's program, whose loaders make the digests. Every byte of the weights is hashed; none is loaded.
+ * @throws LonghaulError `invalid_config` where the worker is not installed; what is wrong with the model
  */
 export async function fingerprintOf(dir: string, command: string, context: CommandContext): Promise<Fingerprint> {
-  const program = requireProgram('worker', command);
-  const asked = await askEngine(program, dir, context, timeoutMs);
+  const args = [...workerNodeArgs, requireProgram('worker', command), 'fingerprint', '--json', '--model', dir];
+  const options = { env: { ...context.env }, cwd: context.cwd, signal: context.signal };
+  const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve) => {
+    execFile(context.execPath, args, options, (_, out, err) => resolve({ stdout: out, stderr: err }));
+  });
   context.signal.throwIfAborted();
-  if (asked.kind === 'failed') throw new LonghaulError('engine_failure', asked.reason);
-  const { model } = asked.answer;
-  const parsed = Fingerprint.safeParse(model);
+  const said = jsonOf(stdout);
+  const parsed = Fingerprint.safeParse(said);
   if (parsed.success) return parsed.data;
-  throw new LonghaulError(errorCode(model), model?.message ?? `the worker says nothing of the model in ${dir}`);
+  const refused = Refusal.safeParse(said);
+  if (refused.success) throw new LonghaulError(errorCode(refused.data.error), refused.data.error.message);
+  const text = `${stdout}\n${stderr}`.trim().slice(-300);
+  throw new LonghaulError('internal', `the worker says nothing of the model in ${dir}: ${text}`);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

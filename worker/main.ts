@@ -1,5 +1,6 @@
 import { describeError, errorCode, LonghaulError } from '@longhaul/core/contracts';
 import { Command, CommanderError } from 'commander';
+import { fingerprint } from './commands/fingerprint.ts';
 import { addJobOptions } from './commands/job-options.ts';
 import { probe } from './commands/probe.ts';
 import { run } from './commands/run.ts';
@@ -85,6 +86,16 @@ async function main(argv: readonly string[]): Promise<number> {
     .addHelpText('after', example('longhaul-worker probe --model models/tiny-english --json'))
     .action(async (options: { model?: string; json?: boolean }) => {
       code = await probe(options, io);
+    });
+
+  program
+    .command('fingerprint')
+    .description('what a state must match to be of a model: digests and sizes; the weights are hashed and not loaded')
+    .option('--model <dir or name>', 'the model', modelDir)
+    .option('--json', 'print as JSON')
+    .addHelpText('after', example('longhaul-worker fingerprint --model models/tiny-english --json'))
+    .action(async (options: { model: string; json?: boolean }) => {
+      code = await fingerprint(options, io);
     });
 
   try {

@@ -25,15 +25,10 @@ export type EngineAnswer =
 const timeoutMs = 120_000;
 
 /** Asks in a child process: an engine that cannot be loaded, or that crashes, must not take the doctor with it. */
-export async function askEngine(
-  program: string,
-  model: string | null,
-  context: CommandContext,
-  timeout: number = timeoutMs,
-): Promise<EngineAnswer> {
+export async function askEngine(program: string, model: string | null, context: CommandContext): Promise<EngineAnswer> {
   const args = [...workerNodeArgs, program, 'probe', '--json'];
   if (model !== null) args.push('--model', model);
-  const options = { env: { ...context.env }, cwd: context.cwd, timeout, signal: context.signal };
+  const options = { env: { ...context.env }, cwd: context.cwd, timeout: timeoutMs, signal: context.signal };
   return new Promise((resolve) => {
     execFile(context.execPath, args, options, (error, stdout, stderr) => {
       const parsed = Answer.safeParse(jsonLine(stdout));

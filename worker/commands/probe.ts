@@ -37,9 +37,7 @@ async function probeModel(asked: string) {
     const { info } = model;
     model.close();
     const summary = `${info.modelType}, ${info.parameterCount} parameters, ${info.nLayer} layers, vocabulary ${info.vocabSize}, state ${info.stateBytes} bytes`;
-    const { digest, nLayer, dInner, dConv, dState } = info;
-    const shape = { nLayer, dInner, dConv, dState };
-    return { ok: true as const, summary, digest, tokenizerDigest: tokenizer.digest, shape };
+    return { ok: true as const, summary, digest: info.digest, tokenizerDigest: tokenizer.digest };
   } catch (error) {
     return { ok: false as const, code: errorCode(error), message: describeError(error) };
   }
