@@ -152,6 +152,25 @@ test('an owner that dies between the publication and the result leaves one versi
   }
 });
 
+test('an append that is redriven behind its publication finds the version that it made', async () => {
+  const world = await withBook();
+  await world.submit('job-that-is-cut', { task: append, document: inline(second), from: newest('book') });
+  const put = world.store.putIfAbsent.bind(world.store);
+  world.store.putIfAbsent = async (key, ...rest) => {
+    if (key.endsWith('/result.json')) throw offline();
+    return await put(key, ...rest);
+  };
+  await world.attempt('job-that-is-cut');
+  world.store.putIfAbsent = put;
+  const acquired = await world.ledger.acquire('job-that-is-cut', 'by hand');
+  assert.ok(acquired.kind === 'lease');
+  await acquired.lease.quarantine({ code: 'stuck', message: 'by hand', at: new Date().toISOString() });
+  await world.ledger.redrive('job-that-is-cut');
+  const result = await world.finish('job-that-is-cut');
+  assert.deepEqual([result.status, result.generation, result.state], ['succeeded', 1, { name: 'book', version: 2 }]);
+  assert.equal((await world.states.versions('default', 'book')).length, 2);
+});
+
 test('a state that is removed once a job has begun from it is not missed', async () => {
   const world = await withBook();
   const expected = await world.run('job-straight', { task: generate, document: inline(second), from: newest('book') });

@@ -39,8 +39,18 @@ export async function publishState(context: JobContext, attempt: Attempt): Promi
     return { name, version };
   } catch (error) {
     if (errorCode(error) !== 'state_moved' || appended === null) throw error;
+    const own = await madeBefore(context, name);
+    if (own !== null) return own;
     throw stateMoved(appended, null, error);
   }
+}
+
+/** What an append published before it was redriven: the newest version is its own, of an earlier generation. */
+async function madeBefore({ lease, spec, states }: JobContext, name: string): Promise<StatePoint | null> {
+  if (lease.head.generation === 0) return null;
+  const { version, origin, checkpoint } = await states.resolve(spec.tenant, { name, version: null });
+  const same = checkpoint.stateSha256 === lease.head.checkpoint?.stateSha256;
+  return same && origin.job?.jobId === spec.jobId ? { name, version } : null;
 }
 
 /** What an `ask` saves is the document that it has read. */
