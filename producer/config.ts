@@ -1,5 +1,6 @@
 import { LonghaulError } from '@longhaul/core/contracts';
 import { z } from 'zod';
+import { type Price, PriceRange } from './estimate/price.ts';
 
 /** The producer's part of the environment. Credentials are no setting of ours: the AWS SDK's own chain finds them. */
 const Environment = z.object({
@@ -18,6 +19,8 @@ const Environment = z.object({
   LONGHAUL_DATA: z.string().optional(),
   /** Directory of a model, or the name of one. */
   LONGHAUL_MODEL: z.string().optional(),
+  /** US dollars an hour of one worker, LOW or LOW-HIGH; estimates alone read it. */
+  LONGHAUL_PRICE_PER_HOUR: PriceRange.optional(),
 });
 
 export interface Config {
@@ -31,6 +34,7 @@ export interface Config {
   };
   readonly data: string | null;
   readonly model: string | null;
+  readonly pricePerHour: Price | null;
 }
 
 /** @throws LonghaulError `invalid_config` naming the setting, what it may be and what was found; '' counts as unset. */
@@ -56,5 +60,6 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     },
     data: read.LONGHAUL_DATA ?? null,
     model: read.LONGHAUL_MODEL ?? null,
+    pricePerHour: read.LONGHAUL_PRICE_PER_HOUR ?? null,
   };
 }

@@ -21,8 +21,19 @@ export interface CommandContext {
   readonly finish: (code: number) => void;
 }
 
-/** Ended as asked · an error, or a job that failed · a wrong command line · stored, but the queue could not be told. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, queueUnreachable: 3, interrupted: 130 } as const;
+/**
+ * Ended as asked · an error, or a job that failed · a wrong command line · stored, but the queue could not be told ·
+ * an estimate that does not fit · an estimate of which nobody knows whether it fits.
+ */
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  queueUnreachable: 3,
+  doesNotFit: 4,
+  mayNotFit: 5,
+  interrupted: 130,
+} as const;
 
 /** Waits where the reader is slower than we are, so that a long output needs no memory. */
 export async function write(stream: Writable, text: string): Promise<void> {

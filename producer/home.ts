@@ -13,6 +13,8 @@ export interface Home {
   readonly redisUrl: string | null;
   /** The model that `up` serves here, null where that is not known. */
   readonly model: string | null;
+  /** Where the model of the last `up` here lies, null where none has run. */
+  readonly upModel: { readonly name: string; readonly dir: string } | null;
   /** What a job asks for that names no model. */
   readonly defaultModel: string;
 }
@@ -46,6 +48,7 @@ export async function findHome(config: Config, option: string | undefined, cwd: 
     storeUrl,
     redisUrl: config.redisUrl ?? up?.redisUrl ?? null,
     model: up?.running === true ? up.model : null,
+    upModel: up === null ? null : { name: up.model, dir: up.modelDir },
     defaultModel: asked ?? up?.model ?? defaultModelName,
   };
 }

@@ -1,4 +1,7 @@
 export { type Clock, systemClock } from '@longhaul/core/contracts';
+export { type Forecast, type ForecastParts, forecast } from './estimate/forecast.ts';
+export type { Price } from './estimate/price.ts';
+export { type Survey, type SurveyParts, surveyModel } from './estimate/survey.ts';
 export { committedProgress, type Estimate, estimate } from './eta.ts';
 export { type FollowEvent, type FollowOptions, followDefaults, followJob, type NoticeCode } from './follow.ts';
 export { keyedJobId, timeJobId } from './job-id.ts';

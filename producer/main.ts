@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { addAsk } from './commands/ask.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addEstimate } from './commands/estimate.ts';
 import { addFollow } from './commands/follow.ts';
 import { addAppend, addIngest } from './commands/ingest.ts';
 import { addJobs } from './commands/jobs.ts';
@@ -66,6 +67,7 @@ function program(): Command {
     addIngest,
     addAppend,
     addAsk,
+    addEstimate,
     addFollow,
     addStatus,
     addJobs,

@@ -1,6 +1,6 @@
-import { createLedger, type Ledger, openStore } from '@longhaul/core/ledger';
+import { createLedger, type Ledger, type ObjectStore, openStore } from '@longhaul/core/ledger';
 import { createStates, type States } from '@longhaul/core/states';
-import { openLiveStream } from '@longhaul/core/stream';
+import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { type Config, parseConfig } from './config.ts';
 import type { CommandContext } from './context.ts';
 import { findHome, type Home } from './home.ts';
@@ -11,7 +11,10 @@ import { within } from './within.ts';
 export interface Session {
   readonly home: Home;
   readonly config: Config;
+  readonly store: ObjectStore;
   readonly ledger: Ledger;
+  /** Null where no Redis is known. */
+  readonly live: LiveStream | null;
   readonly states: States;
   readonly producer: Producer;
 }
@@ -43,7 +46,7 @@ export async function withSession<T>(
       openQueueFor: url === null ? null : openQueueFor,
       clock: context.clock,
     });
-    return await work({ home, config, ledger, states: createStates(store), producer });
+    return await work({ home, config, store, ledger, live, states: createStates(store), producer });
   } finally {
     // Connections to a Redis that is away may take for ever to close.
     await Promise.all(closing.map((close) => within(1000, close(), 'closing').catch(() => undefined)));

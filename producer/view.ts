@@ -34,7 +34,7 @@ export interface JobView {
 }
 
 /** A worker posts several times a second; beyond this age its figures say nothing about now. */
-const staleProgressMs = 30_000;
+export const staleProgressMs = 30_000;
 
 export interface JobParts {
   readonly spec: JobSpec;

@@ -70,6 +70,11 @@ async function main(argv: readonly string[]): Promise<number> {
     .option('--text <text>', 'the document itself, in place of FILE')
     .option('--tokenizer <dir or name>', 'directory of tokenizer.json, or a name below models/', modelDir)
     .option('--ids', 'list the token ids as one JSON array')
+    .option(
+      '--also <text>',
+      'count this text too, on its own, as a prompt is read; may be given several times',
+      (text: string, texts: string[] = []) => [...texts, text],
+    )
     .option('--compression <kind>', 'auto, none, gzip or zstd', 'auto')
     .option('--invalid-utf8 <action>', 'error or replace', 'error')
     .option('--json', 'print the count as JSON')

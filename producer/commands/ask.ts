@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { addJobOptions } from './job-options.ts';
 import { example } from './shared.ts';
-import { addSubmitOptions, documents, type SubmitOptions, submit } from './submit.ts';
+import { addSubmitOptions, documents, type SubmitOptions } from './submission.ts';
+import { submit } from './submit.ts';
 
 interface AskOptions extends SubmitOptions {
   readonly detach?: boolean;

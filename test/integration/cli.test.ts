@@ -111,6 +111,7 @@ test('every command says how it is typed, with an example', async () => {
   const names = [
     'up',
     'submit',
+    'estimate',
     'follow',
     'status',
     'result',

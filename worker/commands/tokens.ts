@@ -15,6 +15,8 @@ const TokensOptions = z.looseObject({
   text: z.string().optional(),
   tokenizer: z.string(),
   ids: z.boolean().optional(),
+  /** Texts that are counted too, each on its own, as prompts are read. */
+  also: z.array(z.string()).default([]),
   json: z.boolean().optional(),
   compression: Compression.default('auto'),
   invalidUtf8: InvalidUtf8.default('error'),
@@ -62,10 +64,15 @@ export async function tokens(
     }
     const bytes = stream.cursor().byteOffset;
     await stream.close();
+    const also: number[] = [];
+    for (const text of options.also) also.push((await tokenizer.encode(text)).length);
     if (options.ids) await write(io.stdout, count === 0 ? '[]\n' : ']\n');
     else if (options.json)
-      await write(io.stdout, `${JSON.stringify({ tokens: count, bytes, tokenizer: tokenizer.digest })}\n`);
-    else await write(io.stdout, `${count} tokens, ${bytes} bytes\n`);
+      await write(io.stdout, `${JSON.stringify({ tokens: count, bytes, tokenizer: tokenizer.digest, also })}\n`);
+    else {
+      await write(io.stdout, `${count} tokens, ${bytes} bytes\n`);
+      for (const tokens of also) await write(io.stdout, `${tokens} tokens\n`);
+    }
     return 0;
   } finally {
     unlisten();

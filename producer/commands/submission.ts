@@ -1,0 +1,67 @@
+import { type JobRequest, LonghaulError, parseJobOptions } from '@longhaul/core/contracts';
+import type { Command } from 'commander';
+import { parseDuration } from '../duration.ts';
+import type { Session } from '../session.ts';
+import { parseJobId, parsePriority } from '../spec.ts';
+import { addCommon, parseNumber } from './shared.ts';
+
+export interface SubmitOptions extends Readonly<Record<string, unknown>> {
+  readonly text?: string;
+  readonly model?: string;
+  readonly priority: string;
+  readonly jobId?: string;
+  readonly idempotencyKey?: string;
+  readonly queueWait: string;
+  readonly expiresIn?: string;
+  readonly from?: string;
+  readonly questions?: string;
+  readonly follow?: boolean;
+  /** Standard output is the answer's alone. */
+  readonly quiet?: boolean;
+  readonly data?: string;
+  readonly json?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export const documents = 'FILE | - | s3://BUCKET/KEY | https://… | file:///PATH | --text TEXT';
+
+/** What every command takes that puts a job on the queue. */
+export function addSubmitOptions(command: Command): Command {
+  return addCommon(command)
+    .option('--text <text>', 'the document itself, in place of FILE')
+    .option('--model <name>', 'served model (default: that of the state, or of `longhaul up`, else tiny-english)')
+    .option('--priority <n>', '0 to 1000; higher runs earlier', '0')
+    .option('--job-id <id>', 'name the job yourself')
+    .option('--idempotency-key <key>', 'the same key always means the same job')
+    .option('--expires-in <duration>', 'end the job as expired where it takes longer: 90m, 2h, 3d')
+    .option('--queue-wait <seconds>', 'go on trying for this long where Redis is away', '10');
+}
+
+/** All words are checked before anything is opened or sent. @throws LonghaulError `invalid_argument` */
+export function submitWords(document: string | undefined, options: SubmitOptions, signal: AbortSignal) {
+  const given = [document, options.text].filter((one) => one !== undefined).length;
+  if (given > 1 || (given === 0 && options.from === undefined)) {
+    throw new LonghaulError(
+      'invalid_argument',
+      'give one document: FILE, -, s3://…, https://…, file:///…, or --text TEXT',
+    );
+  }
+  if (document === '-' && options.questions === '-') {
+    throw new LonghaulError('invalid_argument', 'standard input is the document or the questions, not both');
+  }
+  return {
+    request: parseJobOptions(options),
+    priority: parsePriority(options.priority),
+    jobId: options.jobId === undefined ? null : parseJobId(options.jobId),
+    idempotencyKey: options.idempotencyKey ?? null,
+    expiresInMs: options.expiresIn === undefined ? null : parseDuration('--expires-in', options.expiresIn),
+    enqueueMs: 1000 * parseNumber('--queue-wait', options.queueWait, { least: 0, most: 86_400, whole: false }),
+    tenant: 'default',
+    signal,
+  };
+}
+
+/** A state goes on with the model that made it. @throws LonghaulError `state_not_found` */
+export async function modelOf({ from }: JobRequest, tenant: string, { states, home }: Session): Promise<string> {
+  return from === null ? home.defaultModel : (await states.resolve(tenant, from)).model;
+}
