@@ -90,7 +90,8 @@ function notesOf(
       `how fast ${model} writes is not known: no such job is among the newest that succeeded; name it: --write-tokens-per-second N`,
     );
   }
-  if (line.workers === 0) {
+  if (line.away) notes.push('Redis did not answer, or is not known here: workers and live speeds are not seen');
+  else if (line.workers === 0) {
     notes.push(`no worker of ${model} is seen at work: an idle one does not show, so there may be none`);
   }
   if (line.more) notes.push('not every open job could be looked at: the wait may be longer');

@@ -41,6 +41,28 @@ const enoughFinished = 5;
 const liveMs = 2000;
 const atOnce = 8;
 
+/** Asks no more of a live side that did not answer once: a thousand jobs must not wait for it in turn. */
+class LiveSide {
+  /** Also where there is none. */
+  away: boolean;
+  private readonly live: LiveStream | null;
+
+  constructor(live: LiveStream | null) {
+    this.live = live;
+    this.away = live === null;
+  }
+
+  async progressOf(jobId: JobId): Promise<Progress | null> {
+    if (this.live === null || this.away) return null;
+    try {
+      return await within(liveMs, this.live.readProgress(jobId), 'reading progress');
+    } catch {
+      this.away = true;
+      return null;
+    }
+  }
+}
+
 /** Looks and asks: no job comes of it, and the queue is told nothing. Jobs of a lower priority that wait are behind ours. */
 export async function surveyModel(parts: SurveyParts, model: string, priority: number): Promise<Survey> {
   const ids: JobId[] = [];
@@ -48,10 +70,11 @@ export async function surveyModel(parts: SurveyParts, model: string, priority: n
   let more = ids.length > openJobs;
   const ahead: JobAhead[] = [];
   const live: number[] = [];
+  const side = new LiveSide(parts.live);
   const workers = new Set<string>();
   for (let i = 0; i < Math.min(ids.length, openJobs); i += atOnce) {
     const seen = await Promise.all(
-      ids.slice(i, Math.min(i + atOnce, openJobs)).map((id) => look(parts, id, model, priority)),
+      ids.slice(i, Math.min(i + atOnce, openJobs)).map((id) => look(parts, side, id, model, priority)),
     );
     for (const one of seen) {
       if (one === 'unreadable') more = true;
@@ -62,17 +85,21 @@ export async function surveyModel(parts: SurveyParts, model: string, priority: n
       }
     }
   }
-  return { line: { ahead, workers: workers.size, more }, live, finished: await finishedOf(parts.ledger, model) };
+  return {
+    line: { ahead, workers: workers.size, more, away: side.away },
+    live,
+    finished: await finishedOf(parts.ledger, model),
+  };
 }
 
 /** Null: another model's, or gone or ended meanwhile. */
-async function look(parts: SurveyParts, jobId: JobId, model: string, priority: number) {
+async function look(parts: SurveyParts, side: LiveSide, jobId: JobId, model: string, priority: number) {
   try {
     const spec = await parts.ledger.readSpec(jobId);
     if (spec.model !== model) return null;
     const head = await parts.ledger.readHead(jobId);
     if (head !== null && hasEnded(head.status)) return null;
-    const progress = head?.status === 'running' ? await freshProgress(parts, head) : null;
+    const progress = head?.status === 'running' ? await freshProgress(side, parts.clock, head) : null;
     // What was begun goes to the front of the line.
     const begun = head !== null && (head.status === 'running' || head.seq > 0);
     const before = begun || spec.priority >= priority;
@@ -83,9 +110,8 @@ async function look(parts: SurveyParts, jobId: JobId, model: string, priority: n
   }
 }
 
-async function freshProgress({ live, clock }: SurveyParts, head: Head): Promise<Progress | null> {
-  if (live === null) return null;
-  const progress = await within(liveMs, live.readProgress(head.jobId), 'reading progress').catch(() => null);
+async function freshProgress(side: LiveSide, clock: Clock, head: Head): Promise<Progress | null> {
+  const progress = await side.progressOf(head.jobId);
   if (progress === null || progress.epoch !== head.epoch) return null;
   return clock.date().getTime() - Date.parse(progress.updatedAt) <= staleProgressMs ? progress : null;
 }

@@ -22,6 +22,8 @@ export interface Line {
   readonly workers: number;
   /** There are more open jobs than were looked at, or some that cannot be read. */
   readonly more: boolean;
+  /** The live side did not answer, or none is known: what runs is seen in the ledger alone. */
+  readonly away: boolean;
 }
 
 export interface Wait {
@@ -32,7 +34,7 @@ export interface Wait {
 }
 
 /** `tokensPerByte` turns bytes of documents that no one has counted into tokens; null where there is no such figure. */
-export function waitOf({ ahead, workers, more }: Line, rates: Rates, tokensPerByte: number | null): Wait {
+export function waitOf({ ahead, workers, more }: Omit<Line, 'away'>, rates: Rates, tokensPerByte: number | null): Wait {
   const work = ahead.map((job) => leftOf(job, rates, tokensPerByte));
   const unknown = ahead.filter((_, i) => work[i]?.high == null).map(({ jobId }) => jobId);
   if (ahead.length === 0) return { seconds: more ? { low: 0, high: null } : nothing, unknown };

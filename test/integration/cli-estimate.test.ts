@@ -214,3 +214,31 @@ test('the rate comes from finished jobs, then from what a worker shows of the jo
   const left = (4 * book.length - shown.bytes) / ((shown.bytes / shown.tokens) * shown.tokensPerSecond);
   assert.ok(Math.abs(now.queue.seconds.high / left - 1) < 1e-6, `${now.queue.seconds.high} against ${left}`);
 });
+
+test('a job that goes on from a state reads what is new alone, and the tokenizer must be that of the state', async () => {
+  const vocabulary = ['--tokenizer', models.induction, '--tokens-per-second', '1000'];
+  const worker = await cluster.startWorker('keeper');
+  await cluster.submitText('jingest01', book.subarray(0, 5000), { kind: 'ingest' }, { saveAs: 'opening' });
+  await cluster.result('jingest01');
+  await worker.stop('SIGKILL');
+  const words = ['--from', 'opening', '--prompt', 'And so', '--max-new-tokens', '7'];
+  const { tokens, documentBytes, model } = await estimated(...words);
+  assert.deepEqual([tokens, documentBytes, model], [{ readTokens: 6, writeTokens: 7 }, null, 'test']);
+  const other = await longhaul('estimate', ...words, ...vocabulary);
+  assert.match(
+    other.err,
+    /^longhaul: tokenizer_mismatch: opening@1 was read with the tokenizer [0-9a-f]{64}; that of /,
+  );
+  assert.deepEqual([other.code, other.out], [1, '']);
+});
+
+test('without Redis the ledger alone answers, and says so', async () => {
+  const before = env;
+  env = { ...env, LONGHAUL_REDIS_URL: 'redis://127.0.0.1:1' };
+  const found = await estimated('chapter.txt', '--task', 'score').finally(() => {
+    env = before;
+  });
+  assert.equal(found.rates.read.source, 'finished');
+  assert.deepEqual([found.queue.workers, found.etaSeconds.high], [0, null]);
+  assert.match(found.notes[0], /^Redis did not answer/);
+});

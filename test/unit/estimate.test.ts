@@ -189,7 +189,7 @@ const parts: ForecastParts = {
   addBos: false,
   counted: { document: { tokens: 1000, bytes: 4000 }, prompts: [] },
   rates: { named: unnamed, live: [], finished: [] },
-  line: { ahead: [], workers: 1, more: false },
+  line: { ahead: [], workers: 1, more: false, away: false },
   price: { low: 1, high: 3 },
   expiresInMs: null,
   maxCostUsd: null,
@@ -205,8 +205,23 @@ test('without a speed nothing is made up: the notes say what to type', () => {
 });
 
 test('the queue alone may be too long for a deadline', () => {
-  const line = { ahead: [aheadOf({ readSeconds: 4000 })], workers: 1, more: false };
+  const line = { ahead: [aheadOf({ readSeconds: 4000 })], workers: 1, more: false, away: false };
   const { verdict, etaSeconds } = forecast({ ...parts, line, expiresInMs: 3_600_000 });
   assert.equal(etaSeconds, null);
   assert.equal(verdict.verdict, 'too_late');
+});
+
+test('what is not seen is said: no worker, no Redis, jobs that could not be looked at', () => {
+  const notes = (patch: Partial<ForecastParts['line']>) => {
+    const named = { read: 100, write: null };
+    return forecast({ ...parts, rates: { ...parts.rates, named }, line: { ...parts.line, ...patch } }).notes;
+  };
+  assert.deepEqual(notes({}), []);
+  assert.deepEqual(notes({ workers: 0 }), [
+    'no worker of tiny-english is seen at work: an idle one does not show, so there may be none',
+  ]);
+  assert.deepEqual(notes({ workers: 0, away: true }), [
+    'Redis did not answer, or is not known here: workers and live speeds are not seen',
+  ]);
+  assert.deepEqual(notes({ more: true }), ['not every open job could be looked at: the wait may be longer']);
 });
