@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { openStore } from '@longhaul/core/ledger';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import { Cluster, models } from '../support/cluster.ts';
+import { ledgerOn } from '../support/s3-ledger.ts';
+import { startS3Server } from '../support/s3-server/index.ts';
 import { scoreTask } from '../support/tasks.ts';
 
 const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
@@ -241,4 +244,31 @@ test('without Redis the ledger alone answers, and says so', async () => {
   assert.equal(found.rates.read.source, 'finished');
   assert.deepEqual([found.queue.workers, found.etaSeconds.high], [0, null]);
   assert.match(found.notes[0], /^Redis did not answer/);
+});
+
+test('an object of a bucket is read where it is, and what comes through standard input is counted alike', async (t) => {
+  const s3 = await startS3Server();
+  t.after(() => s3.close());
+  const ledger = ledgerOn(s3);
+  const store = await openStore(ledger.url, ledger.options);
+  t.after(() => store.close());
+  await store.putIfAbsent('chapter.txt.gz', gzipSync(book.subarray(0, 7000)));
+  const before = env;
+  env = { ...env, ...ledger.env, LONGHAUL_STORE: ledger.url };
+  const object = `s3://${s3.bucket}/ledger/chapter.txt.gz`;
+  const found = await estimated(object, '--task', 'score').finally(() => {
+    env = before;
+  });
+  assert.deepEqual([found.tokens.readTokens, found.documentBytes], [7000, 7000]);
+  const written = s3.requests.filter(({ method }) => !['GET', 'HEAD'].includes(method)).map(({ key }) => key);
+  assert.deepEqual(written, ['ledger/chapter.txt.gz']);
+
+  const child = spawn(process.execPath, [bin, 'estimate', '-', '--task', 'score', ...tokenizer, '--json'], {
+    cwd: cluster.dir,
+    env,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin.end(book.subarray(0, 9000));
+  const said = (await child.stdout.setEncoding('utf8').toArray()).join('');
+  assert.equal(JSON.parse(said).tokens.readTokens, 9000);
 });
