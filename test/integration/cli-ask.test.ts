@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { AnswerRecord, JobResult } from '@longhaul/core/contracts';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import { Cluster, models } from '../support/cluster.ts';
+import { runLonghaul } from '../support/command-line.ts';
 
-const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 let cluster: Cluster;
 let env: Record<string, string | undefined>;
 
@@ -28,18 +26,7 @@ before(async () => {
 });
 after(() => cluster.close());
 
-async function longhaul(...args: readonly string[]) {
-  const child = spawn(process.execPath, [bin, ...args], { cwd: cluster.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    out += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    err += text;
-  });
-  const [code] = await once(child, 'close');
-  return { code, out, err };
-}
+const longhaul = (...args: readonly string[]) => runLonghaul(args, { cwd: cluster.dir, env });
 
 const eventsOf = (out: string) =>
   out

@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { openStore } from '@longhaul/core/ledger';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import { Cluster, models } from '../support/cluster.ts';
+import { bin, runLonghaul } from '../support/command-line.ts';
 import { ledgerOn } from '../support/s3-ledger.ts';
 import { startS3Server } from '../support/s3-server/index.ts';
 import { scoreTask } from '../support/tasks.ts';
 
-const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 let cluster: Cluster;
 let book: Buffer;
 let env: Record<string, string | undefined>;
@@ -32,18 +31,7 @@ before(async () => {
 });
 after(() => cluster.close());
 
-async function longhaul(...args: readonly string[]) {
-  const child = spawn(process.execPath, [bin, ...args], { cwd: cluster.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    out += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    err += text;
-  });
-  const [code] = await once(child, 'close');
-  return { code, out, err };
-}
+const longhaul = (...args: readonly string[]) => runLonghaul(args, { cwd: cluster.dir, env });
 
 const tokenizer = ['--tokenizer', models.tinyEnglish];
 const named = ['--tokens-per-second', '1000', '--write-tokens-per-second', '10'];

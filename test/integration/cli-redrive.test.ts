@@ -1,37 +1,21 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { ErrorCode } from '@longhaul/core/contracts';
 import { openConsumer, type Settlement, type Whereabouts } from '@longhaul/core/queue';
 import { connectRedis } from '@longhaul/core/redis';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { runLonghaul, withoutSettings } from '../support/command-line.ts';
 import { scoreTask } from '../support/tasks.ts';
-
-const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 
 /** The command line of somebody who works with the cluster's store and queue. */
 function cli(cluster: Cluster, settings: Readonly<Record<string, string>> = {}) {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('LONGHAUL_'));
   const env = {
-    ...Object.fromEntries(own),
+    ...withoutSettings(),
     LONGHAUL_STORE: cluster.store.url,
     LONGHAUL_REDIS_URL: cluster.redis.url,
     ...settings,
   };
-  return async (...args: readonly string[]) => {
-    const child = spawn(process.execPath, [bin, ...args], { cwd: cluster.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    let [out, err] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    const [code] = await once(child, 'close');
-    return { code, out, err };
-  };
+  return (...args: readonly string[]) => runLonghaul(args, { cwd: cluster.dir, env });
 }
 
 async function quarantine(cluster: Cluster, jobId: string, code: ErrorCode): Promise<void> {

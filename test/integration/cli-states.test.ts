@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import type { StateOrigin } from '@longhaul/core/contracts';
 import { encodeCheckpoint, openStore, type StateTensors } from '@longhaul/core/ledger';
 import { createStates } from '@longhaul/core/states';
@@ -13,10 +11,10 @@ import { loadModel } from '@longhaul/native';
 import { loadTokenizer } from '@longhaul/worker/text';
 import { readSafetensors } from '../../scripts/golden/safetensors.ts';
 import { models } from '../support/cluster.ts';
+import { runLonghaul, withoutSettings } from '../support/command-line.ts';
 import { digest } from '../support/ledger-job.ts';
 import { fromNothing, jobOf, publicationOf, tenant } from '../support/states.ts';
 
-const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 let dir = '';
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'longhaul-cli-states-'));
@@ -27,24 +25,8 @@ after(async () => await rm(dir, { recursive: true, force: true }));
 async function place(name: string) {
   const storeUrl = pathToFileURL(join(dir, name)).href;
   const store = await openStore(storeUrl);
-  const own = Object.entries(process.env).filter(([key]) => !key.startsWith('LONGHAUL_'));
-  const env = { ...Object.fromEntries(own), LONGHAUL_STORE: storeUrl };
-  const longhaul = async (...args: readonly string[]) => {
-    const child = spawn(process.execPath, [bin, 'states', ...args], {
-      cwd: dir,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [out, err] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, out, err };
-  };
+  const env = { ...withoutSettings(), LONGHAUL_STORE: storeUrl };
+  const longhaul = (...args: readonly string[]) => runLonghaul(['states', ...args], { cwd: dir, env });
   return { store, states: createStates(store, { clock: () => new Date('2026-01-01T00:00:00.000Z') }), longhaul };
 }
 

@@ -11,8 +11,8 @@ import { findRedisServer } from '@longhaul/core/redis';
 import { openLiveStream } from '@longhaul/core/stream';
 import { isRunning, processStart } from '../../producer/up/process-identity.ts';
 import { UpFile } from '../../producer/up/up-file.ts';
+import { bin, type Ran } from '../support/command-line.ts';
 
-const bin = fileURLToPath(new URL('../../producer/bin/longhaul.mjs', import.meta.url));
 const env: Record<string, string | undefined> = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('LONGHAUL_') || name === 'LONGHAUL_REDIS_SERVER'),
 );
@@ -53,12 +53,6 @@ function start(args: readonly string[], overrides: Readonly<Record<string, strin
   children.add(child);
   child.once('exit', () => children.delete(child));
   return child;
-}
-
-interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
 }
 
 function ran(child: ChildProcess, input = ''): Promise<Ran> {
