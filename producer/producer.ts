@@ -19,7 +19,7 @@ import {
   type Task,
 } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
-import type { JobQueue } from '@longhaul/core/queue';
+import { type JobQueue, ringOf } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
 import { type FollowEvent, type FollowOptions, followDefaults, followJob } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
@@ -174,13 +174,14 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
   /** Null once the queue knows of the job, else why it does not. */
   async function ring(
     spec: JobSpec,
+    documentBytes: number | null,
     { enqueueMs, signal }: Pick<Submission, 'enqueueMs' | 'signal'>,
   ): Promise<string | null> {
     const until = clock.now() + enqueueMs;
     for (;;) {
       try {
         const queue = await queueOf(spec.model);
-        await within(ringMs, queue.enqueue(spec.jobId, { priority: spec.priority }), 'telling the queue');
+        await within(ringMs, queue.enqueue(spec.jobId, ringOf(spec, documentBytes)), 'telling the queue');
         return null;
       } catch (error) {
         if (openQueueFor === null || clock.now() + ringPauseMs > until) return describeError(error);
@@ -242,18 +243,18 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       checkWords(parts, submission.document.kind !== 'none');
       const before = await specBefore(id, submission);
       const stored = submission.document.kind === 'upload' && before?.document?.kind === 'stored';
-      const document = stored ? before.document : await place(ledger, submission);
+      const placed = stored ? { source: before.document, bytes: null } : await place(ledger, submission);
       const asked = before === null ? null : storedQuestions(before.task);
       const questions =
         submission.questions === null ? null : (asked ?? (await placeQuestions(ledger, submission.questions)));
       const task = withQuestions(request.task, questions);
-      const spec = buildSpec({ ...parts, document, request: { ...request, task } });
+      const spec = buildSpec({ ...parts, document: placed.source, request: { ...request, task } });
       const outcome = await store(spec);
       if (outcome === 'existing') {
         const head = await ledger.readHead(id);
         if (head !== null && hasEnded(head.status)) return { jobId: id, outcome, queue: 'ended', queueError: null };
       }
-      const queueError = await ring(spec, submission);
+      const queueError = await ring(spec, placed.bytes, submission);
       return { jobId: id, outcome, queue: queueError === null ? 'told' : 'unreachable', queueError };
     },
 
@@ -283,7 +284,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const { expiresInMs } = options;
       const expiresAt = expiresInMs === null ? null : new Date(clock.date().getTime() + expiresInMs).toISOString();
       const { outcome, head } = await ledger.redrive(jobId, { expiresAt });
-      const queueError = await ring(spec, options);
+      const queueError = await ring(spec, null, options);
       const queue = queueError === null ? 'told' : 'unreachable';
       return { jobId, outcome, tokenOffset: head.position.tokenOffset, queue, queueError };
     },
@@ -322,14 +323,20 @@ function lifetimeMs({ createdAt, expiresAt }: JobSpec): number | null {
   return expiresAt === null ? null : Date.parse(expiresAt) - Date.parse(createdAt);
 }
 
-async function place(ledger: Ledger, { document, request }: Submission): Promise<DocumentSource | null> {
-  if (document.kind === 'none') return null;
-  if (document.kind === 'source') return document.source;
+interface Placed {
+  readonly source: DocumentSource | null;
+  /** Null where they were not counted. */
+  readonly bytes: number | null;
+}
+
+async function place(ledger: Ledger, { document, request }: Submission): Promise<Placed> {
+  if (document.kind === 'none') return { source: null, bytes: 0 };
+  if (document.kind === 'source') return { source: document.source, bytes: null };
   const { source, bytes } = await ledger.putInput(document.body);
   if (bytes === 0 && !request.addBos) {
     throw new LonghaulError('source_empty', 'the document has 0 bytes: there is nothing to read');
   }
-  return source;
+  return { source, bytes };
 }
 
 async function placeQuestions(ledger: Ledger, body: AsyncIterable<Uint8Array>): Promise<StoredSource> {

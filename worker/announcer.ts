@@ -1,6 +1,6 @@
 import { type Clock, describeError, hasEnded, type JobId } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
-import type { JobQueue } from '@longhaul/core/queue';
+import { type JobQueue, ringOf } from '@longhaul/core/queue';
 import type { Log } from './ports.ts';
 
 const retryMs = 1000;
@@ -37,7 +37,7 @@ export class Announcer {
       try {
         const head = await ledger.readHead(jobId);
         if (head?.epoch !== epoch || hasEnded(head.status)) return;
-        await queue.enqueue(jobId, { priority: (await ledger.readSpec(jobId)).priority });
+        await queue.enqueue(jobId, ringOf(await ledger.readSpec(jobId)));
         log('info', 'job made known to the queue again', { job: jobId, epoch });
         return;
       } catch (error) {

@@ -10,7 +10,7 @@ import {
   RetryableFailure,
 } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
-import type { Settlement, TakenJob } from '@longhaul/core/queue';
+import { type Settlement, type TakenJob, takenSeconds } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
 import { jobError } from './disposition.ts';
 import type { Engine, Log } from './ports.ts';
@@ -99,7 +99,7 @@ export class Worker {
       if (acquired.kind === 'settled') {
         log('info', 'job had ended already', { job: job.jobId, status: acquired.head.status });
         await this.announceEnd(acquired.head, await ledger.readResult(job.jobId));
-        return { kind: 'done' };
+        return { kind: 'done', seconds: null };
       }
       lease = acquired.lease;
       log('info', 'job taken', { job: job.jobId, epoch: lease.epoch, tokenOffset: lease.head.position.tokenOffset });
@@ -143,7 +143,7 @@ export class Worker {
     }
     await this.announceEnd(lease.head, end.result);
     parts.log('info', 'job ended', { job: job.jobId, finishReason: end.result.finishReason });
-    return { kind: 'done' };
+    return { kind: 'done', seconds: takenSeconds(end.result.usage) };
   }
 
   /** A hung source lets go at a drain, so that what was read is committed; a hung engine or store never does. */

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { JobId } from '../contracts/job.ts';
+import { JobId, Tenant } from '../contracts/job.ts';
 import { announceOutages, connectRedis } from '../redis/connection.ts';
 
 /** What all users of BullMQ here agree on. */
@@ -11,8 +11,12 @@ export interface QueueOptions {
   readonly onNotice: (text: string) => void;
 }
 
-/** All that a message says: the ledger knows the rest. */
-export const Message = z.strictObject({ jobId: JobId });
+/** All that a message says: the ledger knows the rest. `tenant` was charged `seconds` when the job left the line. */
+export const Message = z.strictObject({
+  jobId: JobId,
+  tenant: Tenant.nullable().default(null),
+  seconds: z.number().nonnegative().default(0),
+});
 
 /** One hash tag for all keys, so that BullMQ's scripts run in one slot of a cluster. */
 export const prefix = '{longhaul}';

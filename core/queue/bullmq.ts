@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { describeError } from '../contracts/errors.ts';
@@ -16,11 +16,15 @@ import {
   type QueueOptions,
   unlimited,
 } from './bull.ts';
+import { FairLine } from './fair-line.ts';
 import { type Lease, openLease } from './lease.ts';
 import type { JobConsumer, JobHandler, Settlement, TakenJob } from './port.ts';
 
 /** How long a closing consumer waits for Redis to take its last settlements. */
 const lastWordsMs = 2000;
+
+/** How often the line is looked at although nothing happened. */
+const lookMs = 1000;
 
 /** What a job waits after its handler threw, which none of ours does. */
 const brokenHandlerDelayMs = 5000;
@@ -49,6 +53,9 @@ class BullConsumer implements JobConsumer {
   /** Handlers at work. */
   private readonly inHand = new Set<Promise<void>>();
   private readonly leases = new Set<Lease>();
+  private readonly line: FairLine;
+  /** Looks at the line although nothing happened: whoever should have let the next job out may have died. */
+  private readonly look: NodeJS.Timeout;
   /** When jobs that were put off may be taken again, in monotonic ms. */
   private readonly notBefore = new Map<string, number>();
   private readonly paused = new AbortController();
@@ -76,6 +83,20 @@ class BullConsumer implements JobConsumer {
       removeOnFail: keepFailed,
     });
     this.worker.on('error', (error) => this.onError(error));
+    const queue = new Queue(ModelName.parse(options.model), {
+      connection: this.redis,
+      prefix,
+      streams: { events: { maxLen: 1000 } },
+      skipVersionCheck: true,
+    });
+    queue.on('error', () => {});
+    this.line = new FairLine(this.redis, queue);
+    this.look = setInterval(() => this.letNextOut(), lookMs).unref();
+  }
+
+  /** While Redis is away the one call waits for it, and others share it. */
+  private letNextOut(): void {
+    if (this.pausing === null && this.redis.status === 'ready') this.line.release().catch(() => undefined);
   }
 
   async start(): Promise<void> {
@@ -92,6 +113,7 @@ class BullConsumer implements JobConsumer {
   }
 
   pause(): Promise<void> {
+    clearInterval(this.look);
     this.paused.abort();
     this.pausing ??= this.worker.pause(true);
     return this.pausing;
@@ -136,6 +158,7 @@ class BullConsumer implements JobConsumer {
     const takenAt = Date.now() - (performance.now() - sentAt);
     const lease = openLease({ what: `job ${job.id}`, lockMs, takenAt, extend });
     this.leases.add(lease);
+    this.letNextOut();
     try {
       await this.restOfDelay(job, lease);
       if (this.pausing !== null) return await this.settle(job, token, { kind: 'hand-back' });
@@ -166,6 +189,7 @@ class BullConsumer implements JobConsumer {
   private async settle(job: Job, token: string, settlement: Settlement): Promise<void> {
     switch (settlement.kind) {
       case 'done':
+        if (settlement.seconds !== null) this.chargeRest(job, settlement.seconds);
         return;
       case 'hand-back':
         // Unless taking has stopped, BullMQ's loop takes the same job again at once, and again.
@@ -186,6 +210,12 @@ class BullConsumer implements JobConsumer {
         // Says nothing: a lock that is another's stays, and one that is still ours runs out and the job is found.
         throw new WaitingError();
     }
+  }
+
+  private chargeRest(job: Job, seconds: number): void {
+    const { data: message } = Message.safeParse(job.data);
+    if (message?.tenant == null) return;
+    this.line.charge(message.tenant, seconds - message.seconds).catch(() => undefined);
   }
 
   /**

@@ -3,3 +3,4 @@ export { type ConsumerOptions, openConsumer } from './bullmq.ts';
 export type * from './port.ts';
 export { openQueue } from './queue.ts';
 export { openReaper, type QueueReaper, type ReaperOptions } from './reaper.ts';
+export { expectedSeconds, ringOf, takenSeconds } from './work-seconds.ts';

@@ -6,11 +6,21 @@ import type { JobId } from '../contracts/job.ts';
  */
 export interface JobQueue {
   /** Idempotent by job id while the job is waiting or running. */
-  enqueue(jobId: JobId, options: { readonly priority: number }): Promise<void>;
+  enqueue(jobId: JobId, ring: Ring): Promise<void>;
   counts(): Promise<QueueCounts>;
   /** Takes a waiting job out; false where it is not waiting (running, or unknown). */
   remove(jobId: JobId): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** What decides when a job leaves the line. */
+export interface Ring {
+  /** Higher goes earlier, among the jobs of its tenant. */
+  readonly priority: number;
+  /** Tenants share the workers by the seconds of their jobs. */
+  readonly tenant: string;
+  /** Estimated seconds of work (see `work-seconds.ts`); set right when the job ends. */
+  readonly seconds: number;
 }
 
 export interface QueueCounts {
@@ -77,7 +87,8 @@ export interface TakenJob {
  *   abandon     somebody else owns it: nothing is said to the queue
  */
 export type Settlement =
-  | { readonly kind: 'done' }
+  /** `seconds`: of work that the job took, by the measure of `Ring`; null where this attempt did none of it. */
+  | { readonly kind: 'done'; readonly seconds: number | null }
   | { readonly kind: 'hand-back' }
   | { readonly kind: 'retry'; readonly delayMs: number; readonly reason: string }
   | { readonly kind: 'quarantine'; readonly reason: string }

@@ -2,14 +2,10 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { RetryableFailure } from '../contracts/errors.ts';
 import { JobId, ModelName } from '../contracts/job.ts';
-import { limits } from '../contracts/limits.ts';
 import { commandTimeoutMs, connectRedis, hangUp, redactUrl, unavailable } from '../redis/connection.ts';
-import { delayedScoreScale, keepDone, keepFailed, Message, prefix, type QueueOptions, unlimited } from './bull.ts';
-import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Whereabouts } from './port.ts';
-
-/** BullMQ runs lower numbers first and jobs without a number before all others, so every job gets one. */
-const lowestPriority = 1001;
-const priorityOf = (ours: number) => Math.min(Math.max(lowestPriority - ours, 1), 2_097_151);
+import { delayedScoreScale, prefix, type QueueOptions } from './bull.ts';
+import { FairLine } from './fair-line.ts';
+import type { JobQueue, QueueCensus, QueueCounts, QueueDemand, Ring, Whereabouts } from './port.ts';
 
 /** How long a closing queue waits for Redis. */
 const lastWordsMs = 1000;
@@ -29,6 +25,7 @@ class BullQueue implements JobQueue, QueueCensus {
   private readonly options: QueueOptions;
   private readonly redis: Redis;
   private readonly queue: Queue;
+  private readonly line: FairLine;
 
   constructor(options: QueueOptions) {
     this.options = options;
@@ -40,34 +37,27 @@ class BullQueue implements JobQueue, QueueCensus {
       // BullMQ asks for the version once, and a queue whose question was cut off would fail for ever.
       skipVersionCheck: true,
     });
+    this.line = new FairLine(this.redis, this.queue);
     // The connection tells its own outages, and calls that fail tell theirs.
     this.queue.on('error', () => {});
   }
 
-  async enqueue(jobId: JobId, { priority }: { readonly priority: number }): Promise<void> {
+  async enqueue(jobId: JobId, ring: Ring): Promise<void> {
     await this.ask(`enqueueing ${jobId}`, async () => {
-      // A finished message under this id would swallow the new one, also where the ledger has the job unfinished; so
-      // would what is left of one that no list holds any more.
       const state = await this.queue.getJobState(jobId);
-      if (state === 'completed' || state === 'failed' || state === 'unknown') await this.queue.remove(jobId);
-      await this.queue.add('job', Message.parse({ jobId }), {
-        jobId,
-        priority: priorityOf(priority),
-        attempts: unlimited,
-        backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
-        sizeLimit: limits.queueMessageBytes,
-        removeOnComplete: keepDone,
-        removeOnFail: keepFailed,
-      });
+      if (state === 'completed' || state === 'failed' || state === 'unknown') await this.line.join(jobId, ring);
+      else await this.line.release();
     });
   }
 
   async counts(): Promise<QueueCounts> {
     const states = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const;
-    const found = await this.ask('counting jobs', () => this.queue.getJobCounts(...states));
+    const [found, inLine] = await this.ask('counting jobs', () =>
+      Promise.all([this.queue.getJobCounts(...states), this.line.count()]),
+    );
     const of = (...names: (typeof states)[number][]) => names.reduce((sum, name) => sum + (found[name] ?? 0), 0);
     return {
-      waiting: of('wait', 'prioritized'),
+      waiting: of('wait', 'prioritized') + inLine,
       active: of('active'),
       delayed: of('delayed'),
       failed: of('failed'),
@@ -76,6 +66,7 @@ class BullQueue implements JobQueue, QueueCensus {
 
   async remove(jobId: JobId): Promise<boolean> {
     return await this.ask(`removing ${jobId}`, async () => {
+      if (await this.line.quit(jobId)) return true;
       const state = await this.queue.getJobState(jobId);
       if (!['waiting', 'prioritized', 'delayed'].includes(state)) return false;
       // BullMQ refuses to remove a job that somebody took in the meantime.
@@ -93,6 +84,11 @@ class BullQueue implements JobQueue, QueueCensus {
   }
 
   async *waiting(): AsyncGenerator<readonly JobId[], void> {
+    for (const pages = this.line.pages(); ; ) {
+      const page = await this.ask('listing jobs', () => pages.next());
+      if (page.done) break;
+      yield page.value;
+    }
     for (const state of ['wait', 'prioritized', 'delayed'] as const) {
       for (let from = 0; ; from += pageJobs) {
         const ids = await this.ask('listing jobs', () => this.queue.getRanges([state], from, from + pageJobs - 1));
@@ -106,7 +102,8 @@ class BullQueue implements JobQueue, QueueCensus {
   async demand(): Promise<QueueDemand> {
     return await this.ask('counting the demand', async () => {
       const dueBefore = (Date.now() + dueWithinMs) * delayedScoreScale;
-      const [counts, delayedDue, active] = await Promise.all([
+      const [inLine, counts, delayedDue, active] = await Promise.all([
+        this.line.count(),
         this.queue.getJobCounts('wait', 'prioritized', 'delayed'),
         this.redis.zcount(this.queue.toKey('delayed'), '-inf', dueBefore),
         this.queue.getRanges(['active'], 0, -1),
@@ -114,7 +111,7 @@ class BullQueue implements JobQueue, QueueCensus {
       const places = await Promise.all(active.map((jobId) => this.lockOf(jobId)));
       return {
         waiting: counts['wait'] ?? 0,
-        prioritized: counts['prioritized'] ?? 0,
+        prioritized: (counts['prioritized'] ?? 0) + inLine,
         delayedDue,
         delayedLater: Math.max(0, (counts['delayed'] ?? 0) - delayedDue),
         held: places.filter((place) => place === 'held').length,
@@ -124,6 +121,8 @@ class BullQueue implements JobQueue, QueueCensus {
   }
 
   private async whereIs(jobId: JobId): Promise<Whereabouts> {
+    // Before BullMQ: a job stands in the line until BullMQ has it.
+    if (await this.line.has(jobId)) return 'waiting';
     switch (await this.queue.getJobState(jobId)) {
       case 'waiting':
       case 'prioritized':

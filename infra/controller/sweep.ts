@@ -1,5 +1,6 @@
 import { type Clock, describeError, errorCode, hasEnded, type JobId, RetryableFailure } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
+import { type Ring, ringOf } from '@longhaul/core/queue';
 import { eachOf } from './each-of.ts';
 import type { Log, Queues } from './ports.ts';
 import type { Rate } from './rate.ts';
@@ -26,7 +27,7 @@ export interface SweepParts {
 /** Jobs looked at side by side. */
 const atOnce = 8;
 
-/** Jobs whose model and priority are remembered, and jobs of one round that are known to be open: some MiB each. */
+/** Jobs whose model and ring are remembered, and jobs of one round that are known to be open: some MiB each. */
 const mostRemembered = 50_000;
 
 /** Every so many rounds look at what leaves no trace in a head. */
@@ -34,7 +35,7 @@ const thoroughEvery = 10;
 
 interface Asked {
   readonly model: string;
-  readonly priority: number;
+  readonly ring: Ring;
 }
 
 /**
@@ -84,9 +85,9 @@ export class Sweep {
     const { ledger, queues, clock, rate, log } = this.parts;
     await rate.pass(signal);
     try {
-      const { model, priority } = await this.askedBy(jobId);
+      const { model, ring } = await this.askedBy(jobId);
       models.add(model);
-      const tended = await tend(jobId, { priority }, { ledger, queue: queues.of(model), now: clock.date(), thorough });
+      const tended = await tend(jobId, ring, { ledger, queue: queues.of(model), now: clock.date(), thorough });
       if (tended !== 'well') log('info', tended, { job: jobId, model });
       return tended;
     } catch (error) {
@@ -100,11 +101,12 @@ export class Sweep {
   private async askedBy(jobId: JobId): Promise<Asked> {
     const known = this.asked.get(jobId);
     if (known !== undefined) return known;
-    const { model, priority } = await this.parts.ledger.readSpec(jobId);
+    const spec = await this.parts.ledger.readSpec(jobId);
+    const asked = { model: spec.model, ring: ringOf(spec) };
     const [oldest] = this.asked.keys();
     if (this.asked.size >= mostRemembered && oldest !== undefined) this.asked.delete(oldest);
-    this.asked.set(jobId, { model, priority });
-    return { model, priority };
+    this.asked.set(jobId, asked);
+    return asked;
   }
 
   /** Messages of jobs that have ended. One of a job that this ledger does not have may be another ledger's: it stays. */

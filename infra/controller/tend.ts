@@ -1,6 +1,6 @@
 import { type Head, hasEnded, type JobId, limits, RejectedJob } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
-import type { Whereabouts } from '@longhaul/core/queue';
+import type { Ring, Whereabouts } from '@longhaul/core/queue';
 import type { SweptQueue } from './ports.ts';
 
 /**
@@ -23,11 +23,7 @@ export interface TendParts {
  * Brings queue and ledger together over one job. The ledger is the truth, so the queue is what is put right. Safe beside
  * workers and other controllers: what it does twice changes nothing, and it takes no job from a worker that has it.
  */
-export async function tend(
-  jobId: JobId,
-  spec: { readonly priority: number },
-  { ledger, queue, now, thorough }: TendParts,
-): Promise<Tended> {
+export async function tend(jobId: JobId, ring: Ring, { ledger, queue, now, thorough }: TendParts): Promise<Tended> {
   const head = await ledger.readHead(jobId);
   if (head === null)
     throw new RejectedJob('job_not_found', `${jobId} is listed as open, and the ledger has no such job`);
@@ -46,7 +42,7 @@ export async function tend(
     return 'ended';
   }
   if (place !== 'absent') return 'well';
-  await queue.enqueue(jobId, spec);
+  await queue.enqueue(jobId, ring);
   return 'rung';
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { ringWith } from '../support/ring.ts';
 import { assertSame, bookBytes, generateTask, truth } from './shared.ts';
 
 // BullMQ is a dependency of core alone: what is put on the queue here is what core would never put there.
@@ -56,7 +57,7 @@ test('messages that are none of ours, and jobs that the ledger does not know, en
   ];
   for (const [i, message] of messages.entries())
     await queue.add('job', message, { jobId: `message-${i}`, priority: 1 });
-  await cluster.queue.enqueue('unknown-job-1', { priority: 1000 });
+  await cluster.queue.enqueue('unknown-job-1', ringWith(1000));
   const worker = await cluster.startWorker('only');
   for (const n of [1, 2, 3]) await cluster.submit(`known-job-${n}`, { kind: 'inline', text: 'abacad#b' }, task);
   for (const n of [1, 2, 3]) assert.equal((await cluster.result(`known-job-${n}`)).status, 'succeeded');

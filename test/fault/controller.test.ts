@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type JobId, limits } from '@longhaul/core/contracts';
 import { createLedger } from '@longhaul/core/ledger';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { ringWith } from '../support/ring.ts';
 import { assertCommittedWork, assertRefused, committing, letters, runUntil } from './committed-work.ts';
 import { assertSame, bookBytes, scoreTask, truth } from './shared.ts';
 
@@ -103,12 +104,12 @@ test('a message whose job has ended in the ledger leaves the line; one of a job 
   t.after(() => cluster.close());
   const jobId = await cluster.submit('job-cancelled', { kind: 'inline', text: 'abc#' }, scoreTask);
   await cluster.ledger.requestCancel(jobId);
-  await cluster.queue.enqueue('job-of-another-ledger', { priority: 0 });
+  await cluster.queue.enqueue('job-of-another-ledger', ringWith(0));
   // The sender of a cancel died before it told anybody: the first round of a controller looks for such marks.
   await cluster.startController();
   await cluster.head(jobId, (head) => head.status === 'cancelled');
   await demandIs(cluster, 1);
-  await cluster.queue.enqueue(jobId, { priority: 0 });
+  await cluster.queue.enqueue(jobId, ringWith(0));
   await demandIs(cluster, 1);
   assert.deepEqual(await cluster.queue.whereabouts([jobId, 'job-of-another-ledger']), ['absent', 'waiting']);
 });

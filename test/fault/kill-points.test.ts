@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JobId } from '@longhaul/core/contracts';
 import { models } from '../support/cluster.ts';
+import { ringWith } from '../support/ring.ts';
 import type { Fault, S3Server } from '../support/s3-server/index.ts';
 import { letters } from './committed-work.ts';
 import { onS3 } from './on-s3.ts';
@@ -85,6 +86,6 @@ test('a submitter that dies between the spec and the head, or before the queue h
   s3.faults.clear();
   assert.equal((await cluster.ledger.readSpec(jobId)).jobId, jobId);
   await cluster.startWorker('only');
-  await cluster.queue.enqueue(jobId, { priority: 0 });
+  await cluster.queue.enqueue(jobId, ringWith(0));
   await assertSame(cluster, jobId, await cluster.result(jobId), await truth(cluster, models.induction, text, task));
 });

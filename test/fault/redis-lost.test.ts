@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { createProducer } from '@longhaul/producer';
 import { Redis } from 'ioredis';
 import { Cluster, models } from '../support/cluster.ts';
+import { ringWith } from '../support/ring.ts';
 import { letters } from './committed-work.ts';
 import { assertSame, scoreTask, truth } from './shared.ts';
 
@@ -26,7 +27,7 @@ test('I-5: Redis back without its data costs no work: jobs in hand and waiting e
   // The lock is gone with the data: its owner finds that out and leaves the job to whoever is rung for.
   await worker.says('attempt ended: abandon', 60_000);
   const { seq } = await cluster.head('redis-wiped', () => true);
-  for (const jobId of ['redis-wiped', ...waiting]) await cluster.queue.enqueue(jobId, { priority: 0 });
+  for (const jobId of ['redis-wiped', ...waiting]) await cluster.queue.enqueue(jobId, ringWith(0));
   const result = await cluster.result('redis-wiped', 300_000);
   await assertSame(cluster, 'redis-wiped', result, await truth(cluster, models.induction, text, scoreTask));
   const head = await cluster.head('redis-wiped', () => true);

@@ -89,7 +89,7 @@ test('an engine writes all of its tokens while Redis answers nothing, and a foll
   while ((await ledger.readResult(jobId)) === null) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.ok(paused);
   redis.resume();
-  assert.deepEqual(await handled, { kind: 'done' });
+  assert.equal((await handled).kind, 'done');
   assert.equal(steps.before + steps.during, outputTokens, 'a step for each token, and no other');
   assert.ok(steps.during >= outputTokens - 2001, `${steps.during} steps beside a Redis that stood still`);
   await following;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { JobId, JobSpec } from '@longhaul/core/contracts';
 import { connectRedis } from '@longhaul/core/redis';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { ringWith } from '../support/ring.ts';
 import { scoreTask } from '../support/tasks.ts';
 
 const jobCount = 1000;
@@ -44,7 +45,7 @@ test('a thousand jobs from zero workers are accepted durably, wait in little mem
       ...{ from: null, saveAs: null },
     };
     assert.equal(await cluster.ledger.submit(spec), 'created');
-    if (jobs.indexOf(jobId) < rungFor) await cluster.queue.enqueue(jobId, { priority: 0 });
+    if (jobs.indexOf(jobId) < rungFor) await cluster.queue.enqueue(jobId, ringWith(0));
   });
   t.diagnostic(`${jobCount} jobs submitted in ${((performance.now() - began) / 1000).toFixed(1)} s`);
   const allWait = async () => ((await cluster.queue.counts()).waiting === jobCount ? true : null);

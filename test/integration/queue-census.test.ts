@@ -4,6 +4,7 @@ import { type JobQueue, openConsumer, openQueue, type QueueCensus, type Settleme
 import { connectRedis } from '@longhaul/core/redis';
 import { waitFor } from '../support/cluster.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
+import { ringWith } from '../support/ring.ts';
 
 let redis: TestRedis;
 
@@ -23,7 +24,7 @@ function open(model: string): JobQueue & QueueCensus {
 async function taking(model: string, ends: Readonly<Record<string, Promise<Settlement>>>) {
   const consumer = openConsumer({
     ...{ url: redis.url, model, concurrency: 8, lockMs: 60_000, stalledMs: 60_000, name: 'here', onNotice: () => {} },
-    handler: ({ jobId }) => ends[jobId] ?? Promise.resolve({ kind: 'done' }),
+    handler: ({ jobId }) => ends[jobId] ?? Promise.resolve({ kind: 'done', seconds: null }),
   });
   await consumer.start();
   return consumer;
@@ -47,7 +48,7 @@ test('every place of a job is known, and counted in the demand once', async (t) 
     await consumer.close();
   });
   for (const jobId of ['job-is-held', 'job-orphan', 'job-soon-1', 'job-later', 'job-broken', 'job-done-1']) {
-    await queue.enqueue(jobId, { priority: 0 });
+    await queue.enqueue(jobId, ringWith(0));
   }
   const settled = async () => {
     const { active, delayed, failed, waiting } = await queue.counts();
@@ -55,7 +56,7 @@ test('every place of a job is known, and counted in the demand once', async (t) 
   };
   await waitFor(settled, 10_000, () => 'the jobs to be in their places');
   await consumer.pause();
-  await queue.enqueue('job-waits', { priority: 5 });
+  await queue.enqueue('job-waits', ringWith(5));
   // A lock that has run out, as after the death of a worker.
   assert.equal(await raw.del('{longhaul}:places:job-orphan:lock'), 1);
 
@@ -83,7 +84,7 @@ test('all waiting jobs are listed, over many pages', async (t) => {
   const queue = open('pages');
   t.after(() => queue.close());
   const expected = Array.from({ length: 600 }, (_, i) => `job-${String(i).padStart(4, '0')}`);
-  await Promise.all(expected.map((jobId) => queue.enqueue(jobId, { priority: 0 })));
+  await Promise.all(expected.map((jobId) => queue.enqueue(jobId, ringWith(0))));
   const found: string[] = [];
   for await (const page of queue.waiting()) found.push(...page);
   assert.deepEqual(found.sort(), expected);
@@ -94,9 +95,9 @@ test('what is left of a message that no list holds does not swallow the next rin
   t.after(() => queue.close());
   const raw = connectRedis({ url: redis.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
   t.after(() => raw.disconnect());
-  await queue.enqueue('job-remains', { priority: 0 });
+  await queue.enqueue('job-remains', ringWith(0));
   assert.equal(await raw.del('{longhaul}:remains:prioritized'), 1);
   assert.deepEqual(await queue.whereabouts(['job-remains']), ['absent']);
-  await queue.enqueue('job-remains', { priority: 0 });
+  await queue.enqueue('job-remains', ringWith(0));
   assert.deepEqual(await queue.whereabouts(['job-remains']), ['waiting']);
 });

@@ -7,6 +7,7 @@ import { type ConsumerOptions, type JobConsumer, type JobQueue, openConsumer, op
 import { Redis } from 'ioredis';
 import { waitFor } from '../support/cluster.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
+import { ringWith } from '../support/ring.ts';
 
 const retrier = fileURLToPath(new URL('../support/queue-retrier.ts', import.meta.url));
 const shiftClock = new URL('../support/shift-clock.mjs', import.meta.url).href;
@@ -79,7 +80,7 @@ test('a draining worker and its jobs meet: each job is handed back once and take
     ['handed-2', 0],
     ['handed-3', 7],
   ] as const) {
-    await queue.enqueue(jobId, { priority });
+    await queue.enqueue(jobId, ringWith(priority));
   }
   await giver.start();
   await until('two jobs in hand', () => taken.size === 2);
@@ -88,7 +89,7 @@ test('a draining worker and its jobs meet: each job is handed back once and take
     concurrency: 3,
     handler: async ({ jobId }) => {
       note(jobId, 'taker');
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
   await Promise.all([giver.close(), taker.start()]);
@@ -135,14 +136,14 @@ async function startRetrier(clockMs: number, delayMs: number): Promise<Retrier> 
 for (const hours of [-1, 1]) {
   const clockMs = hours * 3_600_000;
   test(`a worker whose clock is ${hours} h off takes a job again after its delay, neither at once nor in an hour`, async () => {
-    await queue.enqueue('put-off-1', { priority: 0 });
+    await queue.enqueue('put-off-1', ringWith(0));
     const { takes } = await startRetrier(clockMs, 1500);
     await until('the second take', () => takes.length >= 2);
     assert.ok(takes[1]! - takes[0]! >= 1490, `again after ${takes[1]! - takes[0]!} ms`);
   });
 
   test(`a job put off by a worker whose clock is ${hours} h off, and which died, comes to another after its delay`, async () => {
-    await queue.enqueue('put-off-2', { priority: 0 });
+    await queue.enqueue('put-off-2', ringWith(0));
     const { child, takes } = await startRetrier(clockMs, 1500);
     await until('the take', () => takes.length === 1);
     const takenAt = performance.now();
@@ -160,7 +161,7 @@ for (const hours of [-1, 1]) {
     const taker = consumer({
       handler: async () => {
         ran.push(performance.now());
-        return { kind: 'done' };
+        return { kind: 'done', seconds: null };
       },
     });
     await taker.start();

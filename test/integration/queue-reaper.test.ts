@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type JobQueue, openConsumer, openQueue, openReaper, type QueueReaper } from '@longhaul/core/queue';
 import { waitFor } from '../support/cluster.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
+import { ringWith } from '../support/ring.ts';
 
 const script = fileURLToPath(new URL('../support/queue-consumer.ts', import.meta.url));
 const lockMs = 1000;
@@ -85,7 +86,7 @@ async function waiting(count: number, timeoutMs: number): Promise<number> {
 
 test('the job of the last worker, killed, waits again within the lock and two looks, with no worker left', async (t) => {
   reaper();
-  await queue.enqueue('job-orphan', { priority: 0 });
+  await queue.enqueue('job-orphan', ringWith(0));
   await loseWorkerWith('job-orphan');
   assert.equal((await queue.counts()).active, 1);
   const ms = await waiting(1, lockMs + 2 * stalledMs + 1500);
@@ -98,7 +99,7 @@ test('the job of the last worker, killed, waits again within the lock and two lo
     ...{ url: redis.url, model, concurrency: 1, lockMs, stalledMs, name: 'later', onNotice: () => {} },
     handler: async ({ jobId }) => {
       ran.push(jobId);
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
   await taker.start();
@@ -113,7 +114,7 @@ test('the job of the last worker, killed, waits again within the lock and two lo
 
 test('a job that loses its worker again and again comes back each time: the ledger alone decides what is poison', async () => {
   reaper();
-  await queue.enqueue('job-unlucky', { priority: 0 });
+  await queue.enqueue('job-unlucky', ringWith(0));
   for (let time = 1; time <= 3; time++) {
     await loseWorkerWith('job-unlucky');
     await waiting(1, 10_000);
@@ -125,7 +126,7 @@ test('a job that loses its worker again and again comes back each time: the ledg
 test('a job whose worker renews its lock is left alone, by two reapers at once too', async () => {
   reaper();
   reaper();
-  await queue.enqueue('job-healthy', { priority: 0 });
+  await queue.enqueue('job-healthy', ringWith(0));
   await takeForEver('job-healthy');
   // Time for several looks: there is no event of a look that finds nothing.
   await new Promise((resolve) => setTimeout(resolve, 2 * lockMs + 4 * stalledMs));
@@ -135,7 +136,7 @@ test('a job whose worker renews its lock is left alone, by two reapers at once t
 
 test('a reaper outlives a restart of Redis, and closes while Redis is away', async () => {
   const patient = reaper();
-  await queue.enqueue('job-restart', { priority: 0 });
+  await queue.enqueue('job-restart', ringWith(0));
   await loseWorkerWith('job-restart');
   await redis.stop();
   await waitFor(

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type ConsumerOptions, type JobConsumer, type JobQueue, openConsumer, openQueue } from '@longhaul/core/queue';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
+import { ringWith } from '../support/ring.ts';
 
 const script = fileURLToPath(new URL('../support/queue-consumer.ts', import.meta.url));
 let redis: TestRedis;
@@ -90,28 +91,29 @@ async function end(child: ChildProcess): Promise<void> {
   await once(child, 'exit');
 }
 
-test('higher priority runs earlier, equal priority in order, and counts see them all', async () => {
+test('behind the one that stands ready a higher priority runs earlier, equal priority in order, and counts see them all', async () => {
   for (const [jobId, priority] of [
+    ['job-ready', 0],
     ['job-low-1', 0],
     ['job-mid-1', 10],
     ['job-top-1', 1000],
     ['job-mid-2', 10],
     ['job-low-2', 0],
   ] as const) {
-    await queue.enqueue(jobId, { priority });
+    await queue.enqueue(jobId, ringWith(priority));
   }
-  assert.deepEqual(await queue.counts(), { waiting: 5, active: 0, delayed: 0, failed: 0 });
+  assert.deepEqual(await queue.counts(), { waiting: 6, active: 0, delayed: 0, failed: 0 });
   const ran: string[] = [];
   const taker = consumer({
     handler: async ({ jobId }) => {
       ran.push(jobId);
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
   await taker.start();
-  await until('all jobs', () => ran.length === 5);
+  await until('all jobs', () => ran.length === 6);
   await taker.close();
-  assert.deepEqual(ran, ['job-top-1', 'job-mid-1', 'job-mid-2', 'job-low-1', 'job-low-2']);
+  assert.deepEqual(ran, ['job-ready', 'job-top-1', 'job-mid-1', 'job-mid-2', 'job-low-1', 'job-low-2']);
   assert.deepEqual(await queue.counts(), { waiting: 0, active: 0, delayed: 0, failed: 0 });
 });
 
@@ -124,23 +126,23 @@ test('enqueueing again changes nothing while a job waits or runs, and runs it ag
       await new Promise<void>((resolve) => {
         release = resolve;
       });
-      return runs === 1 ? { kind: 'done' } : { kind: 'quarantine', reason: 'as the test wants it' };
+      return runs === 1 ? { kind: 'done', seconds: null } : { kind: 'quarantine', reason: 'as the test wants it' };
     },
   });
-  await queue.enqueue('job-again', { priority: 0 });
-  await queue.enqueue('job-again', { priority: 5 });
+  await queue.enqueue('job-again', ringWith(0));
+  await queue.enqueue('job-again', ringWith(5));
   assert.equal((await queue.counts()).waiting, 1);
   await taker.start();
   await until('the first run', () => runs === 1);
-  await queue.enqueue('job-again', { priority: 0 });
+  await queue.enqueue('job-again', ringWith(0));
   assert.deepEqual(await queue.counts(), { waiting: 0, active: 1, delayed: 0, failed: 0 });
   release();
   await until('the end of it', async () => (await queue.counts()).active === 0);
-  await queue.enqueue('job-again', { priority: 0 });
+  await queue.enqueue('job-again', ringWith(0));
   await until('the second run', () => runs === 2);
   release();
   await until('the quarantine', async () => (await queue.counts()).failed === 1);
-  await queue.enqueue('job-again', { priority: 0 });
+  await queue.enqueue('job-again', ringWith(0));
   await until('the third run', () => runs === 3);
   release();
   await taker.close();
@@ -155,13 +157,13 @@ test('a waiting job can be taken out, a running or unknown one cannot', async ()
       await new Promise<void>((resolve) => {
         release = resolve;
       });
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
-  await queue.enqueue('job-remove-1', { priority: 1 });
+  await queue.enqueue('job-remove-1', ringWith(1));
   await taker.start();
   await until('the first job', () => running);
-  await queue.enqueue('job-remove-2', { priority: 1 });
+  await queue.enqueue('job-remove-2', ringWith(1));
   assert.equal(await queue.remove('job-remove-1'), false);
   assert.equal(await queue.remove('job-remove-2'), true);
   assert.equal(await queue.remove('job-remove-2'), false);
@@ -181,14 +183,14 @@ test('a job handed back is not taken again by its giver, and another takes it wi
     },
   });
   await giver.start();
-  await queue.enqueue('job-handed', { priority: 0 });
+  await queue.enqueue('job-handed', ringWith(0));
   await until('the giver', () => given === 1);
   const taken: number[] = [];
   const taker = consumer({
     name: 'other',
     handler: async () => {
       taken.push(performance.now());
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
   await delay(50);
@@ -208,11 +210,13 @@ test('a retry comes back after its delay, and a handler that throws counts as on
   const taker = consumer({
     handler: async () => {
       runs.push(performance.now());
-      return runs.length === 1 ? { kind: 'retry', delayMs: 400, reason: 'as the test wants it' } : { kind: 'done' };
+      return runs.length === 1
+        ? { kind: 'retry', delayMs: 400, reason: 'as the test wants it' }
+        : { kind: 'done', seconds: null };
     },
   });
   await taker.start();
-  await queue.enqueue('job-retried', { priority: 0 });
+  await queue.enqueue('job-retried', ringWith(0));
   await until('the retry', () => runs.length === 2);
   assert.ok(runs[1]! - runs[0]! >= 390, `came back after ${runs[1]! - runs[0]!} ms`);
   await taker.close();
@@ -223,7 +227,7 @@ test('a retry comes back after its delay, and a handler that throws counts as on
     },
   });
   await thrower.start();
-  await queue.enqueue('job-thrown', { priority: 0 });
+  await queue.enqueue('job-thrown', ringWith(0));
   await until('the delay', async () => (await queue.counts()).delayed === 1);
   await thrower.close();
   assert.match(notices.join('\n'), /handler of job job-thrown threw.*a slip/);
@@ -232,7 +236,7 @@ test('a retry comes back after its delay, and a handler that throws counts as on
 
 test('a job of a worker killed with SIGKILL goes to another within the lock and two checks', async () => {
   const a = await startConsumer('a', 60_000, 2000, 500);
-  await queue.enqueue('job-killed', { priority: 0 });
+  await queue.enqueue('job-killed', ringWith(0));
   await until('a to take it', () => a.told.some((t) => t.event === 'taken'));
   const b = await startConsumer('b', 0, 2000, 500);
   await end(a.child);
@@ -243,7 +247,7 @@ test('a job of a worker killed with SIGKILL goes to another within the lock and 
 
 test('a worker that was frozen past its lock knows before it does anything, and says nothing of the job', async () => {
   const frozen = await startConsumer('frozen', 0, 1500, 300, 3000);
-  await queue.enqueue('job-frozen', { priority: 0 });
+  await queue.enqueue('job-frozen', ringWith(0));
   await until('the frozen one to take it', () => frozen.told.some((t) => t.event === 'taken'));
   const other = await startConsumer('other', 1500, 1500, 300);
   await until('the frozen one to wake', () => frozen.told.some((t) => t.event === 'woke'));
@@ -264,14 +268,14 @@ test('a silent Redis ends the lease; when Redis speaks again the job goes on els
     stalledMs: 300,
     handler: async ({ signal }) => {
       runs += 1;
-      if (runs > 1) return { kind: 'done' };
+      if (runs > 1) return { kind: 'done', seconds: null };
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       ends.push(String((signal.reason as { code?: string }).code));
       return { kind: 'abandon' };
     },
   });
   await taker.start();
-  await queue.enqueue('job-silent', { priority: 0 });
+  await queue.enqueue('job-silent', ringWith(0));
   await until('the job', () => runs === 1);
   redis.pause();
   const waited = await until('the abort', () => ends.length === 1, 3000);
@@ -295,11 +299,11 @@ test('a job in hand outlives a restart of Redis within its lock', async () => {
         release = resolve;
       });
       aborted ||= signal.aborted;
-      return { kind: 'done' };
+      return { kind: 'done', seconds: null };
     },
   });
   await taker.start();
-  await queue.enqueue('job-restart', { priority: 0 });
+  await queue.enqueue('job-restart', ringWith(0));
   await until('the job', () => runs === 1);
   // Append-only writes reach the disk every second.
   await delay(1100);
@@ -329,7 +333,7 @@ test('a consumer started without Redis waits for it, saying so, and one that is 
   await redis.stop();
   const handler: ConsumerOptions['handler'] = async ({ jobId }) => {
     ran.push(jobId);
-    return { kind: 'done' };
+    return { kind: 'done', seconds: null };
   };
   const patient = consumer({ handler });
   const started = patient.start();
@@ -338,12 +342,12 @@ test('a consumer started without Redis waits for it, saying so, and one that is 
   const never = impatient.start();
   await impatient.close();
   await never;
-  await assert.rejects(queue.enqueue('job-nowhere', { priority: 0 }), { code: 'queue_unavailable' });
+  await assert.rejects(queue.enqueue('job-nowhere', ringWith(0)), { code: 'queue_unavailable' });
   await redis.restart();
   await started;
   // One answer takes up to five seconds, the limit of a command: several may come from before the reconnection.
   const enqueued = () =>
-    queue.enqueue('job-after', { priority: 0 }).then(
+    queue.enqueue('job-after', ringWith(0)).then(
       () => true,
       () => false,
     );
@@ -373,7 +377,7 @@ test('a queue whose first question to Redis was lost works all the same', async 
   const flickering = openQueue({ url: url.href, model, onNotice: () => {} });
   try {
     const rung = () =>
-      flickering.enqueue('job-flicker', { priority: 0 }).then(
+      flickering.enqueue('job-flicker', ringWith(0)).then(
         () => true,
         () => false,
       );
@@ -394,12 +398,12 @@ test('closing ends within three seconds of the last handler where Redis is gone'
     handler: async ({ jobId }) => {
       running.push(jobId);
       await release.promise;
-      return jobId === 'job-gone-1' ? { kind: 'done' } : { kind: 'hand-back' };
+      return jobId === 'job-gone-1' ? { kind: 'done', seconds: null } : { kind: 'hand-back' };
     },
   });
   await taker.start();
-  await queue.enqueue('job-gone-1', { priority: 0 });
-  await queue.enqueue('job-gone-2', { priority: 0 });
+  await queue.enqueue('job-gone-1', ringWith(0));
+  await queue.enqueue('job-gone-2', ringWith(0));
   await until('both jobs', () => running.length === 2);
   await redis.stop();
   const closing = taker.close();

@@ -54,7 +54,7 @@ export class SimulatedConsumer {
   private async handle(jobId: string, token: string): Promise<void> {
     if (this.paused) return await this.settle(jobId, token, { kind: 'hand-back' });
     const { defect, scheduler } = this.world;
-    if (defect === 'acknowledged when taken') await this.settle(jobId, token, { kind: 'done' });
+    if (defect === 'acknowledged when taken') await this.settle(jobId, token, { kind: 'done', seconds: null });
     const time = leaseTimeOf(scheduler, this.process);
     const extend = () => this.ask('extend', () => this.queue.extend(jobId, token, lockMs));
     const sentAt = time.now();

@@ -2,6 +2,7 @@ import type { DocumentSource } from '@longhaul/core/contracts';
 import { describeError, JobSpec, systemClock } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import type { JobQueue } from '@longhaul/core/queue';
+import { ringWith } from '../support/ring.ts';
 import { type Golden, lineOf, type Piece, type ServedModel } from './corpus.ts';
 import type { HistoryChecker } from './history.ts';
 import type { Random } from './random.ts';
@@ -134,7 +135,7 @@ export class JobStream {
     await this.persist(() => ledger.submit(spec));
     await queues
       .get(piece.model)!
-      .enqueue(jobId, { priority: 0 })
+      .enqueue(jobId, ringWith(0))
       .catch(() => {
         this.counts.queueAway += 1;
       });
@@ -193,7 +194,7 @@ export class JobStream {
   private async ring(): Promise<void> {
     const { queues, signal } = this.parts;
     while (this.taking || this.running.size > 1) {
-      const rings = [...this.open].map(([jobId, model]) => queues.get(model)!.enqueue(jobId, { priority: 0 }));
+      const rings = [...this.open].map(([jobId, model]) => queues.get(model)!.enqueue(jobId, ringWith(0)));
       await Promise.allSettled(rings);
       await systemClock.sleep(ringMs, signal);
     }

@@ -19,6 +19,7 @@ import { type JobQueue, openQueue, type QueueCensus } from '@longhaul/core/queue
 import { createStates, type States } from '@longhaul/core/states';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
 import { startTestRedis, type TestRedis } from './redis.ts';
+import { ringWith } from './ring.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const models = {
@@ -221,7 +222,7 @@ export class Cluster {
       ...more,
     });
     await this.ledger.submit(spec);
-    await this.queue.enqueue(jobId, { priority: 0 });
+    await this.queue.enqueue(jobId, ringWith(0));
     return jobId;
   }
 

@@ -26,7 +26,7 @@ const consumer = openConsumer({
     }
     await new Promise((resolve) => setTimeout(resolve, Number(holdMs)));
     tell({ event: 'done', jobId });
-    return { kind: 'done' };
+    return { kind: 'done', seconds: null };
   },
 });
 await consumer.start();

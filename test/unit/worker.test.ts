@@ -126,14 +126,14 @@ const taken = (signal: AbortSignal = new AbortController().signal) => ({ jobId, 
 
 test('a job that is read to its end is done, announced, and answered from the ledger the next time', async () => {
   const { ledger, live, worker } = await setup();
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
   const result = await ledger.readResult(jobId);
   assert.equal(result?.usage.inputTokens, text.length);
   assert.deepEqual(live.events, [
     { kind: 'end', status: 'done', finishReason: 'read', outputCount: Math.ceil(text.length / 64) },
   ]);
   const again = worker({ beforeStep: () => assert.fail('a finished job ran again') });
-  assert.deepEqual(await again.handle(taken()), { kind: 'done' });
+  assert.equal((await again.handle(taken())).kind, 'done');
 });
 
 test('drained behind any chunk, a job is handed back and ends the same', async () => {
@@ -154,7 +154,7 @@ test('drained behind any chunk, a job is handed back and ends the same', async (
         assert.equal(head?.status, 'queued');
         assert.equal(head?.stuckAttempts, 0);
         assert.ok(head!.seq >= 1, 'handed back without a commit');
-        assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+        assert.equal((await worker().handle(taken())).kind, 'done');
       }
       const result = await ledger.readResult(jobId);
       assert.deepEqual(result?.digests, expected?.digests, `drained at ${at}`);
@@ -180,7 +180,7 @@ test('the world at fault: tried again later, and never quarantined for it', asyn
     assert.equal((await worker({}, { openDocument }).handle(taken())).kind, 'retry');
   }
   assert.equal((await ledger.readHead(jobId))?.stuckAttempts, 0);
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
 });
 
 test('a store that goes away behind each taking, and stays away for some tries to give the job back: no poison is made of the job', async () => {
@@ -203,7 +203,7 @@ test('a store that goes away behind each taking, and stays away for some tries t
     assert.equal(refusals, 0);
     assert.equal((await ledger.readHead(jobId))?.stuckAttempts, 0);
   }
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
   assert.equal((await ledger.readHead(jobId))?.status, 'done');
 });
 
@@ -249,7 +249,7 @@ test('an error that nobody knows is tried again, and quarantined as stuck when t
       },
     });
   for (let i = 0; i < limits.stuckAttempts; i++) assert.equal((await broken().handle(taken())).kind, 'retry');
-  assert.deepEqual(await broken().handle(taken()), { kind: 'done' });
+  assert.equal((await broken().handle(taken())).kind, 'done');
   assert.equal((await ledger.readHead(jobId))?.failure?.code, 'stuck');
 });
 
@@ -287,7 +287,7 @@ test('a lock that is lost again and again before a first commit makes no poison 
     const hooks = { beforeStep: () => lost.abort(new Abandoned('lease_lost', 'no proof of the lock')) };
     assert.deepEqual(await worker(hooks).handle(taken(lost.signal)), { kind: 'abandon' });
   }
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
   assert.equal((await ledger.readHead(jobId))?.status, 'done');
 });
 
@@ -340,7 +340,7 @@ test('whichever of its checkpoints are lost or damaged, a job ends the same; the
         const logged: (readonly [string, unknown])[] = [];
         const log: WorkerParts['log'] = (level, message, fields) =>
           logged.push([`${level}: ${message}`, fields?.['key']]);
-        assert.deepEqual(await worker({}, { log }).handle(taken()), { kind: 'done' });
+        assert.equal((await worker({}, { log }).handle(taken())).kind, 'done');
         const result = await ledger.readResult(jobId);
         assert.deepEqual(result?.digests, expected?.digests, `${lost} lost behind ${at}`);
         assert.deepEqual(
@@ -378,7 +378,7 @@ test('a checkpoint that does not load sends the job back; an engine without room
   const full = await worker({}, { engine: refusing('out_of_memory', 1) }).handle(taken());
   assert.equal(full.kind, 'retry');
   assert.equal((await ledger.readHead(jobId))?.stats.fallbacks, 0);
-  assert.deepEqual(await worker({}, { engine: refusing('state_mismatch', 1) }).handle(taken()), { kind: 'done' });
+  assert.equal((await worker({}, { engine: refusing('state_mismatch', 1) }).handle(taken())).kind, 'done');
   assert.equal((await ledger.readResult(jobId))?.stats.fallbacks, 1);
 });
 
@@ -398,7 +398,7 @@ test('at its deadline a job ends behind the chunk in hand, as expired, with all 
         await new Promise((resolve) => setTimeout(resolve, 30));
       },
     };
-    assert.deepEqual(await worker(late, { clock: { ...clock, date: () => date } }).handle(taken()), { kind: 'done' });
+    assert.equal((await worker(late, { clock: { ...clock, date: () => date } }).handle(taken())).kind, 'done');
     const head = await ledger.readHead(jobId);
     assert.deepEqual([head?.status, head?.failure?.code], ['expired', 'expired']);
     assert.ok(head!.position.tokenOffset > at && head!.position.tokenOffset >= behind, 'the work in hand is committed');
@@ -411,7 +411,7 @@ test('a cancel signal that no mark in the ledger confirms ends nothing', async (
   const { ledger, live, worker } = await setup();
   live.cancelSignalled = async () => true;
   const slow: FakeEngineHooks = { beforeStep: () => new Promise((resolve) => setTimeout(resolve, 2)) };
-  assert.deepEqual(await worker(slow).handle(taken()), { kind: 'done' });
+  assert.equal((await worker(slow).handle(taken())).kind, 'done');
   assert.equal((await ledger.readHead(jobId))?.status, 'done');
 });
 
@@ -425,7 +425,7 @@ test('a job whose engine hangs: handed back uncommitted and counted, the process
   const head = await ledger.readHead(jobId);
   assert.equal(head?.stuckAttempts, 1, 'a job that hangs every engine must count as stuck');
   resolve();
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
 });
 
 test('a job whose source gives nothing: what was read is committed and handed back, the process is no longer trusted', async () => {
@@ -444,7 +444,7 @@ test('a job whose source gives nothing: what was read is committed and handed ba
   assert.match(String(fatal[0]), /nothing came of the source for 0.1 s, at token 256/);
   const head = await ledger.readHead(jobId);
   assert.deepEqual([head?.position.tokenOffset, head?.status, head?.stuckAttempts], [256, 'queued', 0]);
-  assert.deepEqual(await worker().handle(taken()), { kind: 'done' });
+  assert.equal((await worker().handle(taken())).kind, 'done');
 });
 
 test('a job that is slow but moves is not hung', async () => {
@@ -455,7 +455,7 @@ test('a job that is slow but moves is not hung', async () => {
     return new Promise<void>((resolve) => setTimeout(resolve, 30));
   };
   const end = await worker({ beforeStep: slow }, { hungMs: 100 }).handle(taken());
-  assert.deepEqual(end, { kind: 'done' });
+  assert.equal(end.kind, 'done');
   assert.ok(engineAt > 640);
   assert.equal(fatal.length, 0);
 });

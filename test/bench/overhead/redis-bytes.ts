@@ -5,6 +5,7 @@ import { connectRedis } from '@longhaul/core/redis';
 import { openLiveStream } from '@longhaul/core/stream';
 import { timeJobId } from '@longhaul/producer';
 import { startTestRedis } from '../../support/redis.ts';
+import { ringWith } from '../../support/ring.ts';
 
 const queuedJobs = 1000;
 /** Several times what a stream keeps. */
@@ -32,10 +33,9 @@ export async function measureRedisBytes(): Promise<RedisBytes> {
     return sum;
   };
   try {
-    await queue.enqueue('first-of-all', { priority: 0 });
+    await queue.enqueue('first-of-all', ringWith(0));
     const before = await usedMemory();
-    for (let i = 0; i < queuedJobs; i++)
-      await queue.enqueue(timeJobId(Date.now(), randomBytes(16)), { priority: i % 3 });
+    for (let i = 0; i < queuedJobs; i++) await queue.enqueue(timeJobId(Date.now(), randomBytes(16)), ringWith(i % 3));
     const queued = ((await usedMemory()) - before) / queuedJobs;
     const queuedKeys = (await sumOf('*')) / (queuedJobs + 1);
 
