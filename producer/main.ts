@@ -14,6 +14,7 @@ import { addStates } from './commands/states.ts';
 import { addStatus } from './commands/status.ts';
 import { addSubmit } from './commands/submit.ts';
 import { addUp } from './commands/up.ts';
+import { addWorkers } from './commands/workers.ts';
 import { type CommandContext, exitCodes, write, writeJson } from './context.ts';
 
 const stop = new AbortController();
@@ -75,7 +76,7 @@ function program(): Command {
     addCancel,
     addRedrive,
   ];
-  for (const add of [addUp, ...jobs, addStates, addDoctor]) add(longhaul, context);
+  for (const add of [addUp, ...jobs, addStates, addWorkers, addDoctor]) add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

@@ -1,3 +1,4 @@
+import { type Fleet, openFleet } from '@longhaul/core/fleet';
 import { createLedger, type Ledger, type ObjectStore, openStore } from '@longhaul/core/ledger';
 import { createStates, type States } from '@longhaul/core/states';
 import { type LiveStream, openLiveStream } from '@longhaul/core/stream';
@@ -15,6 +16,8 @@ export interface Session {
   readonly ledger: Ledger;
   /** Null where no Redis is known. */
   readonly live: LiveStream | null;
+  /** The workers that live, null where no Redis is known. Opened by who asks. */
+  readonly fleet: (() => Fleet) | null;
   readonly states: States;
   readonly producer: Producer;
 }
@@ -33,6 +36,15 @@ export async function withSession<T>(
     const { redisUrl: url } = home;
     const live = url === null ? null : openLiveStream({ url, onNotice: () => {} });
     if (live !== null) closing.push(() => live.close());
+    let fleet: Fleet | null = null;
+    const fleetOf = (redisUrl: string) => {
+      if (fleet === null) {
+        const opened = openFleet({ url: redisUrl, onNotice: () => {} });
+        closing.push(() => opened.close());
+        fleet = opened;
+      }
+      return fleet;
+    };
     const openQueueFor = async (model: string) => {
       // Loaded by the commands that tell the queue something: the others start without it.
       const { openQueue } = await import('@longhaul/core/queue');
@@ -46,7 +58,16 @@ export async function withSession<T>(
       openQueueFor: url === null ? null : openQueueFor,
       clock: context.clock,
     });
-    return await work({ home, config, store, ledger, live, states: createStates(store), producer });
+    return await work({
+      home,
+      config,
+      store,
+      ledger,
+      live,
+      fleet: url === null ? null : () => fleetOf(url),
+      states: createStates(store),
+      producer,
+    });
   } finally {
     // Connections to a Redis that is away may take for ever to close.
     await Promise.all(closing.map((close) => within(1000, close(), 'closing').catch(() => undefined)));

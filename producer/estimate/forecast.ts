@@ -92,7 +92,7 @@ function notesOf(
   }
   if (line.away) notes.push('Redis did not answer, or is not known here: workers and live speeds are not seen');
   else if (line.workers === 0) {
-    notes.push(`no worker of ${model} is seen at work: an idle one does not show, so there may be none`);
+    notes.push(`no worker of ${model} is alive: the job waits until one is started`);
   }
   if (line.more) notes.push('not every open job could be looked at: the wait may be longer');
   if (wait.unknown.length > 0) {

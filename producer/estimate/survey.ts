@@ -9,6 +9,7 @@ import {
   type Progress,
   RejectedJob,
 } from '@longhaul/core/contracts';
+import type { Fleet } from '@longhaul/core/fleet';
 import type { Ledger, ObjectStore } from '@longhaul/core/ledger';
 import type { LiveStream } from '@longhaul/core/stream';
 import { estimate as progressEstimate } from '../eta.ts';
@@ -31,6 +32,8 @@ export interface SurveyParts {
   /** For the sizes of stored documents. */
   readonly store: ObjectStore;
   readonly live: LiveStream | null;
+  /** Null where no Redis is known. */
+  readonly fleet: (() => Fleet) | null;
   readonly clock: Clock;
 }
 
@@ -85,11 +88,24 @@ export async function surveyModel(parts: SurveyParts, model: string, priority: n
       }
     }
   }
+  const alive = await aliveOf(parts.fleet, side, model);
   return {
-    line: { ahead, workers: workers.size, more, away: side.away },
+    line: { ahead, workers: alive ?? workers.size, more, away: side.away },
     live,
     finished: await finishedOf(parts.ledger, model),
   };
+}
+
+/** Workers of the model that take jobs; null where nobody says. */
+async function aliveOf(fleet: SurveyParts['fleet'], side: LiveSide, model: string): Promise<number | null> {
+  if (fleet === null || side.away) return null;
+  try {
+    const workers = await within(liveMs, fleet().workers(), 'asking for the workers');
+    return workers.filter((worker) => worker.model === model && worker.status === 'serving').length;
+  } catch {
+    side.away = true;
+    return null;
+  }
 }
 
 /** Null: another model's, or gone or ended meanwhile. */

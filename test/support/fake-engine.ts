@@ -73,6 +73,7 @@ export const byteTokenizer: StreamingTokenizer = {
   encode: async (text) => Int32Array.from(new TextEncoder().encode(text)),
   decode: (tokens) => String.fromCharCode(...tokens),
   decoder: () => ({ push: (token) => String.fromCharCode(token), flush: () => '' }),
+  hasChat: false,
   renderChat: () => '',
   openStream: (document, cursor) => byteStream(document, Number(cursor ?? 0)),
 };

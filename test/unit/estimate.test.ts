@@ -217,9 +217,7 @@ test('what is not seen is said: no worker, no Redis, jobs that could not be look
     return forecast({ ...parts, rates: { ...parts.rates, named }, line: { ...parts.line, ...patch } }).notes;
   };
   assert.deepEqual(notes({}), []);
-  assert.deepEqual(notes({ workers: 0 }), [
-    'no worker of tiny-english is seen at work: an idle one does not show, so there may be none',
-  ]);
+  assert.deepEqual(notes({ workers: 0 }), ['no worker of tiny-english is alive: the job waits until one is started']);
   assert.deepEqual(notes({ workers: 0, away: true }), [
     'Redis did not answer, or is not known here: workers and live speeds are not seen',
   ]);

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import { describeError, errorCode, LonghaulError, ModelName, systemClock } from '@longhaul/core/contracts';
+import { openFleet } from '@longhaul/core/fleet';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { createStates } from '@longhaul/core/states';
@@ -9,6 +11,7 @@ import { loadServedModel } from '../adapters/model.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
+import { keepPosting } from '../heartbeat.ts';
 import { createLog } from '../log.ts';
 import type { Log } from '../ports.ts';
 import { parentSource } from '../preemption/parent.ts';
@@ -93,6 +96,9 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
   const live = openLiveStream({ url: config.LONGHAUL_REDIS_URL, onNotice: (text) => log('warn', text) });
   const queue = openQueue({ url: config.LONGHAUL_REDIS_URL, model: modelName, onNotice: () => {} });
   const announcer = new Announcer({ ledger, queue, clock: systemClock, log });
+  const fleet = openFleet({ url: config.LONGHAUL_REDIS_URL, onNotice: () => {} });
+  const gone = new AbortController();
+  let posting: Promise<void> = Promise.resolve();
   let orderly = false;
   try {
     if (!(await storeReady(store, log, stop))) {
@@ -142,6 +148,21 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
     const aborted = whenAborted(stop);
     void whenAborted(soon).then(finish);
     await Promise.race([consumer.start(), aborted]);
+    posting = keepPosting(
+      {
+        ...{ fleet, clock: systemClock, log },
+        worker: {
+          ...{ id: randomUUID(), name: config.workerName, model: modelName, modelDigest: digest },
+          ...{ engine: engine.identity, chat: tokenizer.hasChat, slots: config.LONGHAUL_SLOTS },
+          startedAt: systemClock.date().toISOString(),
+        },
+        now: () => ({
+          jobs: worker.jobs.length,
+          status: stop.aborted || soon.aborted ? ('draining' as const) : ('serving' as const),
+        }),
+      },
+      gone.signal,
+    );
     if (!stop.aborted) log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
     await aborted;
 
@@ -153,7 +174,11 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
     orderly = closed && fatal.length === 0;
     return fatal.length > 0 ? 1 : 0;
   } finally {
-    await within(Promise.all([announcer.close().then(() => queue.close()), live.close()]), lastWordsSeconds);
+    gone.abort();
+    await within(
+      Promise.all([posting.then(() => fleet.close()), announcer.close().then(() => queue.close()), live.close()]),
+      lastWordsSeconds,
+    );
     // Whatever hangs may hang here too.
     if (orderly) model.close();
     else io.endWithin(3 * lastWordsSeconds * 1000);

@@ -37,6 +37,8 @@ export interface Tokenizer {
   decode(tokens: Int32Array): string;
   /** Token by token; text is given out as soon as its characters are complete. */
   decoder(): StreamingDecoder;
+  /** Whether the model has a chat template. */
+  readonly hasChat: boolean;
   /** Renders chat messages with the model's own template: `tokenizer_unsupported` where it has none. */
   renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
 }

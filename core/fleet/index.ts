@@ -1,0 +1,2 @@
+export * from './port.ts';
+export { type FleetOptions, openFleet } from './redis-fleet.ts';
