@@ -20,7 +20,8 @@ Installs what is missing, and nothing else:
   redis-server    unless LONGHAUL_REDIS_URL is set: from LONGHAUL_REDIS_SERVER, PATH or .cache/redis, else from apt-get
 
   --no-redis      leaves redis-server out (building only)
-  --test          redis-server in any case: tests start and kill servers of their own; clang for fuzzing, where this is root
+  --test          redis-server in any case: tests start and kill servers of their own; where this is root also clang for
+                  fuzzing, and chromium for the run page's tests
 `;
 
 /** A failure that a person can act on: what is missing, and the line to type. */
@@ -159,6 +160,12 @@ async function installFuzzer() {
   await aptInstall('installing clang', ['clang', 'libclang-rt-dev']).catch(() => false);
 }
 
+/** Without a browser the run page's tests are skipped with that reason: nothing here may fail a set-up. */
+async function installBrowser() {
+  if (['chromium', 'chromium-browser', 'google-chrome'].some((name) => inPath(name) !== null)) return;
+  await aptInstall('installing chromium', ['chromium', 'fonts-dejavu-core']).catch(() => false);
+}
+
 async function buildNative(node) {
   const script = path.join(root, 'scripts', 'build-native.mjs');
   if (!fs.existsSync(script)) throw new Missing(`${script} is missing: the checkout is incomplete`);
@@ -285,6 +292,7 @@ if (args.includes('--help') || args.includes('-h')) {
       await installTools();
       if (!args.includes('--no-redis')) await installRedis(args.includes('--test'));
       if (args.includes('--test')) await installFuzzer();
+      if (args.includes('--test')) await installBrowser();
       await buildNative(node);
     });
   } catch (error) {

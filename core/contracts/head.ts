@@ -4,12 +4,12 @@ import { JobId } from './job.ts';
 import { limits } from './limits.ts';
 import { SourcePin } from './source.ts';
 import { StatePoint } from './state-name.ts';
+import { JobStatus, Timeline } from './timeline.ts';
+
+export { JobStatus };
 
 const count = z.number().int().nonnegative();
 export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-
-export const JobStatus = z.enum(['queued', 'running', 'done', 'cancelled', 'quarantined', 'expired']);
-export type JobStatus = z.infer<typeof JobStatus>;
 
 /** Whether nothing more happens to a job of this status, unless it is redriven. */
 export function hasEnded(status: JobStatus): boolean {
@@ -179,6 +179,8 @@ export const Head = z.strictObject({
   /** Ends of earlier generations, oldest first; the newest few are kept. */
   history: z.array(PastFailure).max(limits.pastFailures).default([]),
   fallback: Fallback.nullable().default(null),
+  /** For people; nothing is decided by it. Empty for a job of an earlier version. */
+  timeline: Timeline.default([]),
   /** The job ends as `expired` where it has not ended by then. Taken from the spec; a redrive sets another. */
   expiresAt: z.iso.datetime().nullable().default(null),
   /** What a sweep took from a job that ended long ago: nothing, its checkpoint, or everything (it is being deleted). */

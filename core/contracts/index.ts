@@ -14,4 +14,5 @@ export * from './retention.ts';
 export * from './source.ts';
 export * from './state.ts';
 export * from './task.ts';
+export { Timeline, TimelineMark } from './timeline.ts';
 export * from './worker-args.ts';

@@ -39,6 +39,8 @@ export const limits = {
   fallbacks: 4,
   /** Ends of earlier generations that a head remembers. */
   pastFailures: 8,
+  /** Marks of a job's time line. */
+  timelineMarks: 96,
   /** Bytes of a pin. */
   pinBytes: 8 * 1024,
 } as const;

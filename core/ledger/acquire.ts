@@ -8,6 +8,7 @@ import { keys } from './keys.ts';
 import { holdLease } from './lease.ts';
 import type { Acquired, Ending } from './port.ts';
 import { cancelled, expired, failed, finishHead, readResult, settle } from './settle.ts';
+import { marked, whereIs } from './timeline.ts';
 
 /** Each lost attempt means that another worker took the same job at the same moment. */
 const ATTEMPTS = 32;
@@ -80,15 +81,22 @@ export async function endIfDue(parts: LedgerParts, spec: JobSpec, seen: Head): P
 /** The next epoch, and with it the fence. Null where somebody else came first. */
 async function takeOver(parts: LedgerParts, held: HeldHead, owner: string, attempts: 0 | 1): Promise<HeldHead | null> {
   const { head } = held;
+  const epoch = head.epoch + 1;
+  const at = parts.clock().toISOString();
   return await swapHead(parts, held, {
     ...head,
     status: 'running',
-    epoch: head.epoch + 1,
+    epoch,
     owner,
     nonce: parts.nonce(),
     stuckAttempts: head.stuckAttempts + attempts,
     stats: { ...head.stats, attempts: head.stats.attempts + attempts },
-    updatedAt: parts.clock().toISOString(),
+    // Whoever only ends a job does no work on it.
+    timeline:
+      attempts === 0
+        ? head.timeline
+        : marked(head.timeline, { kind: 'taken', owner, ...whereIs({ ...head, epoch }, at) }),
+    updatedAt: at,
   });
 }
 

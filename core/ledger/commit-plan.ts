@@ -6,6 +6,7 @@ import type { LedgerParts } from './head-object.ts';
 import { keys } from './keys.ts';
 import type { Commit } from './port.ts';
 import { appendSegment, encodeSegment, extendChainInTurns } from './segments.ts';
+import { marked, whereIs } from './timeline.ts';
 
 /** Everything that one commit writes, made before the first byte is sent, so that a retry sends the same again. */
 export interface CommitPlan {
@@ -54,6 +55,7 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
     outputSha256 = await extendChainInTurns(outputSha256, encoded.lines);
   }
 
+  const at = parts.clock().toISOString();
   const next = Head.safeParse({
     ...head,
     seq,
@@ -73,7 +75,8 @@ export async function planCommit(parts: LedgerParts, head: Head, commit: Commit)
       checkpointBytes: head.stats.checkpointBytes + checkpointBytes,
       busySeconds: head.stats.busySeconds + commit.busySeconds,
     },
-    updatedAt: parts.clock().toISOString(),
+    timeline: marked(head.timeline, { kind: 'commit', ...whereIs({ ...head, position: commit.position }, at) }),
+    updatedAt: at,
   } satisfies Head);
   if (next.success) return { kind: 'commit', position: commit.position, objects, next: next.data };
   const issue = next.error.issues[0]!;

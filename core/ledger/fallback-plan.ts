@@ -3,6 +3,7 @@ import type { Head, SegmentRun } from '../contracts/head.ts';
 import { limits } from '../contracts/limits.ts';
 import type { CommitPlan } from './commit-plan.ts';
 import { type LedgerParts, START } from './head-object.ts';
+import { marked, whereIs } from './timeline.ts';
 
 /** A checkpoint that cannot be used, and why. */
 export interface UnusableCheckpoint {
@@ -59,6 +60,7 @@ export function planFallback(parts: LedgerParts, head: Head, unusable: UnusableC
       recomputedTokens: head.stats.recomputedTokens + readAgain,
     },
     fallback: { key: unusable.key, message, at, fromTokenOffset: from, toTokenOffset: to, furthest, inRow },
+    timeline: marked(head.timeline, { kind: 'fallback', ...whereIs({ ...head, position: point.position }, at) }),
     updatedAt: at,
   };
   return { kind: 'fallback', position: next.position, objects: [], next };

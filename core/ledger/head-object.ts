@@ -137,6 +137,7 @@ function firstHead(parts: LedgerParts, spec: Pick<JobSpec, 'jobId' | 'expiresAt'
     failure: null,
     history: [],
     fallback: null,
+    timeline: [],
     expiresAt: spec.expiresAt,
     dropped: 'nothing',
     updatedAt: parts.clock().toISOString(),

@@ -12,6 +12,7 @@ import { pinnedKeys } from './pins.ts';
 import type { Commit, Completion, Lease } from './port.ts';
 import { readChecked } from './read-checked.ts';
 import { cancelled, expired, failed, settle, succeeded } from './settle.ts';
+import { marked, whereIs } from './timeline.ts';
 
 /**
  * Ownership of a job under one epoch, and nothing but what the head says of it: no clock, no lock.
@@ -112,13 +113,15 @@ class HeldLease implements Lease {
       // A head that an earlier call of ours saw ended stays as it is.
       while (!hasEnded(this.head.status)) {
         const { head } = this;
+        const at = this.#parts.clock().toISOString();
         const swapped = await swapHead(this.#parts, this.#held, {
           ...head,
           status: 'queued',
           owner: null,
           nonce: this.#parts.nonce(),
           stuckAttempts: Math.max(0, head.stuckAttempts - 1),
-          updatedAt: this.#parts.clock().toISOString(),
+          timeline: marked(head.timeline, { kind: 'released', ...whereIs(head, at) }),
+          updatedAt: at,
         });
         if (swapped !== null) {
           this.#held = swapped;

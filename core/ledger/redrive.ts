@@ -5,6 +5,7 @@ import { limits } from '../contracts/limits.ts';
 import { type LedgerParts, readOrCreateHead, START, swapHead } from './head-object.ts';
 import { mark, unmark } from './marker.ts';
 import type { Redriven } from './port.ts';
+import { marked, whereIs } from './timeline.ts';
 
 const ATTEMPTS = 32;
 
@@ -26,6 +27,8 @@ export async function redrive(parts: LedgerParts, spec: JobSpec, expiresAt: stri
       );
     }
     const generation = head.generation + 1;
+    const at = parts.clock().toISOString();
+    const position = head.dropped === 'state' ? START.position : head.position;
     await mark(parts, 'open', jobId, generation);
     const swapped = await swapHead(parts, held, {
       ...head,
@@ -41,8 +44,9 @@ export async function redrive(parts: LedgerParts, spec: JobSpec, expiresAt: stri
       failure: null,
       history: [...head.history, pastOf(head)].slice(-limits.pastFailures),
       fallback: null,
+      timeline: marked(head.timeline, { kind: 'redriven', ...whereIs({ ...head, position }, at) }),
       expiresAt,
-      updatedAt: parts.clock().toISOString(),
+      updatedAt: at,
     });
     if (swapped === null) continue;
     await unmark(parts, 'quarantined', jobId, head.generation);

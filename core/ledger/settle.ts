@@ -7,6 +7,7 @@ import { keys } from './keys.ts';
 import { mark, unmark } from './marker.ts';
 import { PreconditionFailed } from './object-store.ts';
 import type { Completion } from './port.ts';
+import { marked, whereIs } from './timeline.ts';
 
 /** Bytes of `result.json`: its text may hold 64 KiB, six times that as JSON escapes. */
 const RESULT_BYTES = 1024 * 1024;
@@ -50,6 +51,11 @@ export async function finishHead(parts: LedgerParts, spec: JobSpec, result: JobR
           owner: null,
           nonce: parts.nonce(),
           failure: result.failure,
+          timeline: marked(head.timeline, {
+            kind: 'ended',
+            status: statusOf[result.status],
+            ...whereIs(head, result.finishedAt),
+          }),
           updatedAt: parts.clock().toISOString(),
         },
   );

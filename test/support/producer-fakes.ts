@@ -87,6 +87,7 @@ export function headOf(patch: Partial<Head> = {}, position: Partial<Head['positi
     failure: null,
     history: [],
     fallback: null,
+    timeline: [],
     expiresAt: null,
     dropped: 'nothing',
     updatedAt: '2026-01-01T00:00:10.000Z',
