@@ -1,5 +1,6 @@
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { Command, CommanderError } from 'commander';
+import { addApi } from './commands/api.ts';
 import { addAsk } from './commands/ask.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -7,6 +8,7 @@ import { addEstimate } from './commands/estimate.ts';
 import { addFollow } from './commands/follow.ts';
 import { addAppend, addIngest } from './commands/ingest.ts';
 import { addJobs } from './commands/jobs.ts';
+import { addKeys } from './commands/keys.ts';
 import { addPassed, isPassedCommand, passThrough } from './commands/pass-through.ts';
 import { addRedrive } from './commands/redrive.ts';
 import { addResult } from './commands/result.ts';
@@ -76,7 +78,7 @@ function program(): Command {
     addCancel,
     addRedrive,
   ];
-  for (const add of [addUp, ...jobs, addStates, addWorkers, addDoctor]) add(longhaul, context);
+  for (const add of [addUp, ...jobs, addStates, addWorkers, addApi, addKeys, addDoctor]) add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

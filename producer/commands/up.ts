@@ -13,18 +13,24 @@ interface UpCommandOptions extends Readonly<Record<string, unknown>> {
   readonly json?: boolean;
   readonly workers: string;
   readonly model?: string;
+  readonly api: boolean;
+  readonly port: string;
 }
 
 export function addUp(program: Command, context: CommandContext): void {
   const command = addCommon(program.command('up'))
-    .description('run Redis, a store and workers on this machine, until Ctrl-C')
+    .description('run Redis, a store, workers and the HTTP API on this machine, until Ctrl-C')
     .option('--workers <n>', 'worker processes; 0 keeps only the queue and the store', '1')
     .option('--model <dir or name>', 'a model directory, or the name of one below models/ (default: tiny-english)');
+  command
+    .option('--no-api', 'start no HTTP API')
+    .option('--port <n>', 'port of the HTTP API on 127.0.0.1; a free one where it is taken', '8080');
   for (const setting of workerSettings) command.option(setting.flags, setting.description);
   command
     .addHelpText('after', example('longhaul up', 'longhaul up --data /srv/longhaul --workers 2 --commit-seconds 10'))
     .action(async (options: UpCommandOptions) => {
       const workers = parseNumber('--workers', options.workers, { least: 0, most: 256, whole: true });
+      const port = parseNumber('--port', options.port, { least: 0, most: 65_535, whole: true });
       const config = parseConfig(context.env);
       const model = await findModel(options.model ?? config.model, context.cwd);
       // Every setting is checked before anything is started.
@@ -32,7 +38,8 @@ export function addUp(program: Command, context: CommandContext): void {
       const onEvent = (event: UpEvent) => void show(event, options.json === true, context);
       const dir = dataDir(config, options.data, context.cwd);
       const { runUp } = await import('../up/up.ts');
-      await runUp({ dir, workers, model, given: options, onEvent }, config, context);
+      const api = options.api ? { port } : null;
+      await runUp({ dir, workers, api, model, given: options, onEvent }, config, context);
       context.finish(exitCodes.ok);
     });
 }
@@ -46,6 +53,8 @@ function line(event: UpEvent): string {
   switch (event.event) {
     case 'ready':
       return `longhaul is up in ${event.dir}: model ${event.model}, queue ${event.redis}, store ${event.store}\nsubmit with: longhaul submit FILE --prompt TEXT --data ${event.dir}; stop with Ctrl-C`;
+    case 'listening':
+      return `the HTTP API answers at ${event.url}; its key is in ${event.keyFile}`;
     case 'started':
       return `[${event.name}] started, process ${event.pid}`;
     case 'exited': {

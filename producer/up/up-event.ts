@@ -10,6 +10,7 @@ export type UpEvent =
       readonly redis: string;
       readonly model: string;
     }
+  | { readonly event: 'listening'; readonly url: string; readonly keyFile: string }
   | { readonly event: 'log'; readonly name: string; readonly line: string }
   | { readonly event: 'notice'; readonly text: string }
   | { readonly event: 'stopping'; readonly reason: string }

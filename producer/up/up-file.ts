@@ -16,6 +16,8 @@ export const UpFile = z.strictObject({
   storeUrl: z.string(),
   model: ModelName,
   modelDir: z.string(),
+  /** Where the HTTP API answers; null where none runs. */
+  apiUrl: z.string().nullable().default(null),
   workers: z.array(z.strictObject({ id: z.string(), pid: z.number().int().positive() })),
 });
 export type UpFile = z.infer<typeof UpFile>;

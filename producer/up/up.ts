@@ -1,4 +1,5 @@
 import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
 import { workerNodeArgs } from '@longhaul/core/contracts';
 import { openStore, probeStore } from '@longhaul/core/ledger';
 import { redactUrl } from '@longhaul/core/redis';
@@ -6,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { CommandContext } from '../context.ts';
 import { fileStoreUrl } from '../home.ts';
 import { type Program, requireProgram } from '../programs.ts';
+import { type ApiPlace, apiChild, listeningUrl } from './api-child.ts';
 import { startChild } from './child-run.ts';
 import { controllerEnv } from './controller-env.ts';
 import { type OwnRedis, openOwnRedis } from './own-redis.ts';
@@ -14,11 +16,13 @@ import { type SuperviseEvent, supervise } from './supervise.ts';
 import type { UpEvent } from './up-event.ts';
 import { readUpFile, type UpFile, writeUpFile } from './up-file.ts';
 import { takeUpLock } from './up-lock.ts';
-import { workerEnv } from './worker-env.ts';
+import { type WorkerPlace, workerEnv } from './worker-env.ts';
 
 export interface UpOptions {
   readonly dir: string;
   readonly workers: number;
+  /** Null: no HTTP API. */
+  readonly api: ApiPlace | null;
   readonly model: { readonly dir: string; readonly name: string };
   /** As given on the command line: the settings of the workers. */
   readonly given: Readonly<Record<string, unknown>>;
@@ -31,9 +35,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const graceMs = 10_000;
 
 /**
- * One machine out of the box: Redis, a store, a controller and workers, until the signal.
+ * One machine out of the box: Redis, a store, a controller, workers and the HTTP API, until the signal.
  *
- *   lock ─▶ Redis ─▶ store proved ─▶ up.json ─▶ controller, workers … signal ─▶ they end ─▶ Redis ends ─▶ unlock
+ *   lock ─▶ Redis ─▶ store proved ─▶ up.json ─▶ controller, workers, API … signal ─▶ they end ─▶ Redis ends ─▶ unlock
  */
 export async function runUp(options: UpOptions, config: Config, context: CommandContext): Promise<void> {
   await mkdir(options.dir, { recursive: true, mode: 0o700 });
@@ -98,11 +102,13 @@ class Up {
         storeUrl,
         model: model.name,
         modelDir: model.dir,
+        apiUrl: null,
         workers: [],
       });
       onEvent({ event: 'ready', dir, store: storeUrl, redis: redactUrl(url), model: model.name });
       await Promise.all([
         this.untilStopped(),
+        this.runApi(place),
         this.runController(controllerEnv(this.context.env, place, this.options.given)),
         ...environments.map(({ id, env }) => this.runWorker(id, env)),
       ]);
@@ -110,7 +116,7 @@ class Up {
       redisStop.abort(new Error('stopping'));
       await redis;
       await store?.close();
-      if (this.file !== null) await this.write({ ...this.file, running: false, workers: [] });
+      if (this.file !== null) await this.write({ ...this.file, running: false, apiUrl: null, workers: [] });
     }
     onEvent({ event: 'down' });
   }
@@ -137,12 +143,26 @@ class Up {
     await this.keep('controller', [this.programs.controller], env, () => {});
   }
 
+  private async runApi(place: WorkerPlace): Promise<void> {
+    const { api, dir, onEvent } = this.options;
+    if (api === null) return;
+    const { program, env } = apiChild({ api, dir, place, base: this.context.env });
+    const onLine = (line: string) => {
+      const url = listeningUrl(line);
+      if (url === null) return onEvent({ event: 'log', name: 'api', line });
+      onEvent({ event: 'listening', url, keyFile: join(dir, 'api-key') });
+      if (this.file !== null) void this.write({ ...this.file, apiUrl: url });
+    };
+    await this.keep('api', program, env, () => {}, onLine);
+  }
+
   /** Keeps a program of ours running until the signal. */
   private async keep(
     name: string,
     args: readonly string[],
     env: Environment,
     onEvent: (event: SuperviseEvent) => void,
+    onLine = (line: string) => this.options.onEvent({ event: 'log', name, line }),
   ): Promise<void> {
     const { signal, clock, execPath, cwd } = this.context;
     await supervise({
@@ -153,7 +173,7 @@ class Up {
           args: [...workerNodeArgs, ...args],
           env,
           cwd,
-          onLine: (line) => this.options.onEvent({ event: 'log', name, line }),
+          onLine,
         }),
       signal,
       clock,

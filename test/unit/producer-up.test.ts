@@ -48,6 +48,7 @@ const upFile = {
   storeUrl: 'file:///x',
   model: 'tiny-english',
   modelDir: '/m',
+  apiUrl: null,
   workers: [{ id: 'w1', pid: 2 }],
 };
 

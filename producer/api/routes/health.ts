@@ -1,0 +1,49 @@
+import { describeError } from '@longhaul/core/contracts';
+import { connectRedis } from '@longhaul/core/redis';
+import { z } from 'zod';
+import { within } from '../../within.ts';
+import type { ApiParts } from '../parts.ts';
+import type { ApiServer } from '../type-provider.ts';
+
+const Ready = z.object({ ready: z.boolean(), store: z.string(), queue: z.string() });
+
+/** Milliseconds that store and queue have to answer. */
+const answerMs = 2000;
+
+/** `/healthz`: the process answers. `/readyz`: what it needs answers too. Without a key, for load balancers. */
+export function healthRoutes(app: ApiServer, { store, redisUrl, closing }: ApiParts): void {
+  app.get(
+    '/healthz',
+    {
+      config: { public: true },
+      schema: { summary: 'The process answers', response: { 200: z.object({ ok: z.boolean() }) } },
+    },
+    async () => ({ ok: true }),
+  );
+  const redis =
+    redisUrl === null
+      ? null
+      : connectRedis({ url: redisUrl, name: 'longhaul-api', whileAway: 'fail', onNotice: () => {} });
+  app.addHook('onClose', async () => redis?.disconnect());
+  app.get(
+    '/readyz',
+    {
+      config: { public: true },
+      schema: { summary: 'The store and the queue answer', response: { 200: Ready, 503: Ready } },
+    },
+    async (_request, reply) => {
+      // Anybody may ask: an address or a reason is for the log.
+      const answers = async (work: Promise<unknown>) =>
+        within(answerMs, work, 'readyz').then(
+          () => 'ok',
+          (error: unknown) => (describeError(error) === '' ? 'away' : 'away'),
+        );
+      const [storeIs, queueIs] = await Promise.all([
+        answers(store.head('readyz')),
+        redis === null ? 'none' : answers(redis.ping()),
+      ]);
+      const ready = storeIs === 'ok' && queueIs === 'ok' && !closing.aborted;
+      return reply.code(ready ? 200 : 503).send({ ready, store: storeIs, queue: queueIs });
+    },
+  );
+}
