@@ -117,6 +117,7 @@ test('every command says how it is typed, with an example', async () => {
     'controller',
     'jobs',
     'redrive',
+    'api',
   ];
   const helps = await Promise.all(names.map((name) => longhaul(name, '--help')));
   for (const [i, { code, out }] of helps.entries()) {
