@@ -15,6 +15,10 @@ export const ErrorCode = z.enum([
   'job_ended',
   'pin_not_found',
   'pin_exists',
+  'file_not_found',
+  'batch_not_found',
+  'batch_exists',
+  'batch_ended',
   // the document
   'source_not_found',
   'source_unreadable',

@@ -41,6 +41,14 @@ export const limits = {
   pastFailures: 8,
   /** Marks of a job's time line. */
   timelineMarks: 96,
+  /** Bytes of one uploaded file. */
+  fileBytes: 8 * 1024 ** 3,
+  /** Jobs that one request of the OpenAI API makes: prompts times choices. */
+  choices: 128,
+  /** Prompts of one completions request. */
+  prompts: 128,
+  /** Messages of a chat. */
+  chatMessages: 1024,
   /** Bytes of a pin. */
   pinBytes: 8 * 1024,
 } as const;

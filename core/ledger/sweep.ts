@@ -3,6 +3,7 @@ import { type Head, hasEnded } from '../contracts/head.ts';
 import { type JobId, JobSpec } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import type { Retention } from '../contracts/retention.ts';
+import { fileContents } from '../files/file.ts';
 import { collectGarbage, isOlder } from './garbage.ts';
 import { type LedgerParts, readHead } from './head-object.ts';
 import { sweepMarkers } from './job-index.ts';
@@ -43,7 +44,7 @@ export interface SweepCounts {
  *
  * An input goes where it was stored `inputDays` ago and no job that is open, or ended less than that ago, reads it. A job
  * that is submitted while the sweep runs is not among those looked at: a document must be submitted within `inputDays` of
- * being stored.
+ * being stored. Uploaded files lie among the inputs, and stay: whoever owns them deletes them.
  *
  * Errors: what the store throws; a damaged job is counted and left alone, and then no input goes, as it may read any.
  */
@@ -94,7 +95,7 @@ export async function sweepGarbage(store: ObjectStore, options: SweepOptions): P
   if (retention.inputDays === null || counts.damaged > 0) return counts;
   const storedBefore = now.getTime() - retention.inputDays * 24 * 3600 * 1000;
   for await (const { key, modifiedAt } of list(store, 'inputs/', signal)) {
-    if (modifiedAt.getTime() >= storedBefore || read.has(key)) continue;
+    if (modifiedAt.getTime() >= storedBefore || read.has(key) || key.startsWith(fileContents)) continue;
     await store.delete(key);
     counts.inputs += 1;
   }

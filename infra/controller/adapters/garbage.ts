@@ -1,4 +1,5 @@
 import { describeError } from '@longhaul/core/contracts';
+import { sweepFiles } from '@longhaul/core/files';
 import { type ObjectStore, sweepGarbage } from '@longhaul/core/ledger';
 import { sweepStates } from '@longhaul/core/states';
 import type { Config } from '../config.ts';
@@ -23,6 +24,7 @@ export function garbageCollector(store: ObjectStore, config: Config, log: Log) {
       onDamaged: (name, error) =>
         log('warn', 'a state could not be swept', { state: name, reason: describeError(error) }),
     });
-    return { ...jobs, states };
+    const files = await sweepFiles(store, { signal });
+    return { ...jobs, states, files };
   };
 }
