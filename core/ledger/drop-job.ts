@@ -5,6 +5,7 @@ import { jsonBytes } from './json-object.ts';
 import { keys } from './keys.ts';
 import { unmark } from './marker.ts';
 import { PreconditionFailed } from './object-store.ts';
+import { unmarkOwned } from './owned-jobs.ts';
 import { listPins, pinnedKeys } from './pins.ts';
 
 /**
@@ -49,6 +50,7 @@ export async function dropJob(parts: LedgerParts, held: HeldHead): Promise<reado
     await unmark(parts, 'open', jobId, g);
     await unmark(parts, 'quarantined', jobId, g);
   }
+  await unmarkOwned(parts, jobId);
   await parts.store.delete(spec);
   await parts.store.delete(head);
   return [...gone, spec, head];

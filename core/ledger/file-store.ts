@@ -178,9 +178,12 @@ class FileStore implements ObjectStore {
     });
   }
 
-  async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<ObjectInfo> {
+  async *list(
+    prefix: string,
+    options: { readonly startAfter?: string; readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix);
-    yield* this.#walk(prefix.slice(0, prefix.lastIndexOf('/') + 1), prefix, options.signal);
+    yield* this.#walk(prefix.slice(0, prefix.lastIndexOf('/') + 1), prefix, options);
   }
 
   async delete(key: string): Promise<void> {
@@ -346,7 +349,12 @@ class FileStore implements ObjectStore {
     }
   }
 
-  async *#walk(dir: string, prefix: string, signal: AbortSignal | undefined): AsyncIterable<ObjectInfo> {
+  async *#walk(
+    dir: string,
+    prefix: string,
+    options: { readonly startAfter?: string; readonly signal?: AbortSignal },
+  ): AsyncIterable<ObjectInfo> {
+    const { startAfter = '', signal } = options;
     signal?.throwIfAborted();
     const entries = await this.#named(`listing ${dir}`, async () => {
       try {
@@ -364,8 +372,10 @@ class FileStore implements ObjectStore {
     for (const name of names) {
       const key = dir + name;
       if (name.endsWith('/')) {
-        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(key, prefix, signal);
-      } else if (key.startsWith(prefix)) {
+        // All keys below a directory lie behind `startAfter`, or before it, unless it names one of them.
+        const reached = key > startAfter || startAfter.startsWith(key);
+        if (reached && (key.startsWith(prefix) || prefix.startsWith(key))) yield* this.#walk(key, prefix, options);
+      } else if (key.startsWith(prefix) && key > startAfter) {
         const info = await this.head(key);
         if (info !== null) yield info;
       }

@@ -6,6 +6,7 @@ import { jsonBytes, readJson } from './json-object.ts';
 import { keys } from './keys.ts';
 import { mark } from './marker.ts';
 import { type ObjectStore, PreconditionFailed } from './object-store.ts';
+import { markOwned } from './owned-jobs.ts';
 import { EMPTY_CHAIN } from './segments.ts';
 
 /** What the ledger is made of: the store, and where time and randomness come from. */
@@ -48,6 +49,7 @@ export async function readOrCreateHead(parts: LedgerParts, spec: JobSpec): Promi
 /** Marks the job as open, then makes its head. False where there is one. */
 export async function createHead(parts: LedgerParts, spec: JobSpec): Promise<boolean> {
   const key = keys.head(spec.jobId);
+  await markOwned(parts, spec);
   await mark(parts, 'open', spec.jobId, 0);
   try {
     await parts.store.putIfAbsent(key, jsonBytes(key, firstHead(parts, spec), limits.headBytes));

@@ -10,6 +10,7 @@ export { collectGarbage, type GarbageOptions } from './garbage.ts';
 export { createLedger, type LedgerOptions } from './ledger.ts';
 export * from './object-store.ts';
 export { openStore } from './open-store.ts';
+export { listOwned, type OwnedListing } from './owned-jobs.ts';
 export * from './port.ts';
 export { probeStore } from './probe-store.ts';
 export { openConfiguredStore, S3Environment, type S3Settings } from './s3-settings.ts';

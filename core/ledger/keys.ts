@@ -18,6 +18,9 @@ export const keys = {
   index: (list: IndexName) => `index/${list}/`,
   marker: (list: IndexName, job: JobId, generation: number) =>
     `index/${list}/${job}${generation === 0 ? '' : `.${generation}`}`,
+  owned: (tenant: string) => `tenants/${tenant}/jobs/`,
+  /** `order` comes first, so that a listing has the newest job first. */
+  ownedJob: (tenant: string, order: string, job: JobId) => `tenants/${tenant}/jobs/${order}.${job}`,
   input: (day: string, random: string) => `inputs/${day}/${random}`,
 } as const;
 

@@ -45,8 +45,11 @@ export interface ObjectStore {
     options?: { readonly signal?: AbortSignal },
   ): Promise<{ readonly etag: string; readonly bytes: number }>;
 
-  /** In key order. */
-  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ObjectInfo>;
+  /** In key order; those behind the key `startAfter`, where it is given. */
+  list(
+    prefix: string,
+    options?: { readonly startAfter?: string; readonly signal?: AbortSignal },
+  ): AsyncIterable<ObjectInfo>;
 
   /** Deleting what is absent is no error. */
   delete(key: string): Promise<void>;

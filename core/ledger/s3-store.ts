@@ -162,9 +162,13 @@ class S3Store implements ObjectStore {
     });
   }
 
-  async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<ObjectInfo> {
+  async *list(
+    prefix: string,
+    options: { readonly startAfter?: string; readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix);
-    const where = { Bucket: this.#bucket, Prefix: this.#prefix + prefix };
+    const after = options.startAfter === undefined ? {} : { StartAfter: this.#prefix + options.startAfter };
+    const where = { Bucket: this.#bucket, Prefix: this.#prefix + prefix, ...after };
     let token: string | undefined;
     do {
       const next = token === undefined ? {} : { ContinuationToken: token };

@@ -19,9 +19,13 @@ async function collected(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array>
   return Buffer.concat(parts);
 }
 
-async function keysUnder(store: ObjectStore, prefix: string): Promise<string[]> {
+async function keysUnder(
+  store: ObjectStore,
+  prefix: string,
+  options: { readonly startAfter?: string } = {},
+): Promise<string[]> {
   const found: string[] = [];
-  for await (const { key } of store.list(prefix)) found.push(key);
+  for await (const { key } of store.list(prefix, options)) found.push(key);
   return found;
 }
 
@@ -213,6 +217,12 @@ export function storeConformance(kind: string, open: () => Promise<ObjectStore>)
     assert.deepEqual(await keysUnder(store, `${dir}/a/`), inOrder.slice(2, 4));
     assert.deepEqual(await keysUnder(store, `${dir}/b/1`), inOrder.slice(5, 7));
     assert.deepEqual(await keysUnder(store, `${dir}/c`), []);
+    for (const [i, startAfter] of inOrder.entries()) {
+      assert.deepEqual(await keysUnder(store, `${dir}/`, { startAfter }), inOrder.slice(i + 1), startAfter);
+    }
+    assert.deepEqual(await keysUnder(store, `${dir}/a`, { startAfter: `${dir}/a/1` }), inOrder.slice(3, 5));
+    // A key that is not there: what stands behind it.
+    assert.deepEqual(await keysUnder(store, `${dir}/`, { startAfter: `${dir}/a/11` }), inOrder.slice(3));
   });
 
   rule('keys that are no keys are refused before anything is touched', async (store, dir) => {

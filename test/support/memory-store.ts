@@ -55,9 +55,9 @@ export class MemoryStore implements ObjectStore {
     return { ...(await this.putIfAbsent(key, whole)), bytes: whole.length };
   }
 
-  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, { startAfter = '' }: { readonly startAfter?: string } = {}): AsyncIterable<ObjectInfo> {
     for (const key of [...this.objects.keys()].sort()) {
-      const info = key.startsWith(prefix) ? await this.head(key) : null;
+      const info = key.startsWith(prefix) && key > startAfter ? await this.head(key) : null;
       if (info !== null) yield info;
     }
   }

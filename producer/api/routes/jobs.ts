@@ -1,7 +1,8 @@
-import { FinishReason, JobResult, JobStatus } from '@longhaul/core/contracts';
+import { FinishReason, hasEnded, JobId, JobResult, JobStatus } from '@longhaul/core/contracts';
 import { z } from 'zod';
 import type { JobView } from '../../view.ts';
 import { callerOf } from '../caller.ts';
+import { jobPage } from '../job-page.ts';
 import { ownJob } from '../own-job.ts';
 import type { ApiParts } from '../parts.ts';
 import type { ApiServer } from '../type-provider.ts';
@@ -46,22 +47,21 @@ const JobList = z.object({
   last_id: z.string().nullable(),
 });
 const ListQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(1000).default(20),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  /** Those behind this job: `last_id` of the page before. */
+  after: JobId.optional(),
   status: z.enum(['open', 'all']).default('all'),
 });
 
-export function jobRoutes(app: ApiServer, { producer, ledger }: ApiParts): void {
+export function jobRoutes(app: ApiServer, { producer, ledger, store }: ApiParts): void {
   app.get(
     '/v1/jobs',
     { schema: { summary: 'Jobs of the tenant, newest first', querystring: ListQuery, response: { 200: JobList } } },
     async (request) => {
       const { tenant } = callerOf(request);
-      const { limit, status } = request.query;
-      const { jobs } = await producer.jobs(status, { limit: 100_000 });
-      const own: JobView[] = [];
-      for (const job of jobs) if ((await ledger.readSpec(job.jobId)).tenant === tenant) own.push(job);
-      const data = own.slice(0, limit);
-      return { object: 'list' as const, data, has_more: own.length > limit, last_id: data.at(-1)?.jobId ?? null };
+      const { limit, status, after = null } = request.query;
+      const wanted = status === 'all' ? () => true : (job: JobView) => !hasEnded(job.status);
+      return { object: 'list' as const, ...(await jobPage({ producer, store }, tenant, { limit, after, wanted })) };
     },
   );
   app.get(
