@@ -43,6 +43,14 @@ export const limits = {
   timelineMarks: 96,
   /** Bytes of one uploaded file. */
   fileBytes: 8 * 1024 ** 3,
+  /** Lines of one batch, bytes of each, and characters of the caller's name for it. */
+  batchLines: 2_000_000,
+  batchLineBytes: 4 * 1024 * 1024,
+  batchCustomIdChars: 512,
+  /** Complaints about the lines of a batch that are kept. */
+  batchLineErrors: 100,
+  /** Lines behind the first one that is not recorded that a batch may be ahead. */
+  batchAhead: 4096,
   /** Jobs that one request of the OpenAI API makes: prompts times choices. */
   choices: 128,
   /** Prompts of one completions request. */

@@ -1,0 +1,20 @@
+export * from './batch.ts';
+export { type BatchObject, batchObject, spentDollars } from './batch-object.ts';
+export { type Batch, type Batches, type BatchRequest, createBatches, type Resume } from './batches.ts';
+export { LineSet } from './bitmap.ts';
+export {
+  type BatchParts,
+  changeBatchHead,
+  type HeldBatch,
+  readBatchHead,
+  readBatchSpec,
+  swapBatchHead,
+} from './head-object.ts';
+export { type BatchStream, batchKeys, batchOfMarker, jobPrefix, lineJobId } from './keys.ts';
+export { type AskedLine, BadLine, type LineContext, parseLine } from './line.ts';
+export { type LineSpecParts, lineSpec } from './line-spec.ts';
+export { type InputLine, readLines } from './lines.ts';
+export { readWritten } from './parts.ts';
+export { errorLine, type ResultLine, resultLine } from './result-line.ts';
+export { type Validation, validateBatch } from './validate.ts';
+export { parseWindow } from './window.ts';

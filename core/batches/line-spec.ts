@@ -1,0 +1,31 @@
+import type { JobSpec } from '../contracts/job.ts';
+import type { DocumentSource } from '../contracts/source.ts';
+import type { Plan } from '../openai/plan.ts';
+import type { BatchSpec } from './batch.ts';
+import { lineJobId } from './keys.ts';
+
+export interface LineSpecParts extends Pick<BatchSpec, 'id' | 'tenant' | 'priority'> {
+  readonly createdAt: Date;
+  readonly expiresAt: string | null;
+}
+
+/** The spec of a line's one job, not checked yet. `document`: where the planned one lies. */
+export function lineSpec(plan: Plan, document: DocumentSource | null, batch: LineSpecParts, line: number): JobSpec {
+  const { task, compression, invalidUtf8, addBos, from, saveAs } = plan.choices[0]!.request;
+  return {
+    v: 1,
+    jobId: lineJobId(batch.tenant, batch.id, line),
+    tenant: batch.tenant,
+    createdAt: batch.createdAt.toISOString(),
+    model: plan.model,
+    task,
+    document,
+    compression,
+    invalidUtf8,
+    addBos,
+    priority: batch.priority,
+    expiresAt: batch.expiresAt,
+    from,
+    saveAs,
+  } as JobSpec;
+}
