@@ -163,8 +163,8 @@ test('redirects: at most three, each held to the same rules', async (t) => {
   assert.ok((await bytesFrom(await open({}, `${server.httpsUrl}/hop3`), 7)).equals(text.subarray(7)));
   await assert.rejects(open({}, `${server.httpsUrl}/hop4`), rejected('source_unreadable', /more than 3 times/));
   const forbidden: [string, RegExp][] = [
-    [`${server.httpUrl}/book`, /only https is read/],
-    ['file:///etc/passwd', /only https is read/],
+    [`${server.httpUrl}/book`, /only https is asked/],
+    ['file:///etc/passwd', /only https is asked/],
     ['https://169.254.169.254/latest/meta-data', /169\.254\.169\.254 is not a public address \(linkLocal\)/],
     ['https://[::ffff:10.0.0.1]/', /not a public address/],
     [`https://user:secret@127.0.0.1/`, /user name or password/],

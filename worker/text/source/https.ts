@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { RejectedJob, RetryableFailure, type SourcePin } from '@longhaul/core/contracts';
-import { body, get, type HttpsOptions } from './https-request.ts';
+import { type LonghaulError, RejectedJob, RetryableFailure, type SourcePin } from '@longhaul/core/contracts';
+import { type HttpsOptions, RequestFailed, readBody, requestPublic } from '@longhaul/core/net';
 import { readPersistently } from './persistent-read.ts';
 import { changed, describePin, firstBytes, type RawSource } from './raw-source.ts';
 
@@ -91,6 +91,52 @@ export function unproven(name: string, from: number): RejectedJob {
 
 export function isUnnamedVersion(pin: SourcePin): boolean {
   return pin.tag === unnamedVersion;
+}
+
+/** Redirects of a document that are followed. */
+const maxRedirects = 3;
+
+async function get(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  options: HttpsOptions,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  try {
+    return await requestPublic(url, { method: 'GET', headers, body: null, maxRedirects }, options, signal);
+  } catch (error) {
+    throw sourceError(error);
+  }
+}
+
+async function* body(
+  response: IncomingMessage,
+  name: string,
+  options: HttpsOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* readBody(response, name, options, signal);
+  } catch (error) {
+    throw sourceError(error);
+  }
+}
+
+/** What a request that came to nothing means for the job: only a broken connection is worth another try. */
+function sourceError(error: unknown): LonghaulError {
+  if (!(error instanceof RequestFailed)) throw error;
+  const { fault, message, cause } = error;
+  switch (fault) {
+    case 'forbidden':
+      return new RejectedJob('source_forbidden', `${message}: workers read only public https addresses`, { cause });
+    case 'no_host':
+      return new RejectedJob('source_not_found', message, { cause });
+    case 'untrusted':
+    case 'redirected':
+      return new RejectedJob('source_unreadable', message, { cause });
+    case 'broken':
+      return new RetryableFailure('source_unreadable', message, { cause });
+  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

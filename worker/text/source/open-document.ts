@@ -1,10 +1,10 @@
 import { type Compression, type DocumentSource, RejectedJob, type SourcePin } from '@longhaul/core/contracts';
 import type { ObjectStore } from '@longhaul/core/ledger';
+import type { HttpsOptions } from '@longhaul/core/net';
 import type { Document } from '../ports.ts';
 import { detectContainer, inflate } from './compression.ts';
 import { openFile } from './file.ts';
 import { isUnnamedVersion, openHttps, unproven } from './https.ts';
-import type { HttpsOptions } from './https-request.ts';
 import { openInline } from './inline.ts';
 import { checkPin, type RawSource } from './raw-source.ts';
 import { openS3 } from './s3.ts';
