@@ -47,7 +47,7 @@ interface Contradiction {
 }
 
 /** What no field says by itself, in words for whoever wrote the spec. */
-function* contradictions({ task, document, addBos, from, saveAs }: SpecFields): Generator<Contradiction> {
+function* contradictions({ task, document, compression, addBos, from, saveAs }: SpecFields): Generator<Contradiction> {
   if (task.kind === 'ingest' && saveAs === null) {
     yield { path: ['saveAs'], message: 'an ingest saves its state: give a name' };
   }
@@ -73,6 +73,9 @@ function* contradictions({ task, document, addBos, from, saveAs }: SpecFields): 
     if (task.kind === 'ask' && saveAs !== null) {
       yield { path: ['saveAs'], message: 'nothing is read, so there is no new state to save: fork the one there is' };
     }
+  }
+  if (document?.kind === 'tokens' && (compression === 'gzip' || compression === 'zstd')) {
+    yield { path: ['compression'], message: `token ids are not compressed: auto or none; found ${compression}` };
   }
   if (task.kind === 'ask' && task.topLogprobs > 0 && !task.logprobs) {
     yield { path: ['task', 'topLogprobs'], message: 'topLogprobs is told with logprobs: set it to true' };

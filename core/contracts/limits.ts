@@ -4,6 +4,8 @@ export const limits = {
   specBytes: 256 * 1024,
   /** Bytes of an inline document or a prompt, as UTF-8. */
   inlineBytes: 64 * 1024,
+  /** Token ids of a document that is given as such. */
+  inlineTokens: 32_768,
   /** Bytes of `head.json`. */
   headBytes: 256 * 1024,
   /** Bytes of a tokenizer cursor inside a checkpoint: pending bytes and pre-tokenizer state. */

@@ -8,8 +8,24 @@ export const StoredSource = z.strictObject({
 });
 export type StoredSource = z.infer<typeof StoredSource>;
 
-/** Where a document comes from. Paths and URLs are a job's own claim: the worker checks each against its settings. */
-export const DocumentSource = z.discriminatedUnion('kind', [
+/** A document that is tokenized already: ids of the model's own vocabulary, read as they are. */
+export const TokensSource = z.strictObject({
+  kind: z.literal('tokens'),
+  tokens: z
+    .array(
+      z
+        .number()
+        .int()
+        .min(0)
+        .max(2 ** 31 - 1),
+    )
+    .min(1, 'a document of tokens has at least one')
+    .max(limits.inlineTokens, `a document of tokens has at most ${limits.inlineTokens}`),
+});
+export type TokensSource = z.infer<typeof TokensSource>;
+
+/** Where a text comes from. Paths and URLs are a job's own claim: the worker checks each against its settings. */
+export const TextSource = z.discriminatedUnion('kind', [
   StoredSource,
   /** An object in any bucket that the worker's credentials may read. */
   z.strictObject({
@@ -23,6 +39,10 @@ export const DocumentSource = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('https'), url: z.url({ protocol: /^https$/ }).max(4096) }),
   z.strictObject({ kind: z.literal('inline'), text: z.string().max(limits.inlineBytes) }),
 ]);
+export type TextSource = z.infer<typeof TextSource>;
+
+/** What a job reads. */
+export const DocumentSource = z.discriminatedUnion('kind', [TextSource, TokensSource]);
 export type DocumentSource = z.infer<typeof DocumentSource>;
 
 /** Container around the text. `auto` looks at the first bytes (gzip 1f 8b, zstd 28 b5 2f fd). */

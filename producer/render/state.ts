@@ -81,6 +81,8 @@ export function documentText(source: DocumentSource): string {
       return source.path;
     case 'https':
       return source.url;
+    case 'tokens':
+      return `${source.tokens.length} token ids`;
     case 'inline': {
       const { text } = source;
       return JSON.stringify(text.length > inlineChars ? `${text.slice(0, inlineChars - 1)}…` : text);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { type DocumentSource, limits, RejectedJob, type SourcePin } from '@longhaul/core/contracts';
+import { limits, RejectedJob, type SourcePin, type TextSource } from '@longhaul/core/contracts';
 import { openStore } from '@longhaul/core/ledger';
 import { type Document, type OpenDocumentOptions, openDocument } from '@longhaul/worker/text';
 import { never } from '../support/text-documents.ts';
@@ -22,7 +22,7 @@ async function folders(t: TestContext) {
   await mkdir(root);
   const store = await openStore(`file://${dir}/store`);
   t.after(() => store.close());
-  const open = (source: DocumentSource, more: Partial<OpenDocumentOptions> = {}) =>
+  const open = (source: TextSource, more: Partial<OpenDocumentOptions> = {}) =>
     openDocument(source, {
       store,
       openBucket: null,
@@ -186,6 +186,6 @@ test('a stored document is read through the store of the ledger', async (t) => {
 
 test('without S3 settings, an s3 source is refused', async (t) => {
   const { open } = await folders(t);
-  const source: DocumentSource = { kind: 's3', bucket: 'books', key: 'a', versionId: null };
+  const source: TextSource = { kind: 's3', bucket: 'books', key: 'a', versionId: null };
   await assert.rejects(open(source), rejected('source_forbidden', /no S3 settings/));
 });

@@ -74,6 +74,7 @@ export const byteTokenizer: StreamingTokenizer = {
   decode: (tokens) => String.fromCharCode(...tokens),
   decoder: () => ({ push: (token) => String.fromCharCode(token), flush: () => '' }),
   hasChat: false,
+  byteLength: () => 1,
   renderChat: () => '',
   openStream: (document, cursor) => byteStream(document, Number(cursor ?? 0)),
 };

@@ -27,6 +27,7 @@ const ask = {
   sampling: greedySampling,
   stop: [],
 };
+const tokens = (ids: unknown[]) => ({ kind: 'tokens', tokens: ids });
 const asking = (change: object) => ({ ...ask, questions: { kind: 'inline', questions: [{ ...question, ...change }] } });
 
 test('a spec of before, without from and saveAs, begins from nothing and saves nothing', () => {
@@ -39,6 +40,8 @@ test('each of the five tasks is accepted with what it needs', () => {
     { task: { kind: 'ingest' }, saveAs: 'book' },
     { task: { kind: 'ingest' }, saveAs: 'copy', from: { name: 'book', version: 3 } },
     { task: { kind: 'append' }, from: book },
+    { task: generate, document: tokens([0, 65_023]), compression: 'auto' },
+    { task: generate, document: tokens(Array(32_768).fill(65_023)) },
     { task: generate, from: book, document: null },
     { task: generate, from: book, saveAs: 'told' },
     { task: { kind: 'score', segmentTokens: 64, detail: 'segment' }, from: book, saveAs: 'scored' },
@@ -77,6 +80,15 @@ test('what contradicts itself, or is out of bounds, is refused with its place an
       /at most 256 questions travel inline; more are stored as JSONL/,
     ],
     [{ task: { ...ask, questions: { kind: 'stored', key: 'jobs/x' } } }, 'task.questions.key', /pattern/],
+    [{ task: generate, document: tokens([]) }, 'document.tokens', /a document of tokens has at least one/],
+    [{ task: generate, document: tokens(Array(32_769).fill(0)) }, 'document.tokens', /has at most 32768/],
+    [{ task: generate, document: tokens([0, -1]) }, 'document.tokens.1', />=0/],
+    [{ task: generate, document: tokens([2 ** 31]) }, 'document.tokens.0', /<=2147483647/],
+    [{ task: generate, document: tokens([0.5]) }, 'document.tokens.0', /expected int/],
+    [{ task: generate, document: tokens(['1']) }, 'document.tokens.0', /expected number/],
+    [{ task: generate, document: { kind: 'tokens' } }, 'document.tokens', /expected array/],
+    [{ task: generate, document: { ...tokens([1]), text: 'x' } }, 'document', /Unrecognized key: "text"/],
+    [{ task: generate, document: tokens([1]), compression: 'gzip' }, 'compression', /not compressed.*found gzip/],
     [{ task: asking({ prompt: '' }) }, 'task.questions.questions.0.prompt', /at least one character/],
     [{ task: asking({ prompt: 'é'.repeat(32_769) }) }, 'task.questions.questions.0.prompt', /at most 65536 bytes/],
     [{ task: asking({ id: '' }) }, 'task.questions.questions.0.id', />=1/],

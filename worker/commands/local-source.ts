@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { DocumentSource, LonghaulError } from '@longhaul/core/contracts';
+import { LonghaulError, TextSource } from '@longhaul/core/contracts';
 
 /** What a command line names as its document: a path, `-`, `s3://bucket/key`, `https://…`, or `--text`. */
 export async function localSource(
   file: string | undefined,
   text: string | undefined,
-): Promise<{ readonly kind: 'stdin' } | { readonly kind: 'source'; readonly source: DocumentSource }> {
+): Promise<{ readonly kind: 'stdin' } | { readonly kind: 'source'; readonly source: TextSource }> {
   if ((file === undefined) === (text === undefined)) {
     throw new LonghaulError(
       'invalid_argument',
@@ -25,8 +25,8 @@ export async function localSource(
   return source({ kind: 'file', path });
 }
 
-function source(value: unknown): { readonly kind: 'source'; readonly source: DocumentSource } {
-  const parsed = DocumentSource.safeParse(value);
+function source(value: unknown): { readonly kind: 'source'; readonly source: TextSource } {
+  const parsed = TextSource.safeParse(value);
   if (parsed.success) return { kind: 'source', source: parsed.data };
   const issue = parsed.error.issues[0]!;
   throw new LonghaulError('invalid_argument', `document ${issue.path.join('.')}: ${issue.message}`);

@@ -9,8 +9,8 @@ import {
 } from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
-import type { Document } from '../text/ports.ts';
 import type { JobContext } from './context.ts';
+import { openTokenStream } from './document.ts';
 import { InputSequence } from './input.ts';
 import { startFrom } from './start.ts';
 
@@ -43,11 +43,11 @@ export async function openAttempt(
     const { head } = lease;
     const position = from === null ? head.position : { ...head.position, tokenOffset: from.tokenOffset };
     const leave = AbortSignal.any([context.lost, context.drain, cancelled]);
-    const document: Document | null =
+    const document =
       spec.document === null || position.inputTokens !== null
         ? null
-        : await context.openDocument(spec.document, {
-            compression: spec.compression,
+        : await openTokenStream(context, spec.document, {
+            cursor: position.textCursor,
             pin: head.pins?.source ?? null,
             signal: leave,
           });
@@ -61,11 +61,9 @@ export async function openAttempt(
       chunkTokens: context.policy.chunkTokens,
       engine: engine.identity,
     };
-    const stream =
-      document === null ? null : tokenizer.openStream(document, position.textCursor, { invalidUtf8: spec.invalidUtf8 });
     const input = new InputSequence({
       bos: spec.addBos ? bosToken(context) : null,
-      stream,
+      stream: document?.stream ?? null,
       prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
       resume: position,
     });

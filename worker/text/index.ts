@@ -7,4 +7,5 @@ export type {
   TokenStream,
 } from './ports.ts';
 export { type OpenDocumentOptions, openDocument } from './source/open-document.ts';
+export { checkTokens, openTokens } from './token-list.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';

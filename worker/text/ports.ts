@@ -39,6 +39,8 @@ export interface Tokenizer {
   decoder(): StreamingDecoder;
   /** Whether the model has a chat template. */
   readonly hasChat: boolean;
+  /** Bytes of text that a token stands for: 0 for special tokens and unknown ids. */
+  byteLength(token: number): number;
   /** Renders chat messages with the model's own template: `tokenizer_unsupported` where it has none. */
   renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
 }

@@ -66,6 +66,7 @@ export async function loadTokenizer(modelDir: string): Promise<TextTokenizer> {
     encode,
     decode: (tokens) => decoder.decode(tokens),
     decoder: () => decoder.stream(),
+    byteLength: (token) => decoder.bytes(token).length,
     hasChat: chat !== null,
     renderChat(messages, { addGenerationPrompt }) {
       if (chat === null) throw new LonghaulError('tokenizer_unsupported', `${modelDir} has no chat template`);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type DocumentSource, JobSpec, systemClock } from '@longhaul/core/contracts';
+import { JobSpec, systemClock, type TextSource } from '@longhaul/core/contracts';
 import { createLedger, type Ledger, type ObjectStore, openStore } from '@longhaul/core/ledger';
 import { createStates } from '@longhaul/core/states';
 import { encodeCheckpoint } from '../../../core/ledger/checkpoint.ts';
@@ -80,7 +80,7 @@ async function readDocument(
   job: {
     readonly ledger: Ledger;
     readonly store: ObjectStore;
-    readonly source: DocumentSource;
+    readonly source: TextSource;
     readonly id: string;
     readonly policy: { readonly commitSeconds: number; readonly commitTokens: number };
   },

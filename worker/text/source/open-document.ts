@@ -1,4 +1,4 @@
-import { type Compression, type DocumentSource, RejectedJob, type SourcePin } from '@longhaul/core/contracts';
+import { type Compression, RejectedJob, type SourcePin, type TextSource } from '@longhaul/core/contracts';
 import type { ObjectStore } from '@longhaul/core/ledger';
 import type { HttpsOptions } from '@longhaul/core/net';
 import type { Document } from '../ports.ts';
@@ -32,7 +32,7 @@ export interface OpenDocumentOptions {
  * `source_unreadable` (final or retryable); while reading also `corrupt_compression` and `checkpoint_corrupt` (an
  * offset behind the end).
  */
-export async function openDocument(source: DocumentSource, options: OpenDocumentOptions): Promise<Document> {
+export async function openDocument(source: TextSource, options: OpenDocumentOptions): Promise<Document> {
   const raw = await openRaw(source, options);
   const { name, pin } = raw;
   checkPin(name, pin, options.pin);
@@ -48,7 +48,7 @@ export async function openDocument(source: DocumentSource, options: OpenDocument
   };
 }
 
-async function openRaw(source: DocumentSource, options: OpenDocumentOptions): Promise<RawSource> {
+async function openRaw(source: TextSource, options: OpenDocumentOptions): Promise<RawSource> {
   const { signal } = options;
   const patienceMs = options.patienceMs ?? 60_000;
   switch (source.kind) {
