@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from './errors.ts';
 import type { Caller, KeyRing } from './keys/key-ring.ts';
+import type { TenantLimits } from './limits/tenant-limits.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,7 +21,7 @@ declare module 'fastify' {
 }
 
 /** Knows the caller of every request before a byte of its body is read. A route without a caller's key answers 401. */
-export function authenticate(app: FastifyInstance, ring: KeyRing): void {
+export function authenticate(app: FastifyInstance, ring: KeyRing, limits: TenantLimits): void {
   app.decorateRequest('caller', null);
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions;
@@ -38,6 +39,7 @@ export function authenticate(app: FastifyInstance, ring: KeyRing): void {
     if (config.operator === true && !request.caller.operator) {
       throw new ApiError(403, 'this is for operators: the API key belongs to a tenant', { code: 'operator_only' });
     }
+    await limits.takeRequest(request.caller.tenant);
   });
 }
 

@@ -1,4 +1,5 @@
 import { describeError, type ErrorCode, LonghaulError } from '@longhaul/core/contracts';
+import { InvalidBody } from '@longhaul/core/openai';
 import { z } from 'zod';
 
 /** An error as clients of the OpenAI API know it. */
@@ -60,6 +61,10 @@ const statuses: Partial<Readonly<Record<ErrorCode, number>>> = {
   invalid_argument: 400,
   invalid_spec: 400,
   job_not_found: 404,
+  file_not_found: 404,
+  batch_not_found: 404,
+  batch_exists: 409,
+  batch_ended: 409,
   job_not_finished: 409,
   job_exists: 409,
   job_ended: 409,
@@ -96,6 +101,9 @@ export function statusOf(code: ErrorCode): number {
 /** Any error as an answer. What is of our own making keeps its details for the log. */
 export function apiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof InvalidBody) {
+    return new ApiError(400, error.message, { param: error.param, code: 'invalid_value', cause: error });
+  }
   if (error instanceof LonghaulError) {
     const status = statusOf(error.code);
     const message =

@@ -1,10 +1,12 @@
 import type { Clock } from '@longhaul/core/contracts';
+import type { Files } from '@longhaul/core/files';
 import type { Ledger, ObjectStore } from '@longhaul/core/ledger';
 import type { States } from '@longhaul/core/states';
 import type { LiveStream } from '@longhaul/core/stream';
 import type { Producer } from '../producer.ts';
 import type { ApiKeys } from './keys/api-keys.ts';
 import type { KeyRing } from './keys/key-ring.ts';
+import type { TenantLimits } from './limits/tenant-limits.ts';
 import type { ApiLog } from './log.ts';
 import type { ApiSettings } from './settings.ts';
 
@@ -19,6 +21,8 @@ export interface ApiParts {
   readonly redisUrl: string | null;
   readonly keys: ApiKeys;
   readonly ring: KeyRing;
+  readonly files: Files;
+  readonly limits: TenantLimits;
   readonly settings: ApiSettings;
   /** Served models; the first one is meant where a request of ours names none. */
   readonly models: readonly string[];

@@ -1,11 +1,13 @@
 import type { AddressInfo } from 'node:net';
 import type { Readable } from 'node:stream';
 import { LonghaulError } from '@longhaul/core/contracts';
+import { createFiles } from '@longhaul/core/files';
 import type { CommandContext } from '../context.ts';
 import { withSession } from '../session.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { KeyRing } from './keys/key-ring.ts';
 import { ensureLocalKey } from './keys/local-key.ts';
+import { createTenantLimits } from './limits/tenant-limits.ts';
 import type { ApiLog } from './log.ts';
 import { createServer } from './server.ts';
 import { parseApiSettings } from './settings.ts';
@@ -40,6 +42,8 @@ export async function serve(
     if (options.localKey !== null) await ensureLocalKey(keys, options.localKey);
     const models = settings.models.length > 0 ? settings.models : [home.defaultModel];
     const { redisUrl } = home;
+    const files = createFiles(store, { clock: clock.date });
+    const limits = createTenantLimits({ redisUrl, settings, ledger, clock, log });
     const ring = new KeyRing(keys, clock);
     const closing = new AbortController();
     const server = await createServer({
@@ -51,6 +55,8 @@ export async function serve(
       redisUrl,
       keys,
       ring,
+      files,
+      limits,
       settings,
       models,
       clock,
@@ -69,6 +75,7 @@ export async function serve(
       const timer = setTimeout(() => server.server.closeAllConnections(), graceMs);
       await server.close();
       clearTimeout(timer);
+      limits.close();
     }
     log('info', 'stopped');
   });

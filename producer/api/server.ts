@@ -8,6 +8,7 @@ import { ApiError, apiError } from './errors.ts';
 import { pageRoutes } from './page/index.ts';
 import type { ApiParts } from './parts.ts';
 import { limitReceiving } from './receive-deadline.ts';
+import { completionRoutes } from './routes/completions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobStreamRoutes } from './routes/job-streams.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -69,7 +70,7 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
   });
-  authenticate(app, parts.ring);
+  authenticate(app, parts.ring, parts.limits);
   limitReceiving(app, settings.receiveMs);
   await app.register(swagger, {
     openapi: {
@@ -80,8 +81,8 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
     transform: jsonSchemaTransform,
   });
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async () => app.swagger());
-  for (const routes of [healthRoutes, modelRoutes, jobRoutes, jobStreamRoutes])
-    await app.register(async (scope) => routes(scope as ApiServer, parts));
+  const all = [healthRoutes, modelRoutes, jobRoutes, jobStreamRoutes, completionRoutes];
+  for (const routes of all) await app.register(async (scope) => routes(scope as ApiServer, parts));
   await app.register(async (scope) => pageRoutes(scope, parts));
   await app.ready();
   return app;

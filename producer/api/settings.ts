@@ -1,5 +1,6 @@
 import { type Environment, ModelName, parseEnvironment } from '@longhaul/core/contracts';
 import { z } from 'zod';
+import { type AllowedSource, AllowedSources } from './source-policy.ts';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 
@@ -25,6 +26,8 @@ const ApiEnvironment = z.object({
   LONGHAUL_API_BURST: whole(1, 1_000_000).default(100),
   /** Jobs of a tenant that have not ended. */
   LONGHAUL_API_OPEN_JOBS: whole(1, 1_000_000).default(1000),
+  /** What documents jobs may read in place, see `source-policy.ts`. */
+  LONGHAUL_API_SOURCES: AllowedSources.default([{ kind: 'https', text: 'https://' }]),
   LONGHAUL_PARENT_PIPE: z.enum(['0', '1']).default('0'),
 });
 
@@ -35,6 +38,7 @@ export interface ApiSettings {
   readonly requestsPerSecond: number;
   readonly burst: number;
   readonly openJobs: number;
+  readonly sources: readonly AllowedSource[];
   readonly parentPipe: boolean;
 }
 
@@ -48,6 +52,7 @@ export function parseApiSettings(env: Environment): ApiSettings {
     requestsPerSecond: read.LONGHAUL_API_RATE,
     burst: read.LONGHAUL_API_BURST,
     openJobs: read.LONGHAUL_API_OPEN_JOBS,
+    sources: read.LONGHAUL_API_SOURCES,
     parentPipe: read.LONGHAUL_PARENT_PIPE === '1',
   };
 }

@@ -122,6 +122,20 @@ export class ControllerProcess extends ServiceProcess {
   }
 }
 
+/** A real API server on a free port of the loopback address. */
+export class ApiProcess extends ServiceProcess {
+  constructor(id: string, env: Record<string, string>) {
+    const main = join(root, 'producer/main.ts');
+    super(id, ['--disable-warning=ExperimentalWarning', main, 'api', '--port', '0'], env);
+  }
+
+  /** Where it answers, once it does. */
+  async url(): Promise<string> {
+    const line = await this.says('"listening"');
+    return (JSON.parse(line) as { url: string }).url;
+  }
+}
+
 /** Redis, a ledger, and worker processes around one model. `close` leaves nothing behind. */
 export class Cluster {
   readonly redis: TestRedis;
@@ -133,6 +147,7 @@ export class Cluster {
   readonly dir: string;
   readonly workers: WorkerProcess[] = [];
   readonly controllers: ControllerProcess[] = [];
+  readonly apis: ApiProcess[] = [];
   private readonly env: Record<string, string>;
 
   private constructor(parts: {
@@ -205,6 +220,14 @@ export class Cluster {
     return worker;
   }
 
+  /** An API server that answers. */
+  async startApi(id = 'api', env: Record<string, string> = {}): Promise<ApiProcess> {
+    const api = new ApiProcess(id, { ...this.env, LONGHAUL_MODELS: 'test', ...env });
+    this.apis.push(api);
+    await api.url();
+    return api;
+  }
+
   /** Submits a document already in the store or in place, and rings. */
   async submit(jobId: JobId, document: JobSpec['document'], task: Task, more: Partial<JobSpec> = {}): Promise<JobId> {
     const spec = JobSpec.parse({
@@ -266,7 +289,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.workers, ...this.controllers].map((process) => process.stop('SIGKILL')));
+    await Promise.all([...this.workers, ...this.controllers, ...this.apis].map((process) => process.stop('SIGKILL')));
     await this.queue.close();
     await this.live.close();
     await this.ledger.close();

@@ -1,0 +1,60 @@
+import { RejectedJob } from '@longhaul/core/contracts';
+import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
+import { z } from 'zod';
+import { type CompletionKind, isCompletionId } from './completion-id.ts';
+
+/** What was asked for under an id, put before its jobs: whoever comes back to the id, at any process, finds all that it needs. */
+const CompletionRecord = z.strictObject({
+  v: z.literal(1),
+  id: z.string(),
+  tenant: z.string(),
+  kind: z.enum(['completion', 'chat']),
+  createdAt: z.iso.datetime(),
+  /** `bodyDigest` of the body as it came. */
+  bodySha256: z.string(),
+  /** The body as it was understood. */
+  body: z.record(z.string(), z.unknown()),
+});
+export type CompletionRecord = z.infer<typeof CompletionRecord>;
+
+/** Bytes that a record may have beside those of the body. */
+const aroundBody = 4096;
+
+const keyOf = (tenant: string, id: string) => `tenants/${tenant}/completions/${id}.json`;
+
+/** The records of the tenants, below `tenants/{tenant}/completions/`. `bodyBytes`: the most that a body has. */
+export class CompletionRecords {
+  private readonly store: ObjectStore;
+  private readonly maxBytes: number;
+
+  constructor(store: ObjectStore, bodyBytes: number) {
+    this.store = store;
+    this.maxBytes = 2 * bodyBytes + aroundBody;
+  }
+
+  /** The record that stands under the id: this one, or that of an earlier request. */
+  async put(record: CompletionRecord): Promise<CompletionRecord> {
+    const body = new TextEncoder().encode(JSON.stringify(record));
+    try {
+      await this.store.putIfAbsent(keyOf(record.tenant, record.id), body);
+      return record;
+    } catch (error) {
+      if (!(error instanceof PreconditionFailed)) throw error;
+    }
+    const found = await this.find(record.tenant, record.kind, record.id);
+    if (found === null)
+      throw new RejectedJob('object_corrupt', `${keyOf(record.tenant, record.id)} was there and is gone`);
+    return found;
+  }
+
+  /** Null where the tenant has no completion of that id. */
+  async find(tenant: string, kind: CompletionKind, id: string): Promise<CompletionRecord | null> {
+    if (!isCompletionId(kind, id)) return null;
+    const key = keyOf(tenant, id);
+    const object = await this.store.get(key, { maxBytes: this.maxBytes });
+    if (object === null) return null;
+    const parsed = CompletionRecord.safeParse(JSON.parse(Buffer.from(object.body).toString('utf8')));
+    if (parsed.success) return parsed.data;
+    throw new RejectedJob('object_corrupt', `${key} in ${this.store.url} is no record of a completion`);
+  }
+}
