@@ -35,7 +35,7 @@ export async function checkSource(
   });
 }
 
-function urlOf(source: Exclude<DocumentSource, { kind: 'inline' | 'stored' }>): string {
+function urlOf(source: DocumentSource): string {
   switch (source.kind) {
     case 's3':
       return `s3://${source.bucket}/${source.key}`;
@@ -43,5 +43,7 @@ function urlOf(source: Exclude<DocumentSource, { kind: 'inline' | 'stored' }>): 
       return source.url;
     case 'file':
       return `file://${source.path}`;
+    default:
+      return source.kind;
   }
 }
