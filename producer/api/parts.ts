@@ -4,6 +4,7 @@ import type { Ledger, ObjectStore } from '@longhaul/core/ledger';
 import type { States } from '@longhaul/core/states';
 import type { LiveStream } from '@longhaul/core/stream';
 import type { Producer } from '../producer.ts';
+import type { Forecaster } from './forecast.ts';
 import type { ApiKeys } from './keys/api-keys.ts';
 import type { KeyRing } from './keys/key-ring.ts';
 import type { TenantLimits } from './limits/tenant-limits.ts';
@@ -23,6 +24,7 @@ export interface ApiParts {
   readonly ring: KeyRing;
   readonly files: Files;
   readonly limits: TenantLimits;
+  readonly forecast: Forecaster;
   readonly settings: ApiSettings;
   /** Served models; the first one is meant where a request of ours names none. */
   readonly models: readonly string[];

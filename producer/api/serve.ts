@@ -4,6 +4,7 @@ import { LonghaulError } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
 import type { CommandContext } from '../context.ts';
 import { withSession } from '../session.ts';
+import { forecaster } from './forecast.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { KeyRing } from './keys/key-ring.ts';
 import { ensureLocalKey } from './keys/local-key.ts';
@@ -36,7 +37,8 @@ export async function serve(
 ): Promise<void> {
   const settings = parseApiSettings(context.env);
   const stop = AbortSignal.any([context.signal, ...(settings.parentPipe ? [parentGone(context.stdin)] : [])]);
-  await withSession(context, options.data, async ({ home, ledger, states, store, live, producer }) => {
+  await withSession(context, options.data, async (session) => {
+    const { home, ledger, states, store, live, producer } = session;
     const { clock } = context;
     const keys = new ApiKeys(store, clock);
     if (options.localKey !== null) await ensureLocalKey(keys, options.localKey);
@@ -57,6 +59,7 @@ export async function serve(
       ring,
       files,
       limits,
+      forecast: forecaster(session, context),
       settings,
       models,
       clock,

@@ -13,6 +13,8 @@ import { healthRoutes } from './routes/health.ts';
 import { jobStreamRoutes } from './routes/job-streams.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
+import { stateRoutes } from './routes/states.ts';
+import { submitRoutes } from './routes/submit.ts';
 import type { ApiServer, ZodTypes } from './type-provider.ts';
 import { validateRequest } from './validation.ts';
 
@@ -81,7 +83,7 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
     transform: jsonSchemaTransform,
   });
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async () => app.swagger());
-  const all = [healthRoutes, modelRoutes, jobRoutes, jobStreamRoutes, completionRoutes];
+  const all = [healthRoutes, modelRoutes, jobRoutes, jobStreamRoutes, submitRoutes, completionRoutes, stateRoutes];
   for (const routes of all) await app.register(async (scope) => routes(scope as ApiServer, parts));
   await app.register(async (scope) => pageRoutes(scope, parts));
   await app.ready();

@@ -20,7 +20,7 @@ export async function checkSource(
   tenant: string,
   source: DocumentSource,
 ): Promise<void> {
-  if (source.kind === 'inline') return;
+  if (source.kind === 'inline' || source.kind === 'tokens') return;
   if (source.kind === 'stored') {
     // `inputs/files/{tenant}/{id}`, made of the caller's own tenant.
     await files.head(tenant, source.key.split('/').at(-1)!);
