@@ -89,12 +89,17 @@ export type SegmentRun = z.infer<typeof SegmentRun>;
 
 /**
  * Sums carried by the `score` task across commits: f64, added in token order. `line` is the output line that is not
- * full yet: a commit may stand inside a line, since lines follow the document and commits follow the clock.
+ * full yet: a commit may stand inside a line, since lines follow the document and commits follow the clock. `held`, where
+ * texts are told: the bytes, as hex, of a character that the tokens so far have begun and not completed.
  */
 export const ScoreTotals = z.strictObject({
   tokens: count,
   nats: z.number(),
   line: z.strictObject({ from: count, scored: count, nats: z.number() }).nullable(),
+  held: z
+    .string()
+    .regex(/^([0-9a-f]{2}){1,3}$/)
+    .optional(),
 });
 export type ScoreTotals = z.infer<typeof ScoreTotals>;
 

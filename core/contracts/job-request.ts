@@ -118,8 +118,8 @@ function readStateName(text: string | null): StateName | null {
 }
 
 function scoreTask(read: ReadonlyMap<string, unknown>): Task {
-  if (read.get('topLogprobs') !== 0 && read.get('detail') !== 'token')
-    throw new LonghaulError('invalid_argument', '--top-logprobs of --task score needs --detail token');
+  if (read.get('topLogprobs') !== 0 && read.get('detail') === 'segment')
+    throw new LonghaulError('invalid_argument', '--top-logprobs of --task score needs --detail token or text');
   return checked(ScoreTask, {
     kind: 'score',
     segmentTokens: read.get('segmentTokens'),

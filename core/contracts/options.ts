@@ -121,9 +121,9 @@ const entries = [
     '--detail <detail>',
     'text',
     scores,
-    'one figure a line, or one a token',
+    'one figure a line, or one a token, or each token with its text',
     'segment',
-    ['segment', 'token'],
+    ['segment', 'token', 'text'],
     '',
   ],
   [

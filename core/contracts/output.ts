@@ -4,8 +4,11 @@ import { limits } from './limits.ts';
 
 const count = z.number().int().nonnegative();
 
-/** The most likely tokens of one position, descending, the lowest id first among equals. */
-export const TopLogprobs = z.array(z.tuple([count, z.number()])).max(limits.topLogprobs);
+/**
+ * The most likely tokens of one position, descending, the lowest id first among equals: id, log-probability, and the text of
+ * the token alone, where the task tells texts (incomplete characters are U+FFFD, special tokens '').
+ */
+export const TopLogprobs = z.array(z.tuple([count, z.number(), z.string().optional()])).max(limits.topLogprobs);
 export type TopLogprobs = z.infer<typeof TopLogprobs>;
 
 /** One generated token. `position` counts from 1. `text` is what it adds to the text ('' while a character is incomplete). */
@@ -18,6 +21,8 @@ export const TokenRecord = z.strictObject({
   top: TopLogprobs.optional(),
 });
 export type TokenRecord = z.infer<typeof TokenRecord>;
+
+const TokenText = z.strictObject({ token: count, text: z.string() });
 
 /**
  * The predictions made from tokens [from, to): log-probabilities (nats, natural log) of tokens from+1 … to.
@@ -32,6 +37,16 @@ export const ScoreRecord = z.strictObject({
   logprobs: z.array(z.number()).nullable(),
   /** One entry a scored token, where the job asked for it. */
   top: z.array(TopLogprobs).optional(),
+  /** `detail: 'text'`: the scored tokens, and what each adds to the text, as `TokenRecord.text`. */
+  tokens: z.array(count).optional(),
+  texts: z.array(z.string()).optional(),
+  /** `detail: 'text'`, on the first line: the token that the reading began with, which is not scored. */
+  first: TokenText.optional(),
+  /**
+   * `detail: 'text'`, on the last line: the most likely token behind all that was read, of the same logits as `top`. `text`
+   * is what it adds to the text as the last token of all; `top` is empty where the job asked for none.
+   */
+  next: TokenText.extend({ logprob: z.number(), top: TopLogprobs }).optional(),
 });
 export type ScoreRecord = z.infer<typeof ScoreRecord>;
 

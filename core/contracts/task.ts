@@ -62,9 +62,9 @@ export const ScoreTask = z.strictObject({
     .min(64)
     .max(65_536)
     .refine((n) => (n & (n - 1)) === 0, 'segmentTokens is a power of two'),
-  /** `token` adds each token's log-probability to the line. */
-  detail: z.enum(['segment', 'token']),
-  /** So many of the most likely tokens are told with each scored one; needs `detail: 'token'`. */
+  /** `token` adds each token's log-probability to the line; `text` its id and text too, and the token that would come next. */
+  detail: z.enum(['segment', 'token', 'text']),
+  /** So many of the most likely tokens are told with each scored one; needs `detail: 'token'` or `'text'`. */
   topLogprobs: TopLogprobsWanted,
 });
 export type ScoreTask = z.infer<typeof ScoreTask>;

@@ -22,7 +22,7 @@ const MAX_RUNS = 512;
 /** The chain over no records. */
 export const EMPTY_CHAIN = createHash('sha256').digest('hex');
 
-/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline; no `top` where it was not asked for. */
+/** One record as its canonical line: fixed key order, shortest numbers (they read back to the same f64; -0 to 0), no newline; nothing of what was not asked for. */
 export function recordLine(record: OutputRecord): string {
   if ('position' in record) {
     const { position, token, logprob, text, top } = record;
@@ -33,8 +33,15 @@ export function recordLine(record: OutputRecord): string {
     const said = error === null ? null : { code: error.code, message: error.message };
     return JSON.stringify({ index, id, text, promptTokens, tokens, finishReason, logprobs, top, error: said });
   }
-  const { from, to, scored, nats, logprobs, top } = record;
-  return JSON.stringify({ from, to, scored, nats, logprobs, top });
+  const { from, to, scored, nats, logprobs, top, tokens, texts } = record;
+  const first = record.first && { token: record.first.token, text: record.first.text };
+  const next = record.next && {
+    token: record.next.token,
+    text: record.next.text,
+    logprob: record.next.logprob,
+    top: record.next.top,
+  };
+  return JSON.stringify({ from, to, scored, nats, logprobs, top, tokens, texts, first, next });
 }
 
 /**

@@ -37,7 +37,7 @@ const variants: readonly { readonly task: Task; readonly text: string; readonly 
   // Nothing but output: commits stand between any two tokens.
   { task: generate(null, 12), text: 'It', policy: { chunkTokens: 4, commitSeconds: 1, commitTokens: 2 } },
   {
-    task: { kind: 'score', segmentTokens: 64, detail: 'token', topLogprobs: 0 },
+    task: { kind: 'score', segmentTokens: 64, detail: 'text', topLogprobs: 1 },
     text: 'of driving off the spleen',
     policy: { chunkTokens: 4, ...commits },
   },

@@ -7,7 +7,14 @@ const digest = (letter: string) => letter.repeat(64);
 export const modelDigest = digest('a');
 export const tokenizerDigest = digest('b');
 
-const noTop = { ids: new Int32Array(0), logprobs: new Float32Array(0) };
+/** The `count` likeliest tokens of a state: those that it counts on to. */
+function topOf(state: number, count: number): [number, number][] {
+  return Array.from({ length: count }, (_, k) => [(state + 7 * k) % 256, -(k + 1) / 8]);
+}
+
+function topArrays(entries: readonly (readonly [number, number])[]) {
+  return { ids: Int32Array.from(entries, ([id]) => id), logprobs: Float32Array.from(entries, ([, p]) => p) };
+}
 
 /** A session whose whole state is one number: a running sum that depends on the order of what it was fed. */
 class FakeSession implements Session {
@@ -51,16 +58,23 @@ export function fakeEngine(hooks: FakeEngineHooks = {}): Engine {
       const own = session as FakeSession;
       await hooks.beforeStep?.(own.position);
       const logprobs = new Float32Array(tokens.length);
+      const top: [number, number][] = [];
       for (const [t, token] of tokens.entries()) {
         own.state = (own.state * 31 + token + 1) % 65_521;
         own.position++;
         if (want.kind === 'logprobs') {
           const target = want.targets[t]!;
           logprobs[t] = target < 0 ? Number.NaN : -((own.state + target) % 97) / 8;
+          top.push(
+            ...topOf(own.state, want.top).map(([id, p]): [number, number] => (target < 0 ? [-1, NaN] : [id, p])),
+          );
         }
       }
-      if (want.kind === 'logprobs') return { kind: 'logprobs', logprobs, top: noTop };
-      if (want.kind === 'sample') return { kind: 'sample', token: 97 + (own.state % 26), logprob: -1, top: noTop };
+      if (want.kind === 'logprobs') return { kind: 'logprobs', logprobs, top: topArrays(top) };
+      if (want.kind === 'sample') {
+        const token = 97 + (own.state % 26);
+        return { kind: 'sample', token, logprob: -1, top: topArrays(topOf(token, want.top)) };
+      }
       return { kind: 'nothing' };
     },
   };
@@ -72,7 +86,8 @@ export const byteTokenizer: StreamingTokenizer = {
   vocabSize: 256,
   encode: async (text) => Int32Array.from(new TextEncoder().encode(text)),
   decode: (tokens) => String.fromCharCode(...tokens),
-  decoder: () => ({ push: (token) => String.fromCharCode(token), flush: () => '' }),
+  decoder: () => ({ push: (token) => String.fromCharCode(token), flush: () => '', held: '' }),
+  textOf: (token) => String.fromCharCode(token),
   hasChat: false,
   byteLength: () => 1,
   renderChat: () => '',

@@ -114,7 +114,7 @@ test('a wrong option is refused with its name, what was found and what is allowe
     [{ logitBias: ['-1=1'] }, /^--logit-bias takes .*; found "-1=1"$/],
     [{ logitBias: ['11=1', '11=2'] }, /^--logit-bias takes at most 300 different token ids/],
     [{ topLogprobs: '21' }, /^--top-logprobs takes an integer from 0 to 20; found 21$/],
-    [{ task: 'score', topLogprobs: '2' }, /^--top-logprobs of --task score needs --detail token$/],
+    [{ task: 'score', topLogprobs: '2' }, /^--top-logprobs of --task score needs --detail token or text$/],
     [{ stop: [''] }, /^--stop takes at most 16 texts of 1 to 256 characters; found \[""\]$/],
     [{ stop: Array.from({ length: 17 }, () => 'x') }, /--stop takes at most 16/],
     [{ task: 'score', segmentTokens: '100' }, /^--segment-tokens takes a power of two from 64 to 65536; found 100$/],

@@ -149,7 +149,7 @@ class Answer {
     this.pieces.push(this.text.push(token, logprob).text);
     this.tokens.push(token);
     if (this.task.logprobs) this.logprobs.push(logprob);
-    if (this.task.topLogprobs > 0) this.top.push(topOf(result.top, 0, this.task.topLogprobs));
+    if (this.task.topLogprobs > 0) this.top.push(topOf(result.top, 0, this.task.topLogprobs, this.context.tokenizer));
     countTokensGenerated(1);
   }
 }

@@ -161,7 +161,8 @@ class Decode {
   take(result: StepResult): void {
     if (result.kind !== 'sample') throw new TypeError(`the engine answered ${result.kind}, a sample was asked for`);
     this.next = result.token;
-    const top = this.task.topLogprobs === 0 ? undefined : topOf(result.top, 0, this.task.topLogprobs);
+    const top =
+      this.task.topLogprobs === 0 ? undefined : topOf(result.top, 0, this.task.topLogprobs, this.context.tokenizer);
     const record: TokenRecord = this.text.push(result.token, result.logprob, top);
     this.committer.add([record]);
     countTokensGenerated(1);

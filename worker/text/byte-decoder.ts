@@ -8,6 +8,7 @@ const none = Buffer.alloc(0);
 /** ByteLevel's decoder: the bytes of each token, in order; special tokens and unknown ids add nothing. */
 export class ByteDecoder {
   readonly #bytes: Buffer[] = [];
+  readonly #texts: string[] = [];
 
   constructor(description: Pick<TokenizerDescription, 'vocab' | 'addedTokens'>) {
     const special = new Set(description.addedTokens.filter((t) => t.special).map((t) => t.content));
@@ -34,9 +35,18 @@ export class ByteDecoder {
     return Buffer.concat(parts).toString('utf8');
   }
 
-  stream(): StreamingDecoder {
-    const utf8 = new Utf8Chunks('replace', 0);
+  /** Kept once it was asked for: the same few tokens are told again and again. */
+  textOf(token: number): string {
+    if (this.#texts[token] === undefined) this.#texts[token] = this.bytes(token).toString('utf8');
+    return this.#texts[token];
+  }
+
+  stream(held = ''): StreamingDecoder {
+    const utf8 = new Utf8Chunks('replace', 0, Buffer.from(held, 'hex'));
     return {
+      get held() {
+        return utf8.held.toString('hex');
+      },
       push: (token) => utf8.push(this.bytes(token)).bytes.toString('utf8'),
       flush: () => utf8.end().bytes.toString('utf8'),
     };

@@ -35,8 +35,10 @@ export interface Tokenizer {
   encode(text: string): Promise<Int32Array>;
   /** Whole sequence at once. Invalid UTF-8 becomes U+FFFD. Special tokens are left out. */
   decode(tokens: Int32Array): string;
-  /** Token by token; text is given out as soon as its characters are complete. */
-  decoder(): StreamingDecoder;
+  /** Token by token; text is given out as soon as its characters are complete. Goes on where another one held `held`. */
+  decoder(held?: string): StreamingDecoder;
+  /** The text of one token alone: incomplete characters are U+FFFD, special tokens ''. */
+  textOf(token: number): string;
   /** Whether the model has a chat template. */
   readonly hasChat: boolean;
   /** Bytes of text that a token stands for: 0 for special tokens and unknown ids. */
@@ -50,6 +52,8 @@ export interface StreamingDecoder {
   push(token: number): string;
   /** The rest; incomplete bytes become U+FFFD. */
   flush(): string;
+  /** Bytes of the incomplete character at the end so far, as hex: '' to 3 of them. */
+  readonly held: string;
 }
 
 export interface ChatMessage {

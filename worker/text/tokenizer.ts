@@ -65,7 +65,8 @@ export async function loadTokenizer(modelDir: string): Promise<TextTokenizer> {
     vocabSize: decoder.size,
     encode,
     decode: (tokens) => decoder.decode(tokens),
-    decoder: () => decoder.stream(),
+    decoder: (held) => decoder.stream(held),
+    textOf: (token) => decoder.textOf(token),
     byteLength: (token) => decoder.bytes(token).length,
     hasChat: chat !== null,
     renderChat(messages, { addGenerationPrompt }) {

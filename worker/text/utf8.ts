@@ -35,14 +35,20 @@ export interface DecodedBytes {
  */
 export class Utf8Chunks {
   readonly #mode: InvalidUtf8;
-  #held: Buffer = Buffer.alloc(0);
+  #held: Buffer;
   /** Input bytes taken so far, those held included. */
   #offset: number;
 
-  /** `offset` is that of the first byte to come, for messages. */
-  constructor(mode: InvalidUtf8, offset: number) {
+  /** `offset` is that of the first byte to come, for messages; `held` begins a character that comes on. */
+  constructor(mode: InvalidUtf8, offset: number, held: Buffer = Buffer.alloc(0)) {
     this.#mode = mode;
     this.#offset = offset;
+    this.#held = held;
+  }
+
+  /** The beginning of a character, 0 to 3 bytes, that waits for the next chunk. */
+  get held(): Buffer {
+    return this.#held;
   }
 
   push(chunk: Uint8Array): DecodedBytes {
