@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
   type Clock,
-  type DocumentSource,
   describeError,
   type ErrorCode,
   errorCode,
@@ -23,16 +22,13 @@ import { type JobQueue, ringOf } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
 import { type FollowEvent, type FollowOptions, followDefaults, followJob } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
+import { keepStored, placeDocument, type SubmittedDocument } from './place-document.ts';
 import { buildSpec, checkWords } from './spec.ts';
 import { type JobView, jobView } from './view.ts';
 import { within } from './within.ts';
 
 export interface Submission {
-  /** Bytes to put into the store, a document that the workers read where it is, or none (the job goes on from a state). */
-  readonly document:
-    | { readonly kind: 'upload'; readonly body: AsyncIterable<Uint8Array> }
-    | { readonly kind: 'source'; readonly source: DocumentSource }
-    | { readonly kind: 'none' };
+  readonly document: SubmittedDocument;
   /** Questions of an `ask`, as JSONL, to put into the store; null: they are in the request. */
   readonly questions: AsyncIterable<Uint8Array> | null;
   readonly request: JobRequest;
@@ -146,11 +142,10 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     } catch (error) {
       if (errorCode(error) !== 'job_exists') throw error;
       const first = await ledger.readSpec(spec.jobId);
-      const bothStored = first.document?.kind === 'stored' && spec.document?.kind === 'stored';
       const again = {
         ...spec,
         createdAt: first.createdAt,
-        document: bothStored ? first.document : spec.document,
+        document: keepStored(first.document, spec.document),
         task: withQuestions(spec.task, storedQuestions(first.task)),
         // The same lifetime of an earlier submit ends earlier.
         expiresAt: lifetimeMs(first) === lifetimeMs(spec) ? first.expiresAt : spec.expiresAt,
@@ -162,7 +157,8 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
   /** The spec of the job where one was submitted under its id: what is stored is not sent twice. */
   async function specBefore(jobId: JobId, submission: Submission): Promise<JobSpec | null> {
     if (submission.jobId === null && submission.idempotencyKey === null) return null;
-    if (submission.document.kind !== 'upload' && submission.questions === null) return null;
+    const { document, questions } = submission;
+    if (document.kind !== 'upload' && document.kind !== 'joined' && questions === null) return null;
     try {
       return await ledger.readSpec(jobId);
     } catch (error) {
@@ -242,8 +238,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const parts = { jobId: id, tenant, createdAt: now, model, request, priority, expiresInMs };
       checkWords(parts, submission.document.kind !== 'none');
       const before = await specBefore(id, submission);
-      const stored = submission.document.kind === 'upload' && before?.document?.kind === 'stored';
-      const placed = stored ? { source: before.document, bytes: null } : await place(ledger, submission);
+      const placed = await placeDocument(ledger, submission.document, before?.document ?? null, request.addBos);
       const asked = before === null ? null : storedQuestions(before.task);
       const questions =
         submission.questions === null ? null : (asked ?? (await placeQuestions(ledger, submission.questions)));
@@ -321,22 +316,6 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
 
 function lifetimeMs({ createdAt, expiresAt }: JobSpec): number | null {
   return expiresAt === null ? null : Date.parse(expiresAt) - Date.parse(createdAt);
-}
-
-interface Placed {
-  readonly source: DocumentSource | null;
-  /** Null where they were not counted. */
-  readonly bytes: number | null;
-}
-
-async function place(ledger: Ledger, { document, request }: Submission): Promise<Placed> {
-  if (document.kind === 'none') return { source: null, bytes: 0 };
-  if (document.kind === 'source') return { source: document.source, bytes: null };
-  const { source, bytes } = await ledger.putInput(document.body);
-  if (bytes === 0 && !request.addBos) {
-    throw new LonghaulError('source_empty', 'the document has 0 bytes: there is nothing to read');
-  }
-  return { source, bytes };
 }
 
 async function placeQuestions(ledger: Ledger, body: AsyncIterable<Uint8Array>): Promise<StoredSource> {

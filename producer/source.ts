@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { DocumentSource, LonghaulError, limits } from '@longhaul/core/contracts';
+import { LonghaulError, limits, TextSource } from '@longhaul/core/contracts';
 
 /** Where the words of a `submit` point: at bytes to put into the store, or at a document that workers read in place. */
 export type SubmitInput =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'stdin' }
-  | { readonly kind: 'in-place'; readonly source: DocumentSource };
+  | { readonly kind: 'in-place'; readonly source: TextSource };
 
 const accepted = 'a file, - (standard input), s3://bucket/key, https://… or file:///path (read in place by the worker)';
 
@@ -29,7 +29,7 @@ export function parseSubmitInput(argument: string): SubmitInput {
 }
 
 /** @throws LonghaulError `invalid_argument` where the text is too long to travel in a spec. */
-export function inlineSource(text: string): DocumentSource {
+export function inlineSource(text: string): TextSource {
   const bytes = Buffer.byteLength(text, 'utf8');
   if (bytes > limits.inlineBytes) {
     throw new LonghaulError(
@@ -63,7 +63,7 @@ function filePath(argument: string): string {
 }
 
 function inPlace(candidate: unknown, argument: string): SubmitInput {
-  const parsed = DocumentSource.safeParse(candidate);
+  const parsed = TextSource.safeParse(candidate);
   if (parsed.success) return { kind: 'in-place', source: parsed.data };
   const issue = parsed.error.issues[0];
   const where = issue?.path.join('.') ?? '';
@@ -72,3 +72,23 @@ function inPlace(candidate: unknown, argument: string): SubmitInput {
     `${argument} names no document: ${where}: ${issue?.message ?? 'invalid'}`,
   );
 }
+
+/**
+ * What stands between joined documents, as typed: \\n, \\t, \\r and \\\\ are what they are in most languages.
+ * @throws LonghaulError `invalid_argument`
+ */
+export function parseSeparator(typed: string): string {
+  const text = typed.replaceAll(/\\(.?)/gs, (whole, letter: string) => {
+    const meant = escapes[letter];
+    if (meant !== undefined) return meant;
+    throw new LonghaulError('invalid_argument', `--separator knows \\n, \\t, \\r and \\\\; found ${whole}`);
+  });
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= limits.separatorBytes) return text;
+  throw new LonghaulError(
+    'invalid_argument',
+    `--separator takes at most ${limits.separatorBytes} bytes; found ${bytes}`,
+  );
+}
+
+const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '\\': '\\' };

@@ -6,6 +6,9 @@ export const limits = {
   inlineBytes: 64 * 1024,
   /** Token ids of a document that is given as such. */
   inlineTokens: 32_768,
+  /** Texts that one job reads joined, and bytes of what stands between them, as UTF-8. */
+  joinedParts: 256,
+  separatorBytes: 4096,
   /** Bytes of `head.json`. */
   headBytes: 256 * 1024,
   /** Bytes of a tokenizer cursor inside a checkpoint: pending bytes and pre-tokenizer state. */

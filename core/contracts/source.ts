@@ -41,8 +41,23 @@ export const TextSource = z.discriminatedUnion('kind', [
 ]);
 export type TextSource = z.infer<typeof TextSource>;
 
+const separatorBytes = (text: string) => new TextEncoder().encode(text).length;
+
+/**
+ * Several texts read as one: the bytes of each, decompressed on its own, with the separator between them. Exactly the
+ * text of the file that `cat` would make of them.
+ */
+export const JoinedSource = z.strictObject({
+  kind: z.literal('joined'),
+  parts: z.array(TextSource).min(1).max(limits.joinedParts),
+  separator: z.string().refine((text) => separatorBytes(text) <= limits.separatorBytes, {
+    error: `a separator has at most ${limits.separatorBytes} bytes`,
+  }),
+});
+export type JoinedSource = z.infer<typeof JoinedSource>;
+
 /** What a job reads. */
-export const DocumentSource = z.discriminatedUnion('kind', [TextSource, TokensSource]);
+export const DocumentSource = z.discriminatedUnion('kind', [TextSource, JoinedSource, TokensSource]);
 export type DocumentSource = z.infer<typeof DocumentSource>;
 
 /** Container around the text. `auto` looks at the first bytes (gzip 1f 8b, zstd 28 b5 2f fd). */
@@ -55,7 +70,7 @@ export type InvalidUtf8 = z.infer<typeof InvalidUtf8>;
 
 /** What a document was at first read. A resume that finds anything else is refused with `source_changed`. */
 export const SourcePin = z.strictObject({
-  /** ETag, version id, or a digest, prefixed with its kind: `etag:`, `version:`, `sha256:`, `stat:`. */
+  /** ETag, version id, or a digest, prefixed with its kind: `etag:`, `version:`, `sha256:`, `stat:`, `joined:`. */
   tag: z.string().min(1).max(1100),
   /** Bytes as stored (before decompression), null where the source does not tell. */
   bytes: z.number().int().nonnegative().nullable(),

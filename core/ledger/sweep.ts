@@ -125,7 +125,8 @@ async function remark(parts: LedgerParts, { jobId, status, generation }: Head): 
 async function inputsOf(parts: LedgerParts, jobId: JobId): Promise<readonly string[]> {
   const spec = (await readJson(parts.store, keys.spec(jobId), JobSpec, limits.specBytes))?.value;
   const questions = spec?.task.kind === 'ask' ? spec.task.questions : null;
-  return [spec?.document, questions].flatMap((input) => (input?.kind === 'stored' ? [input.key] : []));
+  const document = spec?.document?.kind === 'joined' ? spec.document.parts : [spec?.document];
+  return [...document, questions].flatMap((input) => (input?.kind === 'stored' ? [input.key] : []));
 }
 
 async function* list(store: ObjectStore, prefix: string, signal: AbortSignal | undefined) {

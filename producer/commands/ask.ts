@@ -11,7 +11,7 @@ interface AskOptions extends SubmitOptions {
 
 export function addAsk(program: Command, context: CommandContext): void {
   const command = program
-    .command('ask [document]')
+    .command('ask [document...]')
     .description('ask a state, or a document that is read once first, any number of questions')
     .usage(`[--from STATE] [options] [${documents}] --question TEXT | --questions FILE`);
   addSubmitOptions(addJobOptions(command, 'ask', ['task']))
@@ -23,8 +23,8 @@ export function addAsk(program: Command, context: CommandContext): void {
         'longhaul ask book.txt --questions questions.jsonl --json',
       ),
     )
-    .action(async (document: string | undefined, options: AskOptions) => {
+    .action(async (given: string[], options: AskOptions) => {
       const follow = options.detach !== true;
-      context.finish(await submit(document, { ...options, task: 'ask', follow, quiet: follow }, context));
+      context.finish(await submit(given, { ...options, task: 'ask', follow, quiet: follow }, context));
     });
 }

@@ -57,7 +57,7 @@ export function checkDryRun(options: SubmitOptions): void {
 
 export function addEstimate(program: Command, context: CommandContext): void {
   const command = program
-    .command('estimate [document]')
+    .command('estimate [document...]')
     .description('what a job would take: tokens, GPU-seconds, price and time to its end; submits nothing')
     .usage(`[options] ${documents} | --from STATE`);
   addEstimateOptions(addSubmitOptions(addJobOptions(command, null)))
@@ -68,18 +68,22 @@ export function addEstimate(program: Command, context: CommandContext): void {
         "longhaul estimate s3://books/moby.txt.zst --prompt 'In short,' --max-new-tokens 64 --json",
       )}\nExit code: 0 fits, or nothing to hold it against · 4 does not fit · 5 not known whether it fits.\n`,
     )
-    .action(async (document: string | undefined, options: EstimateOptions) => {
-      context.finish(await estimate(document, options, context));
+    .action(async (given: string[], options: EstimateOptions) => {
+      context.finish(await estimate(given, options, context));
     });
 }
 
 /** Tells what the submission would take, and resolves to the exit code. */
 export async function estimate(
-  document: string | undefined,
+  given: readonly string[],
   options: EstimateOptions,
   context: CommandContext,
 ): Promise<number> {
-  const words = submitWords(document, options, context.signal);
+  const words = submitWords(given, options, context.signal);
+  const [document] = given;
+  if (given.length > 1) {
+    throw new LonghaulError('invalid_argument', `an estimate counts one document at a time; found ${given.length}`);
+  }
   const { request, priority, expiresInMs } = words;
   const limits = estimateWords(options);
   if (request.task.kind === 'ask' && request.task.questions.kind === 'stored') {

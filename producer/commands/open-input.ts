@@ -3,18 +3,27 @@ import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { LonghaulError, RetryableFailure } from '@longhaul/core/contracts';
 import { type CommandContext, write } from '../context.ts';
-import type { Submission } from '../producer.ts';
+import type { SubmittedDocument, SubmittedText } from '../place-document.ts';
 import { showUpload } from '../render/upload-bar.ts';
-import { inlineSource, parseSubmitInput } from '../source.ts';
+import { inlineSource, parseSeparator, parseSubmitInput } from '../source.ts';
+import { defaultSeparator, type SubmitOptions } from './submission.ts';
 
-/** What a command line names as its document; both undefined: none. */
+/** What a command line names as its document; several are joined; none, and no text: there is none. */
 export async function openDocument(
-  document: string | undefined,
-  text: string | undefined,
+  documents: readonly string[],
+  options: Pick<SubmitOptions, 'text' | 'separator'>,
   context: CommandContext,
-): Promise<Submission['document']> {
-  if (text !== undefined) return { kind: 'source', source: inlineSource(text) };
-  if (document === undefined) return { kind: 'none' };
+): Promise<SubmittedDocument> {
+  if (options.text !== undefined) return { kind: 'source', source: inlineSource(options.text) };
+  const [first] = documents;
+  if (first === undefined) return { kind: 'none' };
+  if (documents.length === 1) return await openText(first, context);
+  const parts: SubmittedText[] = [];
+  for (const document of documents) parts.push(await openText(document, context));
+  return { kind: 'joined', parts, separator: parseSeparator(options.separator ?? defaultSeparator) };
+}
+
+async function openText(document: string, context: CommandContext): Promise<SubmittedText> {
   const input = parseSubmitInput(document);
   switch (input.kind) {
     case 'in-place':

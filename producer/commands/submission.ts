@@ -1,12 +1,14 @@
-import { type JobRequest, LonghaulError, parseJobOptions } from '@longhaul/core/contracts';
+import { type JobRequest, LonghaulError, limits, parseJobOptions } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import { parseDuration } from '../duration.ts';
 import type { Session } from '../session.ts';
+import { parseSeparator } from '../source.ts';
 import { parseJobId, parsePriority } from '../spec.ts';
 import { addCommon, parseNumber } from './shared.ts';
 
 export interface SubmitOptions extends Readonly<Record<string, unknown>> {
   readonly text?: string;
+  readonly separator?: string;
   readonly model?: string;
   readonly priority: string;
   readonly jobId?: string;
@@ -23,12 +25,19 @@ export interface SubmitOptions extends Readonly<Record<string, unknown>> {
   readonly dryRun?: boolean;
 }
 
-export const documents = 'FILE | - | s3://BUCKET/KEY | https://… | file:///PATH | --text TEXT';
+/** Between joined documents: an empty line. */
+export const defaultSeparator = '\\n\\n';
+
+export const documents = 'FILE… | - | s3://BUCKET/KEY | https://… | file:///PATH | --text TEXT';
 
 /** What every command takes that puts a job on the queue. */
 export function addSubmitOptions(command: Command): Command {
   return addCommon(command)
     .option('--text <text>', 'the document itself, in place of FILE')
+    .option(
+      '--separator <text>',
+      `what stands between several documents (default: "${defaultSeparator}", an empty line)`,
+    )
     .option('--model <name>', 'served model (default: that of the state, or of `longhaul up`, else tiny-english)')
     .option('--priority <n>', '0 to 1000; higher runs earlier', '0')
     .option('--job-id <id>', 'name the job yourself')
@@ -38,16 +47,24 @@ export function addSubmitOptions(command: Command): Command {
 }
 
 /** All words are checked before anything is opened or sent. @throws LonghaulError `invalid_argument` */
-export function submitWords(document: string | undefined, options: SubmitOptions, signal: AbortSignal) {
-  const given = [document, options.text].filter((one) => one !== undefined).length;
-  if (given > 1 || (given === 0 && options.from === undefined)) {
+export function submitWords(documents: readonly string[], options: SubmitOptions, signal: AbortSignal) {
+  const count = documents.length;
+  if (options.text === undefined ? count === 0 && options.from === undefined : count > 0) {
     throw new LonghaulError(
       'invalid_argument',
-      'give one document: FILE, -, s3://…, https://…, file:///…, or --text TEXT',
+      'give one document or several: FILE, -, s3://…, https://…, file:///…, or --text TEXT alone',
     );
   }
-  if (document === '-' && options.questions === '-') {
-    throw new LonghaulError('invalid_argument', 'standard input is the document or the questions, not both');
+  if (count > limits.joinedParts) {
+    throw new LonghaulError('invalid_argument', `a job joins at most ${limits.joinedParts} documents; found ${count}`);
+  }
+  if (options.separator !== undefined) {
+    if (count < 2) throw new LonghaulError('invalid_argument', '--separator stands between documents: give several');
+    parseSeparator(options.separator);
+  }
+  const standardInputs = [...documents, options.questions].filter((one) => one === '-').length;
+  if (standardInputs > 1) {
+    throw new LonghaulError('invalid_argument', `standard input is read once; found ${standardInputs} uses of -`);
   }
   return {
     request: parseJobOptions(options),

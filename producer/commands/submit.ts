@@ -11,7 +11,7 @@ import { addSubmitOptions, documents, modelOf, type SubmitOptions, submitWords }
 
 export function addSubmit(program: Command, context: CommandContext): void {
   const command = program
-    .command('submit [document]')
+    .command('submit [document...]')
     .description('store a document and what to do with it, and put the job on the queue')
     .usage(`[options] ${documents} | --from STATE`);
   addEstimateOptions(addSubmitOptions(addJobOptions(command, null)))
@@ -22,24 +22,25 @@ export function addSubmit(program: Command, context: CommandContext): void {
       example(
         "longhaul submit book.txt --prompt 'In short,' --max-new-tokens 64 --follow",
         'zcat logs.gz | longhaul submit - --task score --idempotency-key logs-today --json',
+        "longhaul submit part-1.txt part-2.txt.gz --separator '\\n' --task score",
         "longhaul submit --from book --prompt 'In short,' --follow",
       ),
     )
-    .action(async (document: string | undefined, options: SubmitOptions) => {
+    .action(async (given: string[], options: SubmitOptions) => {
       checkDryRun(options);
       const ending = options.dryRun === true ? estimate : submit;
-      context.finish(await ending(document, options, context));
+      context.finish(await ending(given, options, context));
     });
 }
 
 /** Submits a job and, where that was asked for, follows it; resolves to the exit code. */
 export async function submit(
-  document: string | undefined,
+  given: readonly string[],
   options: SubmitOptions,
   context: CommandContext,
 ): Promise<number> {
-  const words = submitWords(document, options, context.signal);
-  const input = await openDocument(document, options.text, context);
+  const words = submitWords(given, options, context.signal);
+  const input = await openDocument(given, options, context);
   const questions = options.questions === undefined ? null : await openQuestions(options.questions, context);
   return withSession(context, options.data, async (session) => {
     // A state is looked up for words that are right.

@@ -6,6 +6,7 @@ import {
   type JobId,
   type JobResult,
   type JobSpec,
+  type JoinedSource,
   type Progress,
   RejectedJob,
 } from '@longhaul/core/contracts';
@@ -161,8 +162,10 @@ async function leftOf(
 async function plainBytes(
   store: ObjectStore,
   document: DocumentSource,
-  { compression }: JobSpec,
+  spec: Pick<JobSpec, 'compression'>,
 ): Promise<number | null> {
+  const { compression } = spec;
+  if (document.kind === 'joined') return await joinedBytes(store, document, spec);
   if (document.kind === 'inline') return Buffer.byteLength(document.text);
   if (document.kind !== 'stored' || compression === 'gzip' || compression === 'zstd') return null;
   if (compression === 'none') return (await store.head(document.key))?.bytes ?? null;
@@ -175,6 +178,20 @@ async function plainBytes(
   }
   const start = Buffer.from(head).toString('hex');
   return start.startsWith('1f8b') || start === '28b52ffd' ? null : opened.totalBytes;
+}
+
+async function joinedBytes(
+  store: ObjectStore,
+  { parts, separator }: JoinedSource,
+  spec: Pick<JobSpec, 'compression'>,
+): Promise<number | null> {
+  let sum = (parts.length - 1) * Buffer.byteLength(separator);
+  for (const part of parts) {
+    const bytes = await plainBytes(store, part, spec);
+    if (bytes === null) return null;
+    sum += bytes;
+  }
+  return sum;
 }
 
 async function finishedOf(ledger: Ledger, model: string): Promise<readonly JobResult[]> {

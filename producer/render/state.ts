@@ -83,6 +83,10 @@ export function documentText(source: DocumentSource): string {
       return source.url;
     case 'tokens':
       return `${source.tokens.length} token ids`;
+    case 'joined': {
+      const [first, ...more] = source.parts;
+      return more.length === 0 ? documentText(first!) : `${documentText(first!)} and ${more.length} more, joined`;
+    }
     case 'inline': {
       const { text } = source;
       return JSON.stringify(text.length > inlineChars ? `${text.slice(0, inlineChars - 1)}…` : text);

@@ -10,6 +10,7 @@ import {
   type Submission,
   timeJobId,
 } from '@longhaul/producer';
+import { parseSeparator } from '../../producer/source.ts';
 import { FakeLedger, FakeLive, FakeQueue, headOf, jobId, specOf } from '../support/producer-fakes.ts';
 import { greedySampling, scoreTask } from '../support/tasks.ts';
 
@@ -193,6 +194,58 @@ test('a job is durable before the queue hears of it', async () => {
   assert.deepEqual(ledger.calls, ['putInput', 'submit', 'enqueue']);
   assert.deepEqual({ outcome: submitted.outcome, queue: submitted.queue }, { outcome: 'created', queue: 'told' });
   assert.deepEqual((await ledger.readSpec(submitted.jobId)).document, { kind: 'stored', key: 'inputs/1' });
+});
+
+test('joined documents are stored one after the other, and not again for the same job', async () => {
+  const { ledger, producer } = setUp();
+  const body = async function* (bytes: number) {
+    yield new Uint8Array(bytes);
+  };
+  const s3 = { kind: 's3', bucket: 'books', key: 'b.txt', versionId: null } as const;
+  const joined = (separator = ' ', last = 7): Partial<Submission> => ({
+    idempotencyKey: 'k',
+    document: {
+      kind: 'joined',
+      separator,
+      parts: [
+        { kind: 'upload', body: body(5) },
+        { kind: 'source', source: s3 },
+        { kind: 'upload', body: body(last) },
+      ],
+    },
+  });
+  const { jobId, outcome } = await producer.submit(submission(joined()));
+  assert.deepEqual([outcome, ledger.calls], ['created', ['putInput', 'putInput', 'submit', 'enqueue']]);
+  const { document } = await ledger.readSpec(jobId);
+  const stored = (n: number) => ({ kind: 'stored', key: `inputs/${n}` });
+  assert.deepEqual(document, { kind: 'joined', parts: [stored(1), s3, stored(2)], separator: ' ' });
+  assert.equal((await producer.submit(submission(joined()))).outcome, 'existing');
+  assert.equal(ledger.calls.filter((call) => call === 'putInput').length, 2);
+  await assert.rejects(producer.submit(submission(joined('-'))), { code: 'job_exists' });
+  const empty = { ...joined(' ', 0), idempotencyKey: null };
+  await assert.rejects(producer.submit(submission(empty)), {
+    code: 'source_empty',
+    message: /^document 3 of 3 has 0 bytes/,
+  });
+});
+
+test('a separator is typed with the escapes of most languages', () => {
+  const typed: [string, string][] = [
+    ['\\n\\n', '\n\n'],
+    ['--\\t\\r\\\\n', '--\t\r\\n'],
+    ['', ''],
+    ['\n', '\n'],
+    ['—', '—'],
+  ];
+  for (const [text, meant] of typed) assert.equal(parseSeparator(text), meant);
+  for (const wrong of ['\\x41', 'a\\']) {
+    assert.throws(() => parseSeparator(wrong), { code: 'invalid_argument', message: /^--separator knows/ });
+  }
+  assert.equal(parseSeparator('x'.repeat(limits.separatorBytes)).length, limits.separatorBytes);
+  assert.throws(() => parseSeparator('é'.repeat(limits.separatorBytes / 2 + 1)), {
+    code: 'invalid_argument',
+    message: /at most 4096 bytes; found 4098/,
+  });
 });
 
 test('nothing is sent for a job whose words are wrong, and an empty document makes no job', async () => {

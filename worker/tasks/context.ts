@@ -1,4 +1,4 @@
-import type { Clock, Compression, JobSpec, SourcePin, TextSource } from '@longhaul/core/contracts';
+import type { Clock, Compression, JobSpec, JoinedSource, SourcePin, TextSource } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
 import type { States } from '@longhaul/core/states';
 import type { LiveStream } from '@longhaul/core/stream';
@@ -38,7 +38,7 @@ export interface JobContext {
   readonly ledger: Ledger;
   readonly engine: Engine;
   readonly tokenizer: StreamingTokenizer;
-  readonly openDocument: (source: TextSource, request: DocumentRequest) => Promise<Document>;
+  readonly openDocument: (source: TextSource | JoinedSource, request: DocumentRequest) => Promise<Document>;
   /** The named states of every tenant. */
   readonly states: Pick<States, 'publish' | 'resolve' | 'read'>;
   /** Shared by all jobs of the worker. */

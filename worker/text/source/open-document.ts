@@ -1,4 +1,11 @@
-import { type Compression, RejectedJob, type SourcePin, type TextSource } from '@longhaul/core/contracts';
+import {
+  type Compression,
+  type JoinedSource,
+  RejectedJob,
+  type SourcePin,
+  type TextSource,
+} from '@longhaul/core/contracts';
+
 import type { ObjectStore } from '@longhaul/core/ledger';
 import type { HttpsOptions } from '@longhaul/core/net';
 import type { Document } from '../ports.ts';
@@ -6,6 +13,7 @@ import { detectContainer, inflate } from './compression.ts';
 import { openFile } from './file.ts';
 import { isUnnamedVersion, openHttps, unproven } from './https.ts';
 import { openInline } from './inline.ts';
+import { openJoined } from './joined.ts';
 import { checkPin, type RawSource } from './raw-source.ts';
 import { openS3 } from './s3.ts';
 import { openStored } from './stored.ts';
@@ -27,12 +35,19 @@ export interface OpenDocumentOptions {
 }
 
 /**
- * Opens and pins a document.
+ * Opens and pins a document; of a joined one, every part.
  * Errors: `source_not_found`, `source_forbidden`, `source_empty`, `source_too_large`, `source_changed` (all final),
  * `source_unreadable` (final or retryable); while reading also `corrupt_compression` and `checkpoint_corrupt` (an
  * offset behind the end).
  */
-export async function openDocument(source: TextSource, options: OpenDocumentOptions): Promise<Document> {
+export async function openDocument(source: TextSource | JoinedSource, options: OpenDocumentOptions): Promise<Document> {
+  if (source.kind !== 'joined') return await openText(source, options);
+  // What a part was at first read is in the pin of the whole.
+  const openPart = (part: TextSource) => openText(part, { ...options, pin: null });
+  return await openJoined(source, { pin: options.pin, openPart });
+}
+
+async function openText(source: TextSource, options: OpenDocumentOptions): Promise<Document> {
   const raw = await openRaw(source, options);
   const { name, pin } = raw;
   checkPin(name, pin, options.pin);
