@@ -13,7 +13,7 @@ export {
 export { type BatchStream, batchKeys, batchOfMarker, jobPrefix, lineJobId } from './keys.ts';
 export { type AskedLine, BadLine, type LineContext, parseLine } from './line.ts';
 export { type LineSpecParts, lineSpec } from './line-spec.ts';
-export { type InputLine, readLines } from './lines.ts';
+export { type InputLine, type LinePlace, readLines } from './lines.ts';
 export { readWritten } from './parts.ts';
 export { errorLine, type ResultLine, resultLine } from './result-line.ts';
 export { type Validation, validateBatch } from './validate.ts';

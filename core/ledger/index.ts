@@ -7,6 +7,7 @@ export {
   encodeCheckpoint,
 } from './checkpoint.ts';
 export { collectGarbage, type GarbageOptions } from './garbage.ts';
+export { markedOpen } from './job-index.ts';
 export { createLedger, type LedgerOptions } from './ledger.ts';
 export * from './object-store.ts';
 export { openStore } from './open-store.ts';

@@ -3,6 +3,7 @@ import type { JobId } from '../contracts/job.ts';
 import { type LedgerParts, readHead } from './head-object.ts';
 import { type IndexName, keys, markerOf } from './keys.ts';
 import { mark, unmark } from './marker.ts';
+import type { ObjectStore } from './object-store.ts';
 
 /** Heads that are looked at side by side. */
 const AT_ONCE = 16;
@@ -27,6 +28,17 @@ export async function* listMarked(parts: LedgerParts, list: IndexName, limit: nu
     if (batch.length === Math.min(AT_ONCE, left)) yield* judged();
   }
   if (left > 0) yield* judged();
+}
+
+/**
+ * Ids that begin with `prefix` and bear the mark of an open job: every open one, and some that ended a moment ago, since a sweep
+ * removes the marks that a crash left. One listing, and no head is read.
+ */
+export async function* markedOpen(store: ObjectStore, prefix: string): AsyncGenerator<JobId> {
+  for await (const { key } of store.list(`${keys.index('open')}${prefix}`)) {
+    const marker = markerOf(key);
+    if (marker !== null) yield marker.jobId;
+  }
 }
 
 /**

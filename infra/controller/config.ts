@@ -26,6 +26,12 @@ const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_SWEEP_RATE: whole(1, 10_000).default(100),
   /** Between two records of the demand. */
   LONGHAUL_DEMAND_SECONDS: seconds(0.1, 3600).default(15),
+  /** Between two looks at the batches, and at the jobs that one of them has in flight. */
+  LONGHAUL_BATCH_SECONDS: seconds(0.05, 3600).default(1),
+  /** Jobs of one batch in flight. */
+  LONGHAUL_BATCH_WINDOW: whole(1, 4000).default(256),
+  /** A batch whose controller has said nothing for so long is taken by another one. */
+  LONGHAUL_BATCH_LEASE_SECONDS: seconds(1, 3600).default(30),
   /** Between two collections of garbage over the whole store. */
   LONGHAUL_GARBAGE_HOURS: z.coerce.number().min(0.0001).max(720).default(24),
   /** Days that things are kept after they were last needed; for ever where not set. */

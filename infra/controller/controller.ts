@@ -1,4 +1,5 @@
 import { type Clock, describeError, type JobId } from '@longhaul/core/contracts';
+import type { BatchRunners } from './batches/runners.ts';
 import { type DemandRecord, readDemand } from './demand.ts';
 import type { Log, Queues } from './ports.ts';
 import type { Sweep, Swept } from './sweep.ts';
@@ -6,12 +7,14 @@ import type { Sweep, Swept } from './sweep.ts';
 export interface ControllerParts {
   readonly sweep: Sweep;
   readonly queues: Queues;
+  readonly batches: Pick<BatchRunners, 'round' | 'settled'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly collectGarbage: (signal: AbortSignal) => Promise<object>;
   readonly intervals: {
     readonly sweepMs: number;
     readonly demandMs: number;
+    readonly batchMs: number;
     readonly garbageMs: number;
     readonly stalledMs: number;
   };
@@ -35,15 +38,17 @@ export class Controller {
 
   /** Until the signal; resolves when nothing is under way. */
   async run(signal: AbortSignal): Promise<void> {
-    const { sweepMs, demandMs, garbageMs } = this.parts.intervals;
+    const { sweepMs, demandMs, batchMs, garbageMs } = this.parts.intervals;
     await Promise.all([
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
+      this.every('batches', batchMs, signal, () => this.parts.batches.round(signal)),
       this.parts.clock
         .sleep(Math.min(firstGarbageMs, garbageMs), signal)
         .catch(() => undefined)
         .then(() => this.every('garbage', garbageMs, signal, () => this.collectGarbage(signal))),
     ]);
+    await this.parts.batches.settled();
   }
 
   /** One sweep, with time for the jobs of lost workers to be found, and the demand behind it. */

@@ -1,9 +1,11 @@
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
+import { createFiles } from '@longhaul/core/files';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
 import { Command, CommanderError } from 'commander';
 import { garbageCollector } from './adapters/garbage.ts';
 import { createLog } from './adapters/log.ts';
 import { openQueues } from './adapters/queues.ts';
+import { BatchRunners } from './batches/runners.ts';
 import { parseConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import type { Log } from './ports.ts';
@@ -69,20 +71,36 @@ async function control({ once = false, json = false }: Options): Promise<number>
     },
     onNotice: (text) => log('warn', text),
   });
+  const ledger = createLedger(store);
   const controller = new Controller({
     sweep: new Sweep({
-      ledger: createLedger(store),
+      ledger,
       queues,
       clock,
       rate: new Rate(clock, config.LONGHAUL_SWEEP_RATE),
       log,
     }),
     queues,
+    batches: new BatchRunners({
+      store,
+      ledger,
+      files: createFiles(store),
+      queueOf: (model) => queues.of(model),
+      clock,
+      log,
+      name: config.controllerName,
+      settings: {
+        window: config.LONGHAUL_BATCH_WINDOW,
+        pollMs: 1000 * config.LONGHAUL_BATCH_SECONDS,
+        leaseMs: 1000 * config.LONGHAUL_BATCH_LEASE_SECONDS,
+      },
+    }),
     clock,
     log,
     collectGarbage: garbageCollector(store, config, log),
     intervals: {
       sweepMs: 1000 * config.LONGHAUL_SWEEP_SECONDS,
+      batchMs: 1000 * config.LONGHAUL_BATCH_SECONDS,
       demandMs: 1000 * config.LONGHAUL_DEMAND_SECONDS,
       garbageMs: 3_600_000 * config.LONGHAUL_GARBAGE_HOURS,
       stalledMs: config.LONGHAUL_STALLED_MS,
