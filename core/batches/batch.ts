@@ -4,6 +4,7 @@ import { SegmentRun } from '../contracts/head.ts';
 import { ModelName, Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { FileId } from '../files/file.ts';
+import { AllowedSources } from '../openai/source-policy.ts';
 
 const count = z.number().int().nonnegative();
 const moment = z.iso.datetime().nullable();
@@ -35,6 +36,8 @@ export const BatchSpec = z.strictObject({
   order: BatchOrder,
   /** Models that lines may ask for; null: any, and one that nobody serves waits for its worker. */
   models: z.array(ModelName).max(1000).nullable(),
+  /** Where lines may have documents read in place; null: wherever a worker may read. */
+  sources: AllowedSources.nullable().default(null),
   priority: z.number().int().min(0).max(1000),
   metadata: BatchMetadata.nullable(),
 });

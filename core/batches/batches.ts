@@ -25,6 +25,7 @@ export interface BatchRequest
     BatchSpec,
     'tenant' | 'inputFileId' | 'endpoint' | 'completionWindow' | 'order' | 'models' | 'priority' | 'metadata'
   > {
+  readonly sources?: BatchSpec['sources'];
   readonly maxCost: CostLimit | null;
   /** The same key always means the same batch. */
   readonly idempotencyKey: string | null;
@@ -215,9 +216,9 @@ function unlessMissing(error: unknown): null {
   throw error;
 }
 
-/** The same request may come again at another moment, when other models are served. */
+/** The same request may come again at another moment, when other models are served and other sources allowed. */
 function checkSame(stored: BatchSpec, found: BatchSpec): void {
-  const free: readonly string[] = ['createdAt', 'models'];
+  const free: readonly string[] = ['createdAt', 'models', 'sources'];
   const differs = (Object.keys(found) as (keyof BatchSpec)[]).find(
     (name) => !free.includes(name) && !isDeepStrictEqual(stored[name], found[name]),
   );

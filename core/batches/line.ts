@@ -38,7 +38,8 @@ export class BadLine extends LonghaulError {
   }
 }
 
-export type LineContext = Pick<BatchSpec, 'id' | 'tenant' | 'endpoint' | 'models'>;
+export type LineContext = Pick<BatchSpec, 'id' | 'tenant' | 'endpoint' | 'models'> &
+  Partial<Pick<BatchSpec, 'sources'>>;
 
 /** @throws BadLine */
 export function parseLine(line: InputLine, batch: LineContext): AskedLine {
@@ -75,7 +76,7 @@ export function parseLine(line: InputLine, batch: LineContext): AskedLine {
 }
 
 function planOf(url: BatchEndpoint, body: Readonly<Record<string, unknown>>, batch: LineContext, line: number): Plan {
-  const context = { tenant: batch.tenant, seed: lineSeed(line) };
+  const context = { tenant: batch.tenant, seed: lineSeed(line), sources: batch.sources ?? null };
   const plan = url === '/v1/completions' ? planCompletion(body, context) : planChat(body, context);
   if (batch.models !== null && !batch.models.includes(plan.model)) {
     const served = batch.models.length === 0 ? 'none is served' : `served are ${batch.models.join(', ').slice(0, 300)}`;

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { z } from 'zod';
 import { LonghaulError, RejectedJob } from '../contracts/errors.ts';
 import { Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
@@ -10,7 +11,8 @@ import { newFileId } from './file-id.ts';
 export interface FilePut {
   readonly tenant: string;
   readonly filename: string;
-  readonly purpose: FilePurpose;
+  /** May be told behind the body, as in a form whose fields come in any order. */
+  readonly purpose: FilePurpose | Promise<FilePurpose>;
   readonly body: AsyncIterable<Uint8Array>;
   /** Refused where the body is longer; `limits.fileBytes` unless said otherwise. */
   readonly maxBytes?: number;
@@ -84,7 +86,10 @@ export function createFiles(store: ObjectStore, options: FilesOptions = {}): Fil
 
     async put({ tenant, filename, purpose, body, maxBytes = limits.fileBytes, id, signal }) {
       const now = clock();
-      const draft = checked({ tenant, filename, purpose, id: id ?? newFileId(now, random()) });
+      const draft = checked({ tenant, filename, id: id ?? newFileId(now, random()) });
+      const told = Promise.resolve(purpose);
+      // Awaited behind the content, which may fail before it.
+      told.catch(() => undefined);
       const before = id === undefined ? null : await find(tenant, id);
       if (before !== null) return before;
       const hash = createHash('sha256');
@@ -113,9 +118,15 @@ export function createFiles(store: ObjectStore, options: FilesOptions = {}): Fil
         if (standing === null) throw error;
         const again = createHash('sha256');
         for await (const chunk of standing.stream) again.update(chunk);
-        return await putRecord({ ...draft, bytes: standing.totalBytes, sha256: again.digest('hex'), now });
+        return await putRecord({
+          ...draft,
+          ...checkedPurpose(await told),
+          bytes: standing.totalBytes,
+          sha256: again.digest('hex'),
+          now,
+        });
       }
-      return await putRecord({ ...draft, bytes, sha256: hash.digest('hex'), now });
+      return await putRecord({ ...draft, ...checkedPurpose(await told), bytes, sha256: hash.digest('hex'), now });
     },
 
     async read(tenant, id, { from = 0, signal } = {}) {
@@ -169,10 +180,17 @@ export function createFiles(store: ObjectStore, options: FilesOptions = {}): Fil
   }
 }
 
-function checked(draft: { tenant: string; filename: string; purpose: FilePurpose; id: string }) {
-  const of = { tenant: Tenant, filename: FileName, purpose: FilePurpose, id: FileId };
-  for (const [name, schema] of Object.entries(of)) {
-    const value = draft[name as keyof typeof of];
+function checkedPurpose(purpose: FilePurpose) {
+  return checkedBy({ purpose: FilePurpose }, { purpose });
+}
+
+function checked(draft: { tenant: string; filename: string; id: string }) {
+  return checkedBy({ tenant: Tenant, filename: FileName, id: FileId }, draft);
+}
+
+function checkedBy<T extends object>(of: { readonly [K in keyof T]: z.ZodType }, draft: T): T {
+  for (const name of Object.keys(of) as (keyof T & string)[]) {
+    const [value, schema] = [draft[name], of[name]];
     const parsed = schema.safeParse(value);
     if (parsed.success) continue;
     throw new LonghaulError('invalid_argument', `${name}: ${parsed.error.issues[0]!.message}; found ${shown(value)}`);

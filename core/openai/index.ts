@@ -4,3 +4,4 @@ export { parseInputRef } from './input-ref.ts';
 export { InvalidBody, parseBody } from './invalid-body.ts';
 export * from './plan.ts';
 export * from './response.ts';
+export { AllowedSources, allows } from './source-policy.ts';

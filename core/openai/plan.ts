@@ -8,6 +8,7 @@ import { ChatBody, defaultChatTokens } from './chat-body.ts';
 import { CompletionBody, defaultCompletionTokens } from './completion-body.ts';
 import { parseInputRef } from './input-ref.ts';
 import { InvalidBody, invalidBody, parseBody } from './invalid-body.ts';
+import { type AllowedSources, allows } from './source-policy.ts';
 
 /** What a job reads first: a document where it is, a text that is too long to travel in a spec, or nothing. */
 export type PlannedDocument =
@@ -38,6 +39,8 @@ export interface PlanContext {
   readonly tenant: string;
   /** Where the body gives no seed: the same request under the same seed gives the same text. */
   readonly seed: bigint;
+  /** Where documents may be read in place; null: wherever the worker may read. */
+  readonly sources: AllowedSources | null;
 }
 
 /** Between the seeds of the choices of one prompt, as between the questions of an `ask`. */
@@ -97,15 +100,29 @@ interface Reading extends Pick<JobRequest, 'compression' | 'invalidUtf8' | 'addB
   readonly source: DocumentSource | null;
 }
 
-function readingOf(body: Body, { tenant }: PlanContext): Reading {
+function readingOf(body: Body, context: PlanContext): Reading {
+  const { tenant } = context;
   return {
-    source: body.input_ref == null ? null : parseInputRef(body.input_ref, tenant),
+    source: body.input_ref == null ? null : sourceOf(body.input_ref, context),
     compression: body.compression ?? 'auto',
     invalidUtf8: body.invalid_utf8 ?? 'error',
     addBos: body.add_bos ?? false,
     from: body.from == null ? null : stateRefOf(body.from, tenant),
     saveAs: body.save_as == null ? null : stateNameOf(body.save_as),
   };
+}
+
+function sourceOf(text: string, { tenant, sources }: PlanContext): DocumentSource {
+  const source = parseInputRef(text, tenant);
+  if (sources !== null && !allows(sources, tenant, source)) throw forbiddenSource(sources, tenant);
+  return source;
+}
+
+/** Upload, and `input_ref: file-…`, is the way for every other document. */
+export function forbiddenSource(sources: AllowedSources, tenant: string): InvalidBody {
+  const allowed = sources.map((text) => text.replaceAll('{tenant}', tenant)).join(', ');
+  const rule = allowed === '' ? 'no document is read in place here' : `documents are read in place below ${allowed}`;
+  return new InvalidBody('input_ref', `${rule}; upload it as a file, and name that`);
 }
 
 function checkSaved({ saveAs }: Reading, choices: number): void {

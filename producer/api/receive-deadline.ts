@@ -1,38 +1,40 @@
-import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { ApiError } from './errors.ts';
 
 /**
  * A body that comes drop by drop holds a connection for ever: it must have come within `receiveMs`, or, on a route that
- * takes uploads of any size, never stop for that long.
+ * takes uploads of any size, never stop for that long. A body that waits for us, since the store is slow, has not stopped.
  */
 export function limitReceiving(app: FastifyInstance, receiveMs: number): void {
   app.addHook('preParsing', async (request, reply, payload) => {
     const { raw } = request;
-    if (raw.complete && raw.readableLength === 0) return payload;
-    const late = () => {
-      if (raw.complete) return;
+    if (raw.complete) return payload;
+    const upload = request.routeOptions.config.upload === true;
+    let seen = raw.socket.bytesRead;
+    const look = () => {
+      if (raw.complete) return clearInterval(timer);
+      const { bytesRead } = raw.socket;
+      if (upload && (bytesRead > seen || raw.readableLength > 0)) {
+        seen = bytesRead;
+        return;
+      }
+      clearInterval(timer);
       const seconds = receiveMs / 1000;
-      const what = isUpload(request) ? `stopped for ${seconds} s` : `had not come after ${seconds} s`;
-      const error = new ApiError(408, `the body of the request ${what}`, { code: 'request_timeout' });
-      // Nobody waits for the rest: the answer goes out while the body is still under way.
-      if (!reply.sent) reply.header('connection', 'close').send(error);
-      raw.unpipe();
-      setImmediate(() => destroySoon(raw.socket));
+      const what = upload ? `stopped for ${seconds} s` : `had not come after ${seconds} s`;
+      refuse(raw, new ApiError(408, `the body of the request ${what}`, { code: 'request_timeout' }));
     };
-    const timer = setTimeout(late, receiveMs);
-    const done = () => clearTimeout(timer);
-    if (isUpload(request)) raw.on('data', () => timer.refresh());
-    raw.once('end', done).once('close', done).once('error', done);
-    reply.raw.once('close', done);
+    const timer = setInterval(look, receiveMs);
+    reply.raw.once('close', () => clearInterval(timer));
     return payload;
   });
 }
 
-function isUpload({ routeOptions }: FastifyRequest): boolean {
-  return routeOptions.config.upload === true;
-}
-
-function destroySoon(socket: Socket): void {
-  socket.destroySoon();
+/** Whatever reads the body waits for it: the answer goes past it, and the connection ends. */
+function refuse({ socket }: IncomingMessage, { status, body }: ApiError): void {
+  const text = JSON.stringify(body);
+  socket.end(
+    `HTTP/1.1 ${status} Request Timeout\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
+  );
+  setTimeout(() => socket.destroy(), 1000).unref();
 }

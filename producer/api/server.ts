@@ -8,7 +8,9 @@ import { ApiError, apiError } from './errors.ts';
 import { pageRoutes } from './page/index.ts';
 import type { ApiParts } from './parts.ts';
 import { limitReceiving } from './receive-deadline.ts';
+import { batchRoutes } from './routes/batches.ts';
 import { completionRoutes } from './routes/completions.ts';
+import { fileRoutes } from './routes/files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobStreamRoutes } from './routes/job-streams.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -83,7 +85,17 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
     transform: jsonSchemaTransform,
   });
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async () => app.swagger());
-  const all = [healthRoutes, modelRoutes, jobRoutes, jobStreamRoutes, submitRoutes, completionRoutes, stateRoutes];
+  const all = [
+    healthRoutes,
+    modelRoutes,
+    jobRoutes,
+    jobStreamRoutes,
+    submitRoutes,
+    completionRoutes,
+    stateRoutes,
+    fileRoutes,
+    batchRoutes,
+  ];
   for (const routes of all) await app.register(async (scope) => routes(scope as ApiServer, parts));
   await app.register(async (scope) => pageRoutes(scope, parts));
   await app.ready();

@@ -1,6 +1,6 @@
 import { type Environment, ModelName, parseEnvironment } from '@longhaul/core/contracts';
+import { AllowedSources } from '@longhaul/core/openai';
 import { z } from 'zod';
-import { type AllowedSource, AllowedSources } from './source-policy.ts';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 
@@ -26,8 +26,12 @@ const ApiEnvironment = z.object({
   LONGHAUL_API_BURST: whole(1, 1_000_000).default(100),
   /** Jobs of a tenant that have not ended. */
   LONGHAUL_API_OPEN_JOBS: whole(1, 1_000_000).default(1000),
-  /** What documents jobs may read in place, see `source-policy.ts`. */
-  LONGHAUL_API_SOURCES: AllowedSources.default([{ kind: 'https', text: 'https://' }]),
+  /** What documents jobs may read in place, see `core/openai/source-policy.ts`. */
+  LONGHAUL_API_SOURCES: z
+    .string()
+    .transform((text) => text.split(/\s+/).filter((one) => one !== ''))
+    .pipe(AllowedSources)
+    .default(['https://']),
   LONGHAUL_PARENT_PIPE: z.enum(['0', '1']).default('0'),
 });
 
@@ -38,7 +42,7 @@ export interface ApiSettings {
   readonly requestsPerSecond: number;
   readonly burst: number;
   readonly openJobs: number;
-  readonly sources: readonly AllowedSource[];
+  readonly sources: AllowedSources;
   readonly parentPipe: boolean;
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
 import { keyFor } from '../support/api-client.ts';
 import { Cluster, models } from '../support/cluster.ts';
 
@@ -100,6 +100,47 @@ test('a stream gives the same text in pieces, its usage where it was asked for, 
   assert.equal(finish, 'length');
   assert.ok(pieces > 12, `only ${pieces} pieces`);
   assert.equal(usage?.completion_tokens, 24);
+});
+
+test('files are uploaded, listed, read and deleted', async () => {
+  const content = `${JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/completions', body: asked })}\n`;
+  for (const order of ['file first', 'purpose first']) {
+    const file = await toFile(Buffer.from(content), 'lines.jsonl');
+    const made = await openai.files.create(
+      order === 'file first' ? { file, purpose: 'batch' } : { purpose: 'batch', file },
+    );
+    assert.deepEqual([made.filename, made.bytes, made.purpose], ['lines.jsonl', content.length, 'batch']);
+    assert.equal(await (await openai.files.content(made.id)).text(), content);
+    assert.deepEqual(await openai.files.retrieve(made.id), made);
+    const listed = [];
+    for await (const one of openai.files.list({ purpose: 'batch' })) listed.push(one.id);
+    assert.deepEqual(listed, [made.id]);
+    assert.equal((await openai.files.delete(made.id)).deleted, true);
+    await assert.rejects(openai.files.retrieve(made.id), { status: 404, code: 'file_not_found' });
+  }
+});
+
+test('an uploaded file is a document, and a batch is made, listed and cancelled', async () => {
+  const book = await openai.files.create({ file: await toFile(Buffer.from(prompt), 'book.txt'), purpose: 'user_data' });
+  const { max_tokens, temperature } = asked;
+  const ours = { model: 'test', max_tokens, temperature, input_ref: book.id };
+  const read = await openai.post<OpenAI.Completion>('/completions', { body: ours });
+  assert.equal(read.choices[0]!.text, expected);
+  const lines = `${JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/completions', body: asked })}\n`;
+  const file = await openai.files.create({ file: await toFile(Buffer.from(lines), 'lines.jsonl'), purpose: 'batch' });
+  const made = await openai.batches.create({
+    input_file_id: file.id,
+    endpoint: '/v1/completions',
+    completion_window: '24h',
+    metadata: { of: 'a test' },
+  });
+  assert.deepEqual([made.status, made.object, made.metadata], ['validating', 'batch', { of: 'a test' }]);
+  const listed = [];
+  for await (const one of openai.batches.list()) listed.push(one.id);
+  assert.deepEqual(listed, [made.id]);
+  assert.equal((await openai.batches.cancel(made.id)).status, 'cancelling');
+  assert.equal((await openai.batches.retrieve(made.id)).status, 'cancelling');
+  await assert.rejects(openai.batches.retrieve('batch_nothing'), { status: 404, code: 'batch_not_found' });
 });
 
 test('what the API refuses is an error of the client, with status, code and param', async () => {

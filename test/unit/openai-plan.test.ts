@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidBody, planChat, planCompletion } from '@longhaul/core/openai';
 
-const context = { tenant: 'acme', seed: 7n };
+const context = { tenant: 'acme', seed: 7n, sources: null };
 const completion = { model: 'tiny-english', prompt: 'Call me' };
 const chat = { model: 'tiny-english', messages: [{ role: 'user', content: 'Hello' }] };
 

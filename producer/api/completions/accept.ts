@@ -1,5 +1,5 @@
 import type { JobId } from '@longhaul/core/contracts';
-import { type Plan, type PlannedDocument, planChat, planCompletion } from '@longhaul/core/openai';
+import { type AllowedSources, type Plan, type PlannedDocument, planChat, planCompletion } from '@longhaul/core/openai';
 import type { Submission } from '../../producer.ts';
 import { ApiError } from '../errors.ts';
 import { bodyDigest, keyReused } from '../idempotency.ts';
@@ -52,7 +52,7 @@ export async function accept(
   };
   const before = key === null ? null : await parts.records.find(tenant, kind, id);
   if (before !== null && before.bodySha256 !== draft.bodySha256) throw keyReused(key!);
-  const completion = completionOf(before ?? draft);
+  const completion = completionOf(before ?? draft, before === null ? parts.settings.sources : null);
   if (before === null) await check(parts, tenant, completion.plan);
   await parts.limits.openJobs(tenant, completion.jobIds);
   if (before === null) {
@@ -63,10 +63,10 @@ export async function accept(
   return completion;
 }
 
-/** What a record's jobs are: the same whenever it is read. */
-export function completionOf(record: CompletionRecord): Completion {
+/** What a record's jobs are: the same whenever it is read. `sources`: of one that was not accepted yet. */
+export function completionOf(record: CompletionRecord, sources: AllowedSources | null = null): Completion {
   const { id, tenant, kind, body } = record;
-  const plan = (kind === 'chat' ? planChat : planCompletion)(body, { tenant, seed: seedOf(id) });
+  const plan = (kind === 'chat' ? planChat : planCompletion)(body, { tenant, seed: seedOf(id), sources });
   return { record, plan, jobIds: plan.choices.map((_, i) => jobIdOf(id, i)) };
 }
 
