@@ -1,13 +1,26 @@
 import { z } from 'zod';
 import { limits } from '../contracts/limits.ts';
+import { TokensSource } from '../contracts/source.ts';
 import { commonFields, idle, ownFields } from './fields.ts';
+
+const TokenIds = TokensSource.shape.tokens;
 
 /** The body of `POST /v1/completions`. */
 export const CompletionBody = z.strictObject({
   ...commonFields,
   ...ownFields,
-  /** One text, or several, each with its own choices. May be left out where `input_ref` is read. */
-  prompt: z.union([z.string(), z.array(z.string()).min(1).max(limits.prompts)]).nullish(),
+  /**
+   * One text, or several, each with its own choices; or the token ids of one, or of several. May be left out where
+   * `input_ref` is read.
+   */
+  prompt: z
+    .union([
+      z.string(),
+      z.array(z.string()).min(1).max(limits.prompts),
+      TokenIds,
+      z.array(TokenIds).min(1).max(limits.prompts),
+    ])
+    .nullish(),
   /** 0 only with `echo`. */
   max_tokens: z.number().int().min(0).max(limits.maxNewTokens).nullish(),
   echo: z.boolean().nullish(),

@@ -3,7 +3,7 @@ import { limits } from '../contracts/limits.ts';
 import type { DocumentSource } from '../contracts/source.ts';
 import { parseStateRef } from '../contracts/state.ts';
 import { StateName, type StateRef } from '../contracts/state-name.ts';
-import { GenerateTask } from '../contracts/task.ts';
+import { GenerateTask, ScoreTask } from '../contracts/task.ts';
 import { ChatBody, defaultChatTokens } from './chat-body.ts';
 import { CompletionBody, defaultCompletionTokens } from './completion-body.ts';
 import { parseInputRef } from './input-ref.ts';
@@ -22,6 +22,11 @@ export interface PlannedChoice {
   readonly document: PlannedDocument;
   /** The text that stands before the generated one where `echo` was asked for, else ''. */
   readonly echo: string;
+  /**
+   * The job tells the prompt itself, token by token, rather than what follows it: `echo` with `logprobs`. `next`: and the
+   * one token that follows.
+   */
+  readonly scored: { readonly next: boolean } | null;
 }
 
 /** What a request body asks for, before its jobs have names and owners. */
@@ -50,24 +55,32 @@ const seedStep = 0x9e3779b97f4a7c15n;
 export function planCompletion(json: unknown, context: PlanContext): Plan {
   const body = parseBody(CompletionBody, json);
   const n = body.n ?? 1;
-  const prompts = typeof body.prompt === 'string' ? [body.prompt] : (body.prompt ?? [null]);
+  const prompts = promptsOf(body.prompt);
   if (n * prompts.length > limits.choices) {
     throw new InvalidBody('n', `a request makes at most ${limits.choices} choices; found ${n * prompts.length}`);
   }
   const maxNewTokens = body.max_tokens ?? defaultCompletionTokens;
   const echo = body.echo ?? false;
   const logprobs = body.logprobs ?? null;
-  if (maxNewTokens === 0) throw new InvalidBody('max_tokens', 'at least 1');
-  if (echo && logprobs !== null)
-    throw new InvalidBody('logprobs', 'the log-probabilities of an echo are not told here');
   const reading = readingOf(body, context);
   checkSaved(reading, n * prompts.length);
+  // Who has the ids has the text; where they are to be told as text, the worker that has the tokenizer tells it.
+  if (echo && (logprobs !== null || prompts.some((prompt) => Array.isArray(prompt)))) {
+    const task = scoreTask(body, maxNewTokens);
+    const choices = prompts.flatMap((prompt, p) => {
+      const document = scoredDocument(reading, prompt, paramOf(body, p));
+      const { source: _, ...rest } = reading;
+      const choice = { request: { ...rest, task }, document, echo: '', scored: { next: maxNewTokens === 1 } };
+      return Array.from({ length: n }, (): PlannedChoice => choice);
+    });
+    return { object: 'text_completion', model: body.model, choices, stream: streamOf(body), logprobs };
+  }
+  if (maxNewTokens === 0) throw new InvalidBody('max_tokens', 'at least 1');
   const choices = prompts.flatMap((prompt, p) => {
-    const param = Array.isArray(body.prompt) ? `prompt.${p}` : 'prompt';
-    const { document, prompt: rest } = behind(reading, prompt, param);
+    const { document, prompt: rest } = behind(reading, prompt, paramOf(body, p));
     return Array.from({ length: n }, (_, i): PlannedChoice => {
       const options = { body, prompt: rest, maxNewTokens, top: logprobs ?? 0, seed: seedOf(body.seed, context, i) };
-      return { request: requestOf(reading, options), document, echo: echo ? (prompt ?? '') : '' };
+      return { request: requestOf(reading, options), document, echo: echo ? String(prompt ?? '') : '', scored: null };
     });
   });
   return { object: 'text_completion', model: body.model, choices, stream: streamOf(body), logprobs };
@@ -88,12 +101,25 @@ export function planChat(json: unknown, context: PlanContext): Plan {
     reading.source === null ? { kind: 'none' } : { kind: 'source', source: reading.source };
   const choices = Array.from({ length: body.n ?? 1 }, (_, i): PlannedChoice => {
     const options = { body, prompt, maxNewTokens, top: logprobs ?? 0, seed: seedOf(body.seed, context, i) };
-    return { request: requestOf(reading, options), document, echo: '' };
+    return { request: requestOf(reading, options), document, echo: '', scored: null };
   });
   return { object: 'chat.completion', model: body.model, choices, stream: streamOf(body), logprobs };
 }
 
 type Body = CompletionBody | ChatBody;
+/** A text, its token ids, or none. */
+type Prompt = string | readonly number[] | null;
+
+function promptsOf(prompt: CompletionBody['prompt']): readonly Prompt[] {
+  if (prompt == null) return [null];
+  if (typeof prompt === 'string') return [prompt];
+  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as string[] | number[][]);
+}
+
+/** The field of the p-th prompt. */
+function paramOf({ prompt }: CompletionBody, p: number): string {
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? `prompt.${p}` : 'prompt';
+}
 
 /** What is read before the prompt, and what is kept. */
 interface Reading extends Pick<JobRequest, 'compression' | 'invalidUtf8' | 'addBos' | 'from' | 'saveAs'> {
@@ -131,15 +157,59 @@ function checkSaved({ saveAs }: Reading, choices: number): void {
 }
 
 /** Behind a document or a state a prompt is what follows; without either it is the document itself. */
-function behind({ source, from }: Reading, prompt: string | null, param: string) {
+function behind({ source, from }: Reading, prompt: Prompt, param: string) {
+  if (prompt !== null && typeof prompt !== 'string')
+    return { document: tokensAlone({ source, from }, prompt, param), prompt: null };
   if (source !== null) return { document: { kind: 'source', source } as const, prompt: limited(prompt, param) };
   if (from !== null) return { document: { kind: 'none' } as const, prompt: limited(prompt, param) };
   if (prompt === null) throw new InvalidBody('prompt', 'there is nothing to read: give a prompt, input_ref or from');
-  const document: PlannedDocument =
-    Buffer.byteLength(prompt) <= limits.inlineBytes
-      ? { kind: 'source', source: { kind: 'inline', text: prompt } }
-      : { kind: 'text', text: prompt };
-  return { document, prompt: null };
+  return { document: textDocument(prompt), prompt: null };
+}
+
+function textDocument(text: string): PlannedDocument {
+  const short = Buffer.byteLength(text) <= limits.inlineBytes;
+  return short ? { kind: 'source', source: { kind: 'inline', text } } : { kind: 'text', text };
+}
+
+function tokensAlone(
+  { source, from }: Pick<Reading, 'source' | 'from'>,
+  tokens: readonly number[],
+  param: string,
+): PlannedDocument {
+  if (source !== null || from !== null) throw new InvalidBody(param, 'behind input_ref or from a prompt is a text');
+  return { kind: 'source', source: { kind: 'tokens', tokens: [...tokens] } };
+}
+
+/** What is told token by token: the prompt, or where there is none the document itself. */
+function scoredDocument(reading: Reading, prompt: Prompt, param: string): PlannedDocument {
+  const { source } = reading;
+  if (source !== null && prompt !== null) {
+    throw new InvalidBody(param, 'with echo and logprobs the document of input_ref is told: leave the prompt out');
+  }
+  if (source !== null) return { kind: 'source', source };
+  if (prompt === null || prompt === '')
+    throw new InvalidBody(param, 'there is nothing to tell: give a prompt or input_ref');
+  return typeof prompt === 'string' ? textDocument(prompt) : tokensAlone(reading, prompt, param);
+}
+
+/** Lines as long as they may be: the response holds all of them anyhow. */
+const scoredLineTokens = 2048;
+
+function scoreTask(body: CompletionBody, maxNewTokens: number): ScoreTask {
+  if (maxNewTokens > 1) {
+    throw new InvalidBody(
+      'max_tokens',
+      `with echo and logprobs (or token ids) 0, or 1 for the token that follows; found ${maxNewTokens}`,
+    );
+  }
+  if (maxNewTokens === 1 && body.temperature !== 0) {
+    throw new InvalidBody('temperature', 'with echo and logprobs the token that follows is the likeliest one: 0');
+  }
+  for (const param of ['logit_bias', 'repetition_penalty'] as const) {
+    if (body[param] != null) throw new InvalidBody(param, 'it changes nothing of an echo with logprobs: leave it out');
+  }
+  const detail = { kind: 'score', segmentTokens: scoredLineTokens, detail: 'text' } as const;
+  return ScoreTask.parse({ ...detail, topLogprobs: body.logprobs ?? 0 });
 }
 
 function limited(prompt: string | null, param: string): string | null {

@@ -2,6 +2,7 @@ import type { OutputRecord, TokenRecord } from '../contracts/output.ts';
 import type { JobResult } from '../contracts/result.ts';
 import { stateUri } from '../contracts/state.ts';
 import type { Plan, PlannedChoice } from './plan.ts';
+import { scoredChoice, scoredTokens } from './scored.ts';
 
 /** A job that made a choice, and what it made. */
 export interface MadeChoice {
@@ -36,7 +37,10 @@ export async function responseOf(plan: Plan, made: readonly MadeChoice[], parts:
     created: Math.floor(parts.createdAt.getTime() / 1000),
     model: plan.model,
     choices,
-    usage: usageOf(made.map(({ result }) => result)),
+    usage: usageOf(
+      made.map(({ result }) => result),
+      plan,
+    ),
     longhaul: {
       jobs: made.map(({ result }) => result.jobId),
       states: made.flatMap(({ result: { state } }) =>
@@ -48,6 +52,7 @@ export async function responseOf(plan: Plan, made: readonly MadeChoice[], parts:
 
 async function choiceOf(plan: Plan, planned: PlannedChoice, made: MadeChoice, index: number): Promise<object> {
   const { result } = made;
+  if (planned.scored !== null) return scoredChoice(plan, planned.scored, await scoredTokens(made.records()), index);
   const finish_reason = finishReasonOf(result);
   const tokens: TokenRecord[] = [];
   if (plan.logprobs !== null || result.text === null) {
@@ -67,11 +72,16 @@ export function finishReasonOf({ finishReason }: Pick<JobResult, 'finishReason'>
 }
 
 /** The tokens of the jobs together; choices of one prompt that read it alike are counted each, since each read it. */
-export function usageOf(results: readonly Pick<JobResult, 'usage'>[]): ResponseUsage {
+export function usageOf(
+  results: readonly Pick<JobResult, 'usage'>[],
+  { choices }: Pick<Plan, 'choices'>,
+): ResponseUsage {
   const sum = (of: (usage: JobResult['usage']) => number) => results.reduce((total, { usage }) => total + of(usage), 0);
   const cached = sum(({ cachedTokens }) => cachedTokens);
   const prompt = sum(({ inputTokens }) => inputTokens) + cached;
-  const completion = sum(({ outputTokens }) => outputTokens);
+  // The token behind a prompt that is told itself is no output record.
+  const told = choices.filter(({ scored }) => scored?.next === true).length;
+  const completion = sum(({ outputTokens }) => outputTokens) + told;
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
@@ -91,7 +101,7 @@ export function completionLogprobs(tokens: readonly TokenRecord[], top: number, 
   return {
     tokens: tokens.map(({ text }) => text),
     token_logprobs: tokens.map(({ logprob }) => logprob),
-    top_logprobs: top === 0 ? null : tokens.map((token) => Object.fromEntries(topOf(token))),
+    top_logprobs: top === 0 ? null : tokens.map((token) => byText(topOf(token))),
     text_offset,
   };
 }
@@ -106,6 +116,11 @@ export function chatLogprob(record: TokenRecord): object {
 }
 
 /** The likeliest tokens of a position by their text; one whose text is not told goes by its id. */
-function topOf({ token, text, top = [] }: TokenRecord): [string, number][] {
-  return top.map(([id, logprob]) => [id === token ? text : `token_id:${id}`, logprob]);
+function topOf({ token, text, top = [] }: Pick<TokenRecord, 'token' | 'text' | 'top'>): [string, number][] {
+  return top.map(([id, logprob, alone]) => [id === token ? text : (alone ?? `token_id:${id}`), logprob]);
+}
+
+/** Of two tokens that look alike the likelier one, which comes first. */
+function byText(top: readonly (readonly [string, number])[]): Record<string, number> {
+  return Object.fromEntries(top.toReversed());
 }

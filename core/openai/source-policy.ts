@@ -23,6 +23,7 @@ export type AllowedSources = z.infer<typeof AllowedSources>;
 
 /** Whether one of the addresses holds the document, which is no text or file of the caller's own. Links in a file system are followed, and checked, by the worker alone. */
 export function allows(allowed: AllowedSources, tenant: string, source: DocumentSource): boolean {
+  if (source.kind === 'joined') return source.parts.every((part) => allows(allowed, tenant, part));
   const address = addressOf(source);
   if (address === null) return true;
   return allowed.some((one) => address.startsWith(one.replaceAll('{tenant}', tenant)));

@@ -19,5 +19,7 @@ export async function checkSource(
 ): Promise<void> {
   if (!allows(settings.sources, tenant, source)) throw forbiddenSource(settings.sources, tenant);
   // `inputs/files/{tenant}/{id}`, made of the caller's own tenant.
-  if (source.kind === 'stored') await files.head(tenant, source.key.split('/').at(-1)!);
+  for (const one of source.kind === 'joined' ? source.parts : [source]) {
+    if (one.kind === 'stored') await files.head(tenant, one.key.split('/').at(-1)!);
+  }
 }

@@ -1,5 +1,12 @@
 import type { JobResult, OutputRecord, TokenRecord } from '@longhaul/core/contracts';
-import { chatLogprob, completionLogprobs, finishReasonOf, usageOf } from '@longhaul/core/openai';
+import {
+  chatLogprob,
+  completionLogprobs,
+  finishReasonOf,
+  scoredChoice,
+  scoredTokens,
+  usageOf,
+} from '@longhaul/core/openai';
 import type { FollowEvent } from '../../follow.ts';
 import type { ApiParts } from '../parts.ts';
 import type { ServerSentEvent } from '../sse.ts';
@@ -46,13 +53,23 @@ export async function* streamOf(
       checkSucceeded(step.result);
       results[index] = step.result;
       if (cursor.finished) continue;
+      const { scored } = plan.choices[index]!;
+      if (scored !== null) {
+        const told = await scoredTokens(parts.producer.records(step.result.jobId));
+        cursors[index] = { ...cursor, finished: true };
+        yield event(chunk(completion, scoredChoice(plan, scored, told, index)));
+        continue;
+      }
       cursors[index] = { ...cursor, finished: true };
       yield event(chunk(completion, lastPiece(completion, index, step.result)));
     }
   }
   await parts.limits.closeJobs(record.tenant, jobIds);
   if (plan.stream?.includeUsage === true) {
-    const usage = usageOf(results.filter((result) => result !== null));
+    const usage = usageOf(
+      results.filter((result) => result !== null),
+      plan,
+    );
     yield event({ ...envelope(completion), choices: [], usage });
   }
   yield event(null, '[DONE]');
