@@ -1,4 +1,4 @@
-import type { AskTask, Head, JobSpec, Progress } from '@longhaul/core/contracts';
+import { type AskTask, cachedTokensOf, type Head, type JobSpec, type Progress } from '@longhaul/core/contracts';
 
 /** What is known of how far a job is and how long it still takes. Null is unknown. */
 export interface Estimate {
@@ -23,7 +23,8 @@ export function estimate(progress: Progress, spec: JobSpec): Estimate {
   if (progress.totalBytes === 0) return { fraction: 1, etaSeconds: 0 };
   const left = Math.max(0, progress.totalBytes - progress.bytes);
   const tokens = progress.tokens - progress.cachedTokens;
-  const bytesPerSecond = tokens <= 0 ? 0 : (progress.bytes / tokens) * progress.tokensPerSecond;
+  const bytesPerSecond =
+    tokens <= 0 ? 0 : ((progress.bytes - progress.cachedBytes) / tokens) * progress.tokensPerSecond;
   return {
     fraction: Math.min(1, progress.bytes / progress.totalBytes),
     etaSeconds: quotient(left, bytesPerSecond),
@@ -53,7 +54,8 @@ export function committedProgress(head: Head): Progress {
     outputTokens:
       head.position.nextToken === null && head.position.answered === undefined ? 0 : head.position.outputCount,
     tokensPerSecond: 0,
-    cachedTokens: head.pins?.from?.tokenOffset ?? 0,
+    cachedTokens: cachedTokensOf(head),
+    cachedBytes: head.position.cached?.bytes ?? 0,
     committedTokens: head.position.tokenOffset,
     commits: head.stats.commits,
     updatedAt: head.updatedAt,

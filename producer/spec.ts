@@ -35,6 +35,7 @@ export function buildSpec(parts: SpecParts): JobSpec {
     addBos: parts.request.addBos,
     from: parts.request.from,
     saveAs: parts.request.saveAs,
+    prefixCache: parts.request.prefixCache,
     priority: parts.priority,
     expiresAt:
       parts.expiresInMs === null ? null : new Date(parts.createdAt.getTime() + parts.expiresInMs).toISOString(),

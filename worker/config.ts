@@ -33,6 +33,8 @@ const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_CHUNK_TOKENS: powerOfTwo(16, 65_536).default(2048),
   LONGHAUL_COMMIT_SECONDS: z.coerce.number().gt(0).max(3600).default(30),
   LONGHAUL_COMMIT_TOKENS: whole(16, 2 ** 31).default(65_536),
+  /** Off: jobs neither begin from the prefix cache nor leave anything in it. */
+  LONGHAUL_PREFIX_CACHE: z.enum(['on', 'off']).default('on'),
   /** The queue's lock on a job: a worker that cannot renew it for this long stops emitting. */
   LONGHAUL_LOCK_MS: whole(1000, 3_600_000).default(90_000),
   LONGHAUL_STALLED_MS: whole(250, 3_600_000).default(30_000),

@@ -12,8 +12,10 @@ export const Progress = z.strictObject({
   phase: z.enum(['read', 'generate']),
   /** Tokens fed so far, committed or not. */
   tokens: count,
-  /** Of these, the tokens that came with the state which the job began from. */
+  /** Of these, the tokens that came with the state which the job began from, or from the prefix cache. */
   cachedTokens: count.default(0),
+  /** Of `bytes`, those that came from the prefix cache. */
+  cachedBytes: count.default(0),
   /** Decompressed document bytes read so far. */
   bytes: count,
   /** Document bytes in all, null where unknown (compressed or unsized sources). */

@@ -55,6 +55,15 @@ export const Answered = z.strictObject({
 });
 export type Answered = z.infer<typeof Answered>;
 
+/** Tokens that came from the prefix cache, and the document's bytes before its text cursor. */
+export const CachedPrefix = z.strictObject({ tokens: count, bytes: count });
+export type CachedPrefix = z.infer<typeof CachedPrefix>;
+
+/** Tokens that a job did not read itself: those of the state it began from, or of the prefix cache. */
+export function cachedTokensOf({ pins, position }: Pick<Head, 'pins' | 'position'>): number {
+  return (pins?.from?.tokenOffset ?? 0) + (position.cached?.tokens ?? 0);
+}
+
 /** How far the committed work goes. `tokenOffset` = N: the state covers tokens [0, N), the next token to feed is N. */
 export const Position = z.strictObject({
   tokenOffset: count,
@@ -70,6 +79,8 @@ export const Position = z.strictObject({
   nextToken: count.nullable(),
   /** `ask`, once its document is read. */
   answered: Answered.optional(),
+  /** The beginning of the document where it came from the prefix cache: it makes no difference to anything but what was read. */
+  cached: CachedPrefix.optional(),
 });
 export type Position = z.infer<typeof Position>;
 

@@ -15,6 +15,7 @@ export interface JobRequest {
   readonly addBos: boolean;
   readonly from: StateRef | null;
   readonly saveAs: StateName | null;
+  readonly prefixCache: boolean;
 }
 
 /** Stands for the questions of a file until that is put into the store. */
@@ -41,6 +42,7 @@ export function parseJobOptions(values: Readonly<Record<string, unknown>>): JobR
     addBos: read.get('bos') as boolean,
     from: readStateRef(read.get('from') as string | null),
     saveAs: readStateName(read.get('saveAs') as string | null),
+    prefixCache: read.get('prefixCache') as boolean,
   };
 }
 

@@ -32,6 +32,8 @@ const SpecFields = z.strictObject({
   from: StateRef.nullable().default(null),
   /** The name under which the state at the end is published. Null: it stays the job's own. */
   saveAs: StateName.nullable().default(null),
+  /** Whether the beginning of the document may come from the prefix cache, and be left there by a state that is saved. */
+  prefixCache: z.boolean().default(true),
 });
 type SpecFields = z.infer<typeof SpecFields>;
 

@@ -62,6 +62,8 @@ export const limits = {
   prompts: 128,
   /** Messages of a chat. */
   chatMessages: 1024,
+  /** Entries of one tenant's prefix cache: a newer one takes the place of the oldest. */
+  prefixEntries: 256,
   /** Bytes of a pin. */
   pinBytes: 8 * 1024,
 } as const;

@@ -189,6 +189,16 @@ const entries = [
     '',
   ],
   ['bos', '--bos', 'switch', null, "put the model's BOS token before the document", false, null, ''],
+  [
+    'prefixCache',
+    '--no-prefix-cache',
+    'switch',
+    null,
+    'read the whole document, also where a saved state has read its beginning; leave nothing for others',
+    true,
+    null,
+    '',
+  ],
 ] as const;
 
 function kib(what: string): string {

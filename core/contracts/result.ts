@@ -11,7 +11,7 @@ export type FinishReason = z.infer<typeof FinishReason>;
 export const Usage = z.strictObject({
   /** Tokens that the job read: BOS, document, prompt, and the prompts of all its questions. */
   inputTokens: count,
-  /** Tokens that came with the state it began from, not among `inputTokens`. */
+  /** Tokens that came with the state it began from, or from the prefix cache; not among `inputTokens`. */
   cachedTokens: count.default(0),
   outputTokens: count,
   inputBytes: count,

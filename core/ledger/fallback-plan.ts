@@ -1,5 +1,5 @@
 import { RejectedJob } from '../contracts/errors.ts';
-import type { Head, SegmentRun } from '../contracts/head.ts';
+import { cachedTokensOf, type Head, type SegmentRun } from '../contracts/head.ts';
 import { limits } from '../contracts/limits.ts';
 import type { CommitPlan } from './commit-plan.ts';
 import { type LedgerParts, START } from './head-object.ts';
@@ -44,8 +44,8 @@ export function planFallback(parts: LedgerParts, head: Head, unusable: UnusableC
           score: restore.score,
         };
   const to = point.position.tokenOffset;
-  // What came with a named state comes with it again.
-  const readAgain = from - Math.max(to, head.pins?.from?.tokenOffset ?? 0);
+  // What came from a state or the prefix cache was not read before.
+  const readAgain = from - Math.max(to, cachedTokensOf(head));
   const message = unusable.message.slice(0, 1024);
   const next: Head = {
     ...head,

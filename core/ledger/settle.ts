@@ -1,4 +1,4 @@
-import { type Failure, type Head, hasEnded, type JobStatus } from '../contracts/head.ts';
+import { cachedTokensOf, type Failure, type Head, hasEnded, type JobStatus } from '../contracts/head.ts';
 import type { JobId, JobSpec } from '../contracts/job.ts';
 import { type AnswerCounts, JobResult, type Usage } from '../contracts/result.ts';
 import { changeHead, type HeldHead, type LedgerParts } from './head-object.ts';
@@ -114,7 +114,7 @@ function common(parts: LedgerParts, spec: JobSpec, head: Head): Omit<JobResult, 
 }
 
 function committedUsage({ task }: JobSpec, { pins, position }: Head): Usage {
-  const cachedTokens = pins?.from?.tokenOffset ?? 0;
+  const cachedTokens = cachedTokensOf({ pins, position });
   const { answered, inputTokens, tokenOffset, outputCount, inputByteOffset } = position;
   return {
     // Before its first commit a job that begins from a state stands at 0.

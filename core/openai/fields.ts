@@ -48,6 +48,7 @@ export const ownFields = {
   invalid_utf8: InvalidUtf8.nullish(),
   /** Put the model's BOS token before the document. */
   add_bos: z.boolean().nullish(),
+  prefix_cache: z.boolean().nullish(),
   top_k: z.number().int().min(1).nullish(),
   min_p: z.number().gt(0).max(1).nullish(),
   repetition_penalty: z.number().gt(0).max(100).nullish(),

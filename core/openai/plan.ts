@@ -122,7 +122,8 @@ function paramOf({ prompt }: CompletionBody, p: number): string {
 }
 
 /** What is read before the prompt, and what is kept. */
-interface Reading extends Pick<JobRequest, 'compression' | 'invalidUtf8' | 'addBos' | 'from' | 'saveAs'> {
+interface Reading
+  extends Pick<JobRequest, 'compression' | 'invalidUtf8' | 'addBos' | 'from' | 'saveAs' | 'prefixCache'> {
   readonly source: DocumentSource | null;
 }
 
@@ -135,6 +136,7 @@ function readingOf(body: Body, context: PlanContext): Reading {
     addBos: body.add_bos ?? false,
     from: body.from == null ? null : stateRefOf(body.from, tenant),
     saveAs: body.save_as == null ? null : stateNameOf(body.save_as),
+    prefixCache: body.prefix_cache ?? true,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { StateName, StateOrigin, StatePoint, StateRef, StateVersion } from '../contracts/state.ts';
 import type { StateTensors } from '../ledger/port.ts';
+import type { Prefixes } from './prefixes/port.ts';
 
 /** What is published: a state between two documents, and what it says of itself. */
 export interface Publication {
@@ -45,6 +46,8 @@ export interface Ancestor {
  * Every call: `invalid_argument` for a tenant or a name that is none; what the store throws.
  */
 export interface States {
+  /** What those versions left for documents that begin alike. */
+  readonly prefixes: Prefixes;
   /**
    * Writes the next version. Again for the same job and generation, which says the same `parent` each time: the version
    * that it made, also where that was removed meanwhile. Crash-safe: tensors that no version names are what a crash left, and are swept. After a RetryableFailure

@@ -6,6 +6,7 @@ import { PreconditionFailed } from '../ledger/object-store.ts';
 import { keys, type Slot } from './keys.ts';
 import type { StatesParts } from './parts.ts';
 import { changeHold, readHold } from './pins.ts';
+import { removePrefixesOf } from './prefixes/prefixes.ts';
 import { resolve, versionsOf } from './resolve.ts';
 
 /** Oldest first, so that a name means its newest version until the last one goes. */
@@ -29,6 +30,7 @@ export async function remove(parts: StatesParts, tenant: string, ref: StateRef):
 export async function finishRemoval(parts: StatesParts, version: StateVersion): Promise<void> {
   await markRemoved(parts, version);
   await parts.store.delete(version.checkpoint.key);
+  await removePrefixesOf(parts.store, version);
   await parts.store.delete(keys.pin(version));
 }
 

@@ -6,6 +6,9 @@ import { lineageOf } from './lineage.ts';
 import type { StatesParts } from './parts.ts';
 import { pin, pinned, unpin } from './pins.ts';
 import type { Ancestor, Publication, StateSummary, States } from './port.ts';
+import { turnedOff } from './prefixes/off.ts';
+import type { Prefixes } from './prefixes/port.ts';
+import { StorePrefixes } from './prefixes/prefixes.ts';
 import { publish } from './publish.ts';
 import { readState } from './read.ts';
 import { remove } from './remove.ts';
@@ -13,18 +16,26 @@ import { listStates, resolve, versionsOf } from './resolve.ts';
 
 export interface StatesOptions {
   readonly clock?: () => Date;
+  /** Off: nothing is found in the prefix cache, and nothing is left in it. */
+  readonly prefixCache?: 'on' | 'off';
 }
 
 /** The states in a ledger's store. Whoever opened the store closes it. */
 export function createStates(store: ObjectStore, options: StatesOptions = {}): States {
-  return new StoreStates({ store, clock: options.clock ?? (() => new Date()) });
+  const prefixes = new StorePrefixes(store);
+  return new StoreStates(
+    { store, clock: options.clock ?? (() => new Date()) },
+    options.prefixCache === 'off' ? turnedOff(prefixes) : prefixes,
+  );
 }
 
 class StoreStates implements States {
+  readonly prefixes: Prefixes;
   readonly #parts: StatesParts;
   readonly #store: ObjectStore;
 
-  constructor(parts: StatesParts) {
+  constructor(parts: StatesParts, prefixes: Prefixes) {
+    this.prefixes = prefixes;
     this.#parts = parts;
     this.#store = parts.store;
   }

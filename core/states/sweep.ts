@@ -3,6 +3,7 @@ import { type ObjectInfo, type ObjectStore, PreconditionFailed } from '../ledger
 import { keys, partOf, type Slot } from './keys.ts';
 import type { StatesParts } from './parts.ts';
 import { readHold } from './pins.ts';
+import { removePrefixesOf } from './prefixes/prefixes.ts';
 import { readRecord, voidBytes } from './record.ts';
 import { finishRemoval, markRemoved } from './remove.ts';
 import { inBatches, objectsByName } from './slots.ts';
@@ -114,7 +115,10 @@ async function sweepTensors(
 
 async function sweepPin({ parts, counts }: Round, key: string, slot: Slot, isRemoved: boolean): Promise<void> {
   const { store } = parts;
-  if (isRemoved) return await store.delete(key);
+  if (isRemoved) {
+    await removePrefixesOf(store, slot);
+    return await store.delete(key);
+  }
   if ((await readHold(store, slot)) !== 'removing') return;
   const record = await readRecord(store, slot);
   if (record === null || record === 'void') return;

@@ -44,6 +44,7 @@ const common = {
   compression: Compression.default('auto'),
   invalid_utf8: InvalidUtf8.default('error'),
   add_bos: z.boolean().default(false),
+  prefix_cache: z.boolean().default(true),
   priority: JobSpec.shape.priority.default(0),
   /** A job that has not ended after so long ends as expired. */
   expires_in_seconds: z
@@ -115,6 +116,7 @@ export function requestOf(body: JobBody, tenant: string): JobRequest {
     addBos: body.add_bos,
     from: body.from === undefined ? null : stateRefOf(body.from, tenant),
     saveAs: body.save_as ?? null,
+    prefixCache: body.prefix_cache,
   };
 }
 

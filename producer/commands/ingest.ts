@@ -30,7 +30,7 @@ export function addAppend(program: Command, context: CommandContext): void {
     .description('read one more document behind a named state; the result is the next version of the name')
     .usage(`--to STATE [options] ${documents}`)
     .requiredOption('--to <state>', 'the state to go on from: its newest version, or name@version');
-  addSubmitOptions(addJobOptions(command, 'append', ['task', 'from', 'saveAs', 'bos']))
+  addSubmitOptions(addJobOptions(command, 'append', ['task', 'from', 'saveAs', 'bos', 'prefixCache']))
     .option('--detach', 'print the id of the job, and leave it to the workers')
     .addHelpText('after', example('longhaul append chapter-2.txt --to book'))
     .action(async (given: string[], { to, ...options }: ReadOptions) => {

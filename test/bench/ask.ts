@@ -64,7 +64,11 @@ async function jobSeconds(
   task: Task,
   names: Partial<Pick<JobSpec, 'from' | 'saveAs'>> = {},
 ) {
-  await cluster.submit(jobId, document, task, { compression: 'none', invalidUtf8: 'replace', ...names });
+  await cluster.submit(jobId, document, task, {
+    ...{ compression: 'none', invalidUtf8: 'replace', ...names },
+    // Every round reads.
+    prefixCache: false,
+  });
   const result = await cluster.result(jobId, 3_600_000);
   const worker = cluster.workers[0]!;
   await worker.says(`"job":"${jobId}","loopDelay`);

@@ -51,7 +51,15 @@ test('Redis out of memory under noeviction: submitting says so and the job is du
   const submission = {
     document: { kind: 'source', source: { kind: 'inline', text: 'abacad#b' } },
     questions: null,
-    request: { task: scoreTask, compression: 'auto', invalidUtf8: 'error', addBos: false, from: null, saveAs: null },
+    request: {
+      task: scoreTask,
+      compression: 'auto',
+      invalidUtf8: 'error',
+      addBos: false,
+      from: null,
+      saveAs: null,
+      prefixCache: true,
+    },
     model: 'test',
     tenant: 'default',
     priority: 0,

@@ -43,6 +43,7 @@ function progressOf(epoch: number, tokens: number): Progress {
     outputTokens: 0,
     tokensPerSecond: 0,
     cachedTokens: 0,
+    cachedBytes: 0,
     committedTokens: 0,
     commits: 0,
     updatedAt: '2026-01-01T00:00:00.000Z',

@@ -50,6 +50,7 @@ function progress(epoch: number, count: number): Progress {
     outputTokens: 0,
     tokensPerSecond: 1.5,
     cachedTokens: 0,
+    cachedBytes: 0,
     committedTokens: 0,
     commits: 0,
     updatedAt: new Date(0).toISOString(),

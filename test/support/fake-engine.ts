@@ -111,7 +111,7 @@ function byteStream(document: Document, from: number): TokenStream {
       return Int32Array.from(part);
     },
     peek: async (signal) => (await load(signal))[at] ?? null,
-    cursor: () => ({ byteOffset: at, text: String(at) }),
+    cursor: () => ({ byteOffset: at, text: String(at), reach: at }),
     close: async () => {},
   };
 }

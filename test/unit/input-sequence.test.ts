@@ -26,7 +26,7 @@ class FakeStream implements TokenStream {
     return this.at < this.length ? 100 + this.at : null;
   }
   cursor() {
-    return { byteOffset: 2 * this.at, text: String(this.at) };
+    return { byteOffset: 2 * this.at, text: String(this.at), reach: null };
   }
   async close(): Promise<void> {
     this.closed = true;

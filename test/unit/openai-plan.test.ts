@@ -37,6 +37,7 @@ const wrong: readonly [string | null, object, RegExp][] = [
   ['compression', { compression: 'rar' }, /./],
   ['invalid_utf8', { invalid_utf8: 'skip' }, /./],
   ['add_bos', { add_bos: 1 }, /boolean/],
+  ['prefix_cache', { prefix_cache: 'no' }, /boolean/],
   ['top_k', { top_k: 0 }, />=1/],
   ['min_p', { min_p: 2 }, /<=1/],
   ['repetition_penalty', { repetition_penalty: 0 }, />0/],

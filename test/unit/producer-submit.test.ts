@@ -52,6 +52,7 @@ test('options that are not given take the documented defaults', () => {
     addBos: false,
     from: null,
     saveAs: null,
+    prefixCache: true,
   });
   assert.deepEqual(parseJobOptions({ task: 'score' }).task, scoreTask);
 });

@@ -38,7 +38,14 @@ function lines(
     const end = at + part.length;
     const next = end < logprobs.length ? 1 : null;
     const position = { ...start, tokenOffset: end };
-    const given: InputChunk = { tokens: new Int32Array(part.length), start: at, next, position };
+    const given: InputChunk = {
+      tokens: new Int32Array(part.length),
+      start: at,
+      next,
+      position,
+      before: null,
+      behind: null,
+    };
     // The likeliest tokens of position t are t, t + 1, …, the last of them missing.
     const entries = Array.from({ length: part.length * topLogprobs }, (_, i) => [
       i % topLogprobs === topLogprobs - 1 ? -1 : at + Math.floor(i / topLogprobs) + (i % topLogprobs),
@@ -117,7 +124,9 @@ function told(tokens: Int32Array, chunk: number, topLogprobs: number): ScoreReco
       resume,
       position: { ...start, tokenOffset: from, outputCount },
     });
-    const given = { tokens: part, start: from, next: tokens[tokenOffset] ?? null, position: { ...start, tokenOffset } };
+    const next = tokens[tokenOffset] ?? null;
+    const position = { ...start, tokenOffset };
+    const given: InputChunk = { tokens: part, start: from, next, position, before: null, behind: null };
     const want = lines.want(given);
     assert.ok(want.kind === 'logprobs');
     // The likeliest token is the target's neighbour, as likely as the target itself.

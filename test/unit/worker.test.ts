@@ -485,7 +485,7 @@ function pieceStream(source: Document): ReturnType<WorkerParts['tokenizer']['ope
       await fill(1, signal);
       return held[0] ?? null;
     },
-    cursor: () => ({ byteOffset: at, text: String(at) }),
+    cursor: () => ({ byteOffset: at, text: String(at), reach: null }),
     close: async () => {},
   };
 }

@@ -111,7 +111,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
       engine,
       tokenizer,
       openDocument: documentOpener(config, store),
-      states: createStates(store),
+      states: createStates(store, { prefixCache: config.LONGHAUL_PREFIX_CACHE }),
       forks: config.LONGHAUL_FORKS,
       clock: systemClock,
       log,

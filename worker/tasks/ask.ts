@@ -1,4 +1,10 @@
-import type { AnswerRecord, AskTask, JobResult, Position } from '@longhaul/core/contracts';
+import {
+  type AnswerRecord,
+  type AskTask,
+  cachedTokensOf,
+  type JobResult,
+  type Position,
+} from '@longhaul/core/contracts';
 import { answerOf } from './answer.ts';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
@@ -9,7 +15,7 @@ import { publishState } from './publish.ts';
 import { type Asked, questionsFrom } from './questions.ts';
 import { type Attempt, openAttempt } from './resume.ts';
 import { checkBiases } from './sampling.ts';
-import { cachedTokens, commitStart } from './start.ts';
+import { commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 
 /** Questions taken up for each one that may run: answers wait for slower ones before them, so that all come in order. */
@@ -113,9 +119,9 @@ function storedQuestions({ questions }: AskTask) {
 
 async function complete(context: JobContext, attempt: Attempt, sums: AnswerSums): Promise<JobResult> {
   const { promptTokens, outputTokens, failed } = sums.answered;
-  const { input, pins, session } = attempt;
+  const { input, session } = attempt;
   const state = await publishState(context, attempt);
-  const cached = cachedTokens(pins);
+  const cached = cachedTokensOf(attempt);
   return await context.lease.complete({
     finishReason: 'answered',
     usage: {
@@ -167,7 +173,7 @@ class AnswerSums {
 
   /** The state stands where the document's last commit left it. */
   point(): CommitPoint {
-    const { input, session } = this.attempt;
+    const { input, position, session } = this.attempt;
     const tokenOffset = session.position;
     return {
       position: {
@@ -178,6 +184,7 @@ class AnswerSums {
         outputCount: this.count,
         nextToken: null,
         answered: this.answered,
+        ...(position.cached && { cached: position.cached }),
       },
       score: null,
       snapshot: null,

@@ -40,7 +40,7 @@ export interface JobContext {
   readonly tokenizer: StreamingTokenizer;
   readonly openDocument: (source: TextSource | JoinedSource, request: DocumentRequest) => Promise<Document>;
   /** The named states of every tenant. */
-  readonly states: Pick<States, 'publish' | 'resolve' | 'read'>;
+  readonly states: Pick<States, 'publish' | 'resolve' | 'read' | 'prefixes'>;
   /** Shared by all jobs of the worker. */
   readonly forks: ForkLimit;
   /** Null where nobody follows (`run`). */

@@ -1,12 +1,14 @@
 import type { DocumentSource, SourcePin } from '@longhaul/core/contracts';
 import { checkTokens, openTokens } from '../text/index.ts';
-import type { TokenStream } from '../text/ports.ts';
+import type { Document, TokenStream } from '../text/ports.ts';
 import type { JobContext } from './context.ts';
 
 /** A document as a job reads it: pinned, entered where it goes on. */
 export interface OpenedDocument {
   readonly pin: SourcePin;
   readonly stream: TokenStream;
+  /** Its bytes; null where it has none, being of ids. */
+  readonly text: Document | null;
   /** Bytes of its text in all; null where unknown. */
   readonly totalBytes: number | null;
 }
@@ -27,9 +29,10 @@ export async function openTokenStream(
 ): Promise<OpenedDocument> {
   if (source.kind === 'tokens') {
     checkTokens(source.tokens, engine.vocabSize);
-    return openTokens(source.tokens, { cursor, pin, byteLength: (token) => tokenizer.byteLength(token) });
+    const byteLength = (token: number) => tokenizer.byteLength(token);
+    return { ...openTokens(source.tokens, { cursor, pin, byteLength }), text: null };
   }
   const document = await openDocument(source, { compression: spec.compression, pin, signal });
   const stream = tokenizer.openStream(document, cursor, { invalidUtf8: spec.invalidUtf8 });
-  return { pin: document.pin, stream, totalBytes: document.totalBytes };
+  return { pin: document.pin, stream, text: document, totalBytes: document.totalBytes };
 }

@@ -1,4 +1,5 @@
 import {
+  cachedTokensOf,
   type GenerateTask,
   type LiveEvent,
   type Position,
@@ -16,7 +17,7 @@ import { publishState } from './publish.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
 import { checkBiases, type Draws, drawsOf } from './sampling.ts';
-import { cachedTokens, commitStart } from './start.ts';
+import { commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 import { topOf } from './top-of.ts';
 
@@ -65,7 +66,7 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
     await decode.readLast();
     await committer.flush(decode.point());
     const state = await publishState(context, attempt);
-    const cached = cachedTokens(attempt.pins);
+    const cached = cachedTokensOf(attempt);
     const completing = context.lease.complete({
       finishReason: text.finishReason,
       usage: {
@@ -175,6 +176,7 @@ class Decode {
   }
 
   position(): Position {
+    const { cached } = this.attempt.position;
     return {
       tokenOffset: this.attempt.session.position,
       inputByteOffset: this.attempt.input.inputBytes,
@@ -182,6 +184,7 @@ class Decode {
       inputTokens: this.attempt.input.inputTokens,
       outputCount: this.text.count,
       nextToken: this.next,
+      ...(cached && { cached }),
     };
   }
 }

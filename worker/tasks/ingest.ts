@@ -1,11 +1,11 @@
-import type { Position } from '@longhaul/core/contracts';
+import { cachedTokensOf, type Position } from '@longhaul/core/contracts';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
 import { ProgressReporter } from './progress.ts';
 import { publishState } from './publish.ts';
 import { readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
-import { cachedTokens, commitStart } from './start.ts';
+import { commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 
 /**
@@ -23,8 +23,8 @@ export async function ingest(context: JobContext, run: TaskRun): Promise<TaskEnd
     if (end === 'drained') return { kind: 'drained' };
     if (end === 'cancelled') return await cancel.end();
     const state = await publishState(context, attempt);
-    const { input, pins, session } = attempt;
-    const cached = cachedTokens(pins);
+    const { input, session } = attempt;
+    const cached = cachedTokensOf(attempt);
     const completing = context.lease.complete({
       finishReason: 'read',
       usage: {

@@ -1,6 +1,13 @@
 import type { Position } from '@longhaul/core/contracts';
 import type { TokenStream } from '../text/ports.ts';
 
+/** A place in the document that all documents with the same first `reach` bytes have. */
+export interface SharedPlace {
+  readonly reach: number;
+  readonly textCursor: string;
+  readonly inputByteOffset: number;
+}
+
 /** Tokens [start, start + tokens.length) of the input, and where the input stands behind them. */
 export interface InputChunk {
   readonly tokens: Int32Array;
@@ -9,6 +16,9 @@ export interface InputChunk {
   readonly next: number | null;
   /** Where a resume goes on, with everything before `start + tokens.length` done. */
   readonly position: Pick<Position, 'tokenOffset' | 'inputByteOffset' | 'textCursor' | 'inputTokens'>;
+  /** Where the document stands before the chunk and behind it; null where its end had a part in that. */
+  readonly before: SharedPlace | null;
+  readonly behind: SharedPlace | null;
 }
 
 /**
@@ -26,6 +36,7 @@ export class InputSequence {
   private stream: TokenStream | null;
   private readonly prompt: Int32Array;
   private promptUsed: number;
+  private place: SharedPlace | null;
   /** Tokens in all; known once the end of the document was seen. */
   private total: number | null;
 
@@ -42,6 +53,7 @@ export class InputSequence {
     this.total = resume.inputTokens;
     this.before = resume.tokenOffset === 0 && input.bos !== null ? Int32Array.of(input.bos) : new Int32Array(0);
     this.stream = input.stream;
+    this.place = placeOf(input.stream);
     this.prompt = input.prompt;
     this.promptUsed = this.total === null ? 0 : Math.max(0, resume.tokenOffset - (this.total - input.prompt.length));
   }
@@ -50,6 +62,7 @@ export class InputSequence {
   async read(chunkTokens: number, signal: AbortSignal): Promise<InputChunk | null> {
     const want = chunkTokens - (this.offset % chunkTokens);
     const start = this.offset;
+    const before = this.place;
     const parts: Int32Array[] = [];
     let have = 0;
     const add = (part: Int32Array) => {
@@ -66,6 +79,7 @@ export class InputSequence {
     }
     if (this.stream === null || (await this.stream.peek(signal)) === null) await this.endDocument(start + have);
     const cursor = this.stream?.cursor().text ?? null;
+    this.place = placeOf(this.stream);
     if (this.stream === null && have < want) {
       const part = this.prompt.subarray(this.promptUsed, this.promptUsed + want - have);
       this.promptUsed += part.length;
@@ -79,6 +93,8 @@ export class InputSequence {
       start,
       next,
       position: { tokenOffset: this.offset, inputByteOffset: this.bytes, textCursor: cursor, inputTokens: this.total },
+      before,
+      behind: this.place,
     };
   }
 
@@ -102,6 +118,12 @@ export class InputSequence {
     this.total ??= tokens + this.prompt.length;
     await this.close();
   }
+}
+
+function placeOf(stream: TokenStream | null): SharedPlace | null {
+  if (stream === null) return null;
+  const { byteOffset, reach, text } = stream.cursor();
+  return reach === null ? null : { reach, textCursor: text, inputByteOffset: byteOffset };
 }
 
 function concat(parts: readonly Int32Array[], length: number): Int32Array {

@@ -1,4 +1,4 @@
-import type { Progress } from '@longhaul/core/contracts';
+import { cachedTokensOf, type Progress } from '@longhaul/core/contracts';
 import type { JobContext } from './context.ts';
 
 /** Milliseconds between two posts: often enough for a bar, and for counting what a killed worker had done. */
@@ -57,7 +57,8 @@ export class ProgressReporter {
         ...this.current,
         totalBytes: this.totalBytes,
         tokensPerSecond: seconds > 0 ? (this.current.tokens - this.startTokens) / seconds : 0,
-        cachedTokens: lease.head.pins?.from?.tokenOffset ?? 0,
+        cachedTokens: cachedTokensOf(lease.head),
+        cachedBytes: lease.head.position.cached?.bytes ?? 0,
         committedTokens: lease.head.position.tokenOffset,
         commits: lease.head.stats.commits,
         updatedAt: clock.date().toISOString(),

@@ -5,7 +5,7 @@ import { stateMoved } from './start.ts';
 import { tensorsOf } from './tensors.ts';
 
 /**
- * Publishes the state at the end of the job, where it is to be saved; null elsewhere. Comes behind the last commit and
+ * Publishes the state at the end of the job, where it is to be saved, and leaves its prefix; null elsewhere. Comes behind the last commit and
  * before the result: an owner that dies between them leaves it to the next one, which is given the same version.
  * Errors: `state_moved` for an append that another one overtook.
  */
@@ -20,7 +20,7 @@ export async function publishState(context: JobContext, attempt: Attempt): Promi
   const state = tensorsOf(engine, pins, await session.snapshot());
   context.lost.throwIfAborted();
   try {
-    const { version } = await states.publish({
+    const version = await states.publish({
       tenant: spec.tenant,
       name,
       state,
@@ -36,7 +36,8 @@ export async function publishState(context: JobContext, attempt: Attempt): Promi
       },
       ...(appended !== null && { after: appended }),
     });
-    return { name, version };
+    await attempt.lastGridPoint?.leaveWith(version, context, attempt);
+    return { name, version: version.version };
   } catch (error) {
     if (errorCode(error) !== 'state_moved' || appended === null) throw error;
     const own = await madeBefore(context, name);

@@ -45,6 +45,7 @@ export async function readInput(
     lost.throwIfAborted();
     const startedAt = context.clock.now();
     context.watch.waitsFor('engine');
+    attempt.lastGridPoint?.pass(chunk, session);
     const stepping = engine.step(session, chunk.tokens, task.want(chunk), 'prefill');
     const reading = chunk.next === null ? null : input.read(pins.chunkTokens, leave);
     // Whichever fails first is the error; the other is still awaited, so that nothing runs on behind our back.

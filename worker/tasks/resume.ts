@@ -8,23 +8,27 @@ import {
   type StartPin,
 } from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
-import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
 import { openTokenStream } from './document.ts';
 import { InputSequence } from './input.ts';
+import { type Beginning, findBeginning, mayBegin } from './prefix/begin.ts';
+import { LastGridPoint, mayLeave } from './prefix/leave.ts';
 import { startFrom } from './start.ts';
+import { isUnusable } from './unusable.ts';
 
 /** One attempt, set up: the pinned document, the input where it goes on, and the session that has read what is before. */
 export interface Attempt {
   readonly pins: Pins;
-  /** Where it goes on: the head's position, or the end of the state that the job begins from. */
+  /** Where it goes on: the head's position, or the end of the state, or of the cached prefix, that the job begins from. */
   readonly position: Position;
   readonly session: Session;
-  /** The session is that of a named state, and in no commit of the job yet. */
+  /** The session is that of a named state or a cached prefix, and in no commit of the job yet. */
   readonly begins: boolean;
   readonly input: InputSequence;
   /** Decompressed document bytes in all; null where unknown. */
   readonly totalBytes: number | null;
+  /** What the job leaves in the prefix cache; null where it leaves nothing. */
+  readonly lastGridPoint: LastGridPoint | null;
 }
 
 /** Restores the job from its head, or starts it. Everything that must not have changed is checked first (I-4). */
@@ -37,17 +41,19 @@ export async function openAttempt(
   if (lease.head.pins !== null) checkPins(context, lease.head.pins);
 
   // First of all: where its checkpoint cannot be used, the job goes on from an earlier position.
-  const { session, from } = await openSession(context);
-  context.watch.follow(() => session.position);
+  const opened = await openSession(context);
+  const { from } = opened;
+  let { session } = opened;
+  context.watch.follow(() => session?.position ?? 0);
+  let beginning: Beginning | null = null;
   try {
     const { head } = lease;
-    const position = from === null ? head.position : { ...head.position, tokenOffset: from.tokenOffset };
     const leave = AbortSignal.any([context.lost, context.drain, cancelled]);
     const document =
-      spec.document === null || position.inputTokens !== null
+      spec.document === null || head.position.inputTokens !== null
         ? null
         : await openTokenStream(context, spec.document, {
-            cursor: position.textCursor,
+            cursor: head.position.textCursor,
             pin: head.pins?.source ?? null,
             signal: leave,
           });
@@ -61,15 +67,37 @@ export async function openAttempt(
       chunkTokens: context.policy.chunkTokens,
       engine: engine.identity,
     };
+    if (session === null && document?.text != null && mayBegin(spec)) {
+      beginning = await findBeginning(context, document.text, pins.chunkTokens, leave);
+    }
+    if (beginning !== null) await document?.stream.close();
+    session ??= beginning?.session ?? engine.openSession();
+    const position = {
+      ...head.position,
+      ...(from !== null && { tokenOffset: from.tokenOffset }),
+      ...beginning?.position,
+    };
     const input = new InputSequence({
       bos: spec.addBos ? bosToken(context) : null,
-      stream: document?.stream ?? null,
+      stream: beginning?.stream ?? document?.stream ?? null,
       prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
       resume: position,
     });
-    return { pins, position, session, begins: from !== null, input, totalBytes: document?.totalBytes ?? null };
+    return {
+      pins,
+      position,
+      session,
+      begins: from !== null || beginning !== null,
+      input,
+      totalBytes: document?.totalBytes ?? null,
+      lastGridPoint:
+        document?.text != null && mayLeave(spec)
+          ? new LastGridPoint(document.text, pins.chunkTokens, position.cached?.tokens ?? 0)
+          : null,
+    };
   } catch (error) {
-    session.close();
+    await beginning?.stream.close();
+    (session ?? beginning?.session)?.close();
     throw error;
   }
 }
@@ -81,17 +109,18 @@ async function pinQuestions({ spec, openDocument }: JobContext, signal: AbortSig
 }
 
 /**
- * The session at the head's position; `from` where that is the beginning, and a named state stands there. A checkpoint that is lost, damaged or does not load sends the job back by a commit
- * of its own: to the one before it, then to the beginning. One that is whole but of something else is refused.
+ * The session at the head's position, null where that is the beginning; `from` where a named state stands there. A checkpoint
+ * that is lost, damaged or does not load sends the job back by a commit of its own: to the one before it, then to the
+ * beginning. One that is whole but of something else is refused.
  */
 async function openSession(
   context: JobContext,
-): Promise<{ readonly session: Session; readonly from: StartPin | null }> {
-  const { engine, lease, log, spec } = context;
+): Promise<{ readonly session: Session | null; readonly from: StartPin | null }> {
+  const { lease, log, spec } = context;
   for (;;) {
     const ref = lease.head.checkpoint;
     if (ref === null) {
-      if (spec.from === null) return { session: engine.openSession(), from: null };
+      if (spec.from === null) return { session: null, from: null };
       const { session, pin } = await startFrom(context, spec.from);
       return { session, from: pin };
     }
@@ -110,12 +139,6 @@ async function openSession(
       });
     }
   }
-}
-
-/** Damage, as opposed to a checkpoint that is sound and foreign, or a world in which it cannot be read now. */
-function isUnusable(error: unknown): boolean {
-  const { code } = jobError(error);
-  return code === 'checkpoint_corrupt' || code === 'state_mismatch';
 }
 
 async function restoreSession(context: JobContext, ref: CheckpointRef): Promise<Session> {

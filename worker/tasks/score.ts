@@ -1,4 +1,10 @@
-import type { JobResult, ScoreTask, ScoreTotals, StatePoint } from '@longhaul/core/contracts';
+import {
+  cachedTokensOf,
+  type JobResult,
+  type ScoreTask,
+  type ScoreTotals,
+  type StatePoint,
+} from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
@@ -8,7 +14,7 @@ import { publishState } from './publish.ts';
 import { type ChunkTask, readInput } from './read-input.ts';
 import { type Attempt, openAttempt } from './resume.ts';
 import { ScoreLines } from './score-lines.ts';
-import { cachedTokens, commitStart } from './start.ts';
+import { commitStart } from './start.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 
 /** Reads the document and writes the log-probability of each of its tokens but the first, summed per line. */
@@ -62,11 +68,12 @@ export async function score(context: JobContext, task: ScoreTask, run: TaskRun):
 
 function complete(
   context: JobContext,
-  { input, pins, session }: Attempt,
+  attempt: Attempt,
   totals: ScoreTotals,
   state: StatePoint | null,
 ): Promise<JobResult> {
-  const cached = cachedTokens(pins);
+  const { input, session } = attempt;
+  const cached = cachedTokensOf(attempt);
   const { inputBytes } = input;
   return context.lease.complete({
     finishReason: 'read',

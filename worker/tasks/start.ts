@@ -1,11 +1,4 @@
-import {
-  type Pins,
-  RejectedJob,
-  type StartPin,
-  type StateRef,
-  type StateVersion,
-  stateUri,
-} from '@longhaul/core/contracts';
+import { RejectedJob, type StartPin, type StateRef, type StateVersion, stateUri } from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
 import type { Committer } from './committer.ts';
 import type { JobContext } from './context.ts';
@@ -53,11 +46,6 @@ export async function startFrom(context: JobContext, ref: StateRef): Promise<Sta
 export async function commitStart({ begins, position, session }: Attempt, committer: Committer): Promise<void> {
   if (!begins) return;
   await committer.flush({ position, score: null, snapshot: () => session.snapshot() });
-}
-
-/** Tokens that came with the state which the job began from. */
-export function cachedTokens({ from }: Pins): number {
-  return from?.tokenOffset ?? 0;
 }
 
 function pinOf({ name, version, checkpoint, inputBytes }: StateVersion): StartPin {

@@ -16,6 +16,8 @@ interface Mark extends Restart {
   readonly offset: number;
   /** Tokens before it, counted from where this stream started. */
   readonly tokens: number;
+  /** Bytes of the document that had been read when these tokens had come; null: all, and its end was known. */
+  readonly reach: number | null;
 }
 
 /** The tokens of a document, one chunk of it at a time, with the next chunk already asked for. */
@@ -32,6 +34,10 @@ export class DocumentTokens implements TokenStream {
   #chunks: AsyncIterator<Uint8Array> | null = null;
   #nextChunk: Promise<IteratorResult<Uint8Array>> | null = null;
   readonly #startOffset: number;
+  /** What decided the tokens before the start. */
+  readonly #startReach: number | null;
+  /** Document bytes that the encoder has been given, those before the start included. */
+  #given: number;
   #chunk: Uint8Array = new Uint8Array(0);
   #ended = false;
   #failure: { readonly error: unknown } | null = null;
@@ -45,9 +51,11 @@ export class DocumentTokens implements TokenStream {
     const from = cursor === null ? documentStart : parseCursor(cursor);
     this.#document = document;
     this.#startOffset = from.at;
+    this.#startReach = from.reach;
+    this.#given = from.at;
     this.#skip = from.skip;
     this.#shifts = [{ from: 0, shift: from.at }];
-    this.#marks = [{ position: 0, state: from.state, drop: from.drop, offset: from.at, tokens: 0 }];
+    this.#marks = [{ position: 0, state: from.state, drop: from.drop, offset: from.at, tokens: 0, reach: from.at }];
     this.#utf8 = new Utf8Chunks(invalidUtf8, from.at);
     this.#encoder = new IncrementalEncoder(parts, { position: 0, state: from.state, drop: from.drop }, this.#queue);
   }
@@ -65,8 +73,17 @@ export class DocumentTokens implements TokenStream {
   cursor(): TextCursor {
     const mark = this.#marks[0]!;
     const skip = Math.max(this.#gone, this.#skip) - mark.tokens;
-    const state: CursorState = { v: 1, at: mark.offset, state: mark.state, drop: mark.drop, skip };
-    return { byteOffset: mark.offset, text: JSON.stringify(state) };
+    const reach = this.#reach();
+    const state: CursorState = { v: 1, at: mark.offset, state: mark.state, drop: mark.drop, skip, reach };
+    return { byteOffset: mark.offset, text: JSON.stringify(state), reach };
+  }
+
+  /** A token that came before the end is final, whatever follows. */
+  #reach(): number | null {
+    const start = this.#startReach;
+    if (this.#gone <= this.#skip || start === null) return start;
+    const reach = this.#marks.find(({ tokens }) => tokens >= this.#gone)?.reach ?? null;
+    return reach === null ? null : Math.max(start, reach);
   }
 
   async close(): Promise<void> {
@@ -123,7 +140,7 @@ export class DocumentTokens implements TokenStream {
       this.#advance(() => {
         this.#encode(this.#utf8.end());
         this.#encoder.end();
-      });
+      }, true);
       this.#ended = true;
       return false;
     }
@@ -142,6 +159,7 @@ export class DocumentTokens implements TokenStream {
   #takeSlice(): void {
     const slice = this.#chunk.subarray(0, sliceBytes);
     this.#chunk = this.#chunk.subarray(slice.length);
+    this.#given += slice.length;
     this.#encode(this.#utf8.push(slice));
   }
 
@@ -153,20 +171,22 @@ export class DocumentTokens implements TokenStream {
     this.#encoder.push(bytes);
   }
 
-  #advance(step: () => void): void {
+  /** `step` gives the encoder something. */
+  #advance(step: () => void, ends = false): void {
     try {
       step();
     } catch (error) {
       this.#failure = { error };
       throw error;
     }
+    const reach = ends ? null : this.#given;
     const restart = this.#encoder.restart();
     while (this.#shifts.length > 1 && this.#shifts[1]!.from <= restart.position) this.#shifts.shift();
     const offset = restart.position + this.#shifts[0]!.shift;
-    const mark = { ...restart, offset, tokens: this.#queue.total };
-    // Of marks with the same tokens before them the last one is enough.
-    if (this.#marks.at(-1)!.tokens === mark.tokens) this.#marks.pop();
-    this.#marks.push(mark);
+    const tokens = this.#queue.total;
+    // Of marks with the same tokens before them the last one is enough; the tokens had come with the first.
+    const same = this.#marks.at(-1)!.tokens === tokens ? this.#marks.pop() : undefined;
+    this.#marks.push({ ...restart, offset, tokens, reach: same === undefined ? reach : same.reach });
   }
 }
 

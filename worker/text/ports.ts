@@ -25,6 +25,11 @@ export interface TextCursor {
   readonly byteOffset: number;
   /** Serialized state: byte offset, pending bytes, pre-tokenizer state. Checked on the way in. */
   readonly text: string;
+  /**
+   * Documents that have their first `reach` bytes in common have all tokens before the cursor in common, and may go on from it.
+   * Null where the document's end had a part in these tokens, and where it is not known.
+   */
+  readonly reach: number | null;
 }
 
 export interface Tokenizer {

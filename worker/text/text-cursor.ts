@@ -17,10 +17,12 @@ export const CursorState = z.strictObject({
   drop: z.number().int().min(0).max(3),
   /** Tokens from there on that have been read. */
   skip: count,
+  /** Document bytes that decide all tokens before the cursor, whatever follows them; null where that is not known. */
+  reach: count.nullable().default(null),
 });
 export type CursorState = z.infer<typeof CursorState>;
 
-export const documentStart: CursorState = { v: 1, at: 0, state: 0, drop: 0, skip: 0 };
+export const documentStart: CursorState = { v: 1, at: 0, state: 0, drop: 0, skip: 0, reach: 0 };
 
 export function parseCursor(text: string): CursorState {
   let value: unknown;

@@ -69,7 +69,7 @@ class TokenList implements TokenStream {
   }
 
   cursor(): TextCursor {
-    return { byteOffset: this.bytes, text: String(this.at) };
+    return { byteOffset: this.bytes, text: String(this.at), reach: null };
   }
 
   async close(): Promise<void> {}

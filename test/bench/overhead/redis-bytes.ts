@@ -56,6 +56,7 @@ export async function measureRedisBytes(): Promise<RedisBytes> {
         ...count,
         tokensPerSecond: 12_345.678,
         cachedTokens: 0,
+        cachedBytes: 0,
         committedTokens: 1e9,
         commits: 1000,
         updatedAt: new Date().toISOString(),
