@@ -18,4 +18,5 @@ export {
 } from './producer.ts';
 export { inlineSource, parseSubmitInput, type SubmitInput } from './source.ts';
 export { buildSpec, type SpecParts } from './spec.ts';
+export { type JobTimeline, jobTimeline } from './timeline.ts';
 export { type JobView, jobView } from './view.ts';

@@ -1,3 +1,4 @@
+export { openRawQueues, type RawQueues } from './board.ts';
 export type { QueueOptions } from './bull.ts';
 export { type ConsumerOptions, openConsumer } from './bullmq.ts';
 export type * from './port.ts';
