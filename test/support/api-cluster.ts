@@ -1,9 +1,4 @@
-import { systemClock } from '@longhaul/core/contracts';
-import { createProducer } from '@longhaul/producer';
-import { ApiKeys } from '../../producer/api/keys/api-keys.ts';
-import { KeyRing } from '../../producer/api/keys/key-ring.ts';
-import { createServer } from '../../producer/api/server.ts';
-import { parseApiSettings } from '../../producer/api/settings.ts';
+import { keyFor } from './api-client.ts';
 import type { Cluster } from './cluster.ts';
 
 export interface ServedApi {
@@ -13,41 +8,16 @@ export interface ServedApi {
   readonly key: string;
   readonly operatorKey: string;
   readonly otherTenantKey: string;
-  close(): Promise<void>;
 }
 
-/** The real HTTP API before a cluster, in this process, on a free port. */
+/** A real API server before a cluster, which ends it, and keys of several kinds; a page asks more often than the usual limit. */
 export async function serveApi(cluster: Cluster): Promise<ServedApi> {
-  const { ledger, live, states, store, redis } = cluster;
-  const keys = new ApiKeys(store, systemClock);
-  const closing = new AbortController();
-  const app = await createServer({
-    producer: createProducer({ ledger, live, openQueueFor: async () => cluster.queue, clock: systemClock }),
-    ledger,
-    states,
-    store,
-    live,
-    redisUrl: redis.url,
-    keys,
-    ring: new KeyRing(keys, systemClock),
-    settings: parseApiSettings({ LONGHAUL_API_RATE: '1000', LONGHAUL_API_BURST: '1000' }),
-    models: ['test'],
-    clock: systemClock,
-    log: () => {},
-    closing: closing.signal,
-  });
-  const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  const keyFor = async (tenant: string, operator: boolean) =>
-    (await keys.create({ tenant, name: 'test', operator })).key;
-  const [key, operatorKey, otherTenantKey] = await Promise.all([
-    keyFor('default', false),
-    keyFor('default', true),
-    keyFor('other', false),
+  const { store } = cluster;
+  const [api, key, operatorKey, otherTenantKey] = await Promise.all([
+    cluster.startApi('api', { LONGHAUL_API_RATE: '1000', LONGHAUL_API_BURST: '1000' }),
+    keyFor(store, 'default'),
+    keyFor(store, 'default', true),
+    keyFor(store, 'other'),
   ]);
-  const close = async () => {
-    closing.abort(new Error('the test is over'));
-    app.server.closeAllConnections();
-    await app.close();
-  };
-  return { url, key, operatorKey, otherTenantKey, close };
+  return { url: await api.url(), key, operatorKey, otherTenantKey };
 }

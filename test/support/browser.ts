@@ -28,6 +28,9 @@ const flags = [
   '--disable-sync',
 ];
 
+/** Generous for a machine that does other things, and short enough that a failing test ends. */
+const waitMs = 20_000;
+
 /** A page of a browser of its own, with a new profile; `complaints` gathers what the console and the page complain of. */
 export interface OpenedPage {
   readonly context: BrowserContext;
@@ -46,6 +49,7 @@ export async function openBrowser(options: BrowserContextOptions = {}): Promise<
     ...options,
   });
   const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(waitMs);
   const complaints: string[] = [];
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());

@@ -22,7 +22,12 @@ export class LiveText {
   #due = '';
   #drawing = null;
   position = 0;
-  text = h('div', { class: 'text', role: 'region', 'aria-label': 'Text', tabindex: 0 }, this.#committed, this.#pending);
+  text = h(
+    'div',
+    { class: 'text', role: 'region', 'aria-label': 'Written text', tabindex: 0 },
+    this.#committed,
+    this.#pending,
+  );
   #note = h('p', { class: 'hint' });
   element = h('div', { class: 'live-text' }, this.text, this.#note);
 

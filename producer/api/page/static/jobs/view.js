@@ -1,13 +1,15 @@
 import { announce } from '../announce.js';
 import { ask } from '../api.js';
 import { h, setText } from '../dom.js';
-import { counted } from '../format.js';
+import { count, counted } from '../format.js';
 import { troubleLine } from '../parts.js';
 import { poll } from '../poll.js';
 import { jobRow } from './row.js';
 
 const everyMs = 2000;
-const mostJobs = 200;
+/** Jobs of one answer, and answers that are asked for at most each time. */
+const pageJobs = 100;
+const mostPages = 5;
 
 const filters = [
   ['all', 'All', () => true],
@@ -26,6 +28,7 @@ export async function jobsView(root, { query, signal }) {
   const rows = new Map();
   let jobs = [];
   let more = false;
+  let pages = 1;
   let chosen = filters.find(([name]) => name === query.get('status')) ?? filters[0];
   const body = h('tbody', { role: 'rowgroup' });
   const summary = h('p', { class: 'hint' }, 'Loading…');
@@ -67,13 +70,19 @@ export async function jobsView(root, { query, signal }) {
       if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
     table.hidden = wanted.length === 0;
     setText(summary, summaryOf(wanted.length));
+    older.hidden = !more || pages >= mostPages;
   };
   const summaryOf = (n) => {
     if (jobs.length === 0) return 'No jobs yet. Submit one: longhaul submit FILE';
     if (n === 0) return `No job is ${chosen[1].toLowerCase()}.`;
     const which = chosen[0] === 'all' ? '' : `, ${chosen[1].toLowerCase()}`;
-    return `${counted(n, 'job')}${which}${more ? `, of the newest ${mostJobs}` : ''}`;
+    return `${counted(n, 'job')}${which}${more ? `, of the newest ${count(jobs.length)}` : ''}`;
   };
+  const showOlder = () => {
+    pages += 1;
+    older.hidden = true;
+  };
+  const older = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: showOlder }, 'Show older jobs');
   const table = h(
     'table',
     { class: 'jobs', role: 'table', 'aria-label': 'Jobs', hidden: true },
@@ -95,11 +104,19 @@ export async function jobsView(root, { query, signal }) {
     trouble.element,
     summary,
     table,
+    older,
   );
   const question = async () => {
-    const answer = await ask(`v1/jobs?limit=${mostJobs}`, { signal });
-    jobs = answer.data;
-    more = answer.has_more;
+    const found = [];
+    let behind = '';
+    for (let page = 0; page < pages; page++) {
+      const answer = await ask(`v1/jobs?limit=${pageJobs}${behind}`, { signal });
+      found.push(...answer.data);
+      more = answer.has_more;
+      if (!more) break;
+      behind = `&after=${encodeURIComponent(answer.last_id)}`;
+    }
+    jobs = found;
     draw();
   };
   const onTrouble = (error) => trouble.show(error === null ? null : `Not up to date: ${error.message}`);
