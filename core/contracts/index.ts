@@ -9,6 +9,7 @@ export * from './limits.ts';
 export { type JobOption, jobOptions, jobOptionText } from './options.ts';
 export * from './output.ts';
 export * from './pin.ts';
+export { ChatMessage, ChatPrompt, Prompt } from './prompt.ts';
 export * from './result.ts';
 export * from './retention.ts';
 export * from './source.ts';

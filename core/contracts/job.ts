@@ -18,7 +18,7 @@ const SpecFields = z.strictObject({
   /** The served name of a model; it also names the queue. */
   model: ModelName,
   task: Task,
-  /** Null only with `from`: nothing more is read. */
+  /** Null: nothing is read but a prompt or questions. */
   document: DocumentSource.nullable(),
   compression: Compression,
   invalidUtf8: InvalidUtf8,
@@ -62,24 +62,33 @@ function* contradictions({ task, document, compression, addBos, from, saveAs }: 
   if (from !== null && addBos) {
     yield { path: ['addBos'], message: 'a state that was read before has its beginning: BOS is not put again' };
   }
-  if (document === null && from === null) {
-    yield { path: ['document'], message: 'there is nothing to read: give a document, or a state to go on from' };
-  }
-  if (document === null && from !== null) {
-    if (task.kind === 'score' || task.kind === 'ingest' || task.kind === 'append') {
-      yield { path: ['document'], message: `${task.kind} reads a document: give one` };
-    }
-    if (task.kind === 'generate' && (task.prompt === null || task.prompt === '')) {
-      yield { path: ['task', 'prompt'], message: 'without a document the state goes on from a prompt: give one' };
-    }
-    if (task.kind === 'ask' && saveAs !== null) {
-      yield { path: ['saveAs'], message: 'nothing is read, so there is no new state to save: fork the one there is' };
-    }
-  }
+  if (document === null) yield* withoutDocument(task, from, saveAs);
   if (document?.kind === 'tokens' && (compression === 'gzip' || compression === 'zstd')) {
     yield { path: ['compression'], message: `token ids are not compressed: auto or none; found ${compression}` };
   }
   if (task.kind === 'ask' && task.topLogprobs > 0 && !task.logprobs) {
     yield { path: ['task', 'topLogprobs'], message: 'topLogprobs is told with logprobs: set it to true' };
+  }
+}
+
+/** Without a document there is something else to read: a prompt, or questions. */
+function* withoutDocument(
+  task: Task,
+  from: SpecFields['from'],
+  saveAs: SpecFields['saveAs'],
+): Generator<Contradiction> {
+  if (task.kind === 'score' || task.kind === 'ingest' || task.kind === 'append') {
+    yield { path: ['document'], message: `${task.kind} reads a document: give one` };
+  }
+  if (task.kind === 'generate' && (task.prompt === null || task.prompt === '')) {
+    yield from === null
+      ? { path: ['document'], message: 'there is nothing to read: give a document, a prompt or a state to go on from' }
+      : { path: ['task', 'prompt'], message: 'without a document the state goes on from a prompt: give one' };
+  }
+  if (task.kind === 'ask' && saveAs !== null) {
+    yield {
+      path: ['saveAs'],
+      message: 'nothing is read but questions, so there is no new state to save: fork the one there is',
+    };
   }
 }

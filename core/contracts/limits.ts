@@ -64,6 +64,8 @@ export const limits = {
   chatMessages: 1024,
   /** Entries of one tenant's prefix cache: a newer one takes the place of the oldest. */
   prefixEntries: 256,
+  /** Bytes of what the messages of a chat say, as UTF-8. */
+  chatBytes: 192 * 1024,
   /** Bytes of a pin. */
   pinBytes: 8 * 1024,
 } as const;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
+import { ChatPrompt, Prompt, QuestionPrompt, QuestionText } from './prompt.ts';
 import { StoredSource } from './source.ts';
 
 /** u64 as a decimal string: JSON numbers end at 2^53. */
@@ -42,8 +43,8 @@ export type SamplingSpec = z.infer<typeof SamplingSpec>;
 
 export const GenerateTask = z.strictObject({
   kind: z.literal('generate'),
-  /** Text that follows the document; tokenized on its own. Null: go on where the document ends. */
-  prompt: z.string().max(limits.inlineBytes).nullable(),
+  /** What follows the document: text, or a chat; tokenized on its own. Null: go on where the document ends. */
+  prompt: Prompt.nullable(),
   maxNewTokens: z.number().int().min(1).max(limits.maxNewTokens),
   sampling: SamplingSpec,
   /** Generation ends before the first of these strings; the text excludes it. */
@@ -79,16 +80,11 @@ export type AppendTask = z.infer<typeof AppendTask>;
 
 const NewTokens = z.number().int().min(1).max(limits.answerTokens);
 
-/** One question: text that follows what was read, tokenized on its own. */
+/** One question: text, or a chat, that follows what was read, tokenized on its own. */
 export const Question = z.strictObject({
   /** The caller's own name for it, told with the answer. */
   id: z.string().min(1).max(limits.questionIdChars).nullable(),
-  prompt: z
-    .string()
-    .min(1, 'a question has at least one character')
-    .refine((text) => new TextEncoder().encode(text).length <= limits.inlineBytes, {
-      error: `a question has at most ${limits.inlineBytes} bytes as UTF-8`,
-    }),
+  prompt: QuestionPrompt,
   /** Null: the task's. */
   maxNewTokens: NewTokens.nullable(),
 });
@@ -110,12 +106,18 @@ export const Questions = z.discriminatedUnion('kind', [
 ]);
 export type Questions = z.infer<typeof Questions>;
 
-/** A line of stored questions. */
-export const QuestionLine = z.strictObject({
-  custom_id: Question.shape.id.optional(),
-  prompt: Question.shape.prompt,
-  max_new_tokens: NewTokens.nullable().optional(),
-});
+/** A line of stored questions: a `prompt` or `messages`. */
+export const QuestionLine = z
+  .strictObject({
+    custom_id: Question.shape.id.optional(),
+    prompt: QuestionText.optional(),
+    messages: ChatPrompt.shape.messages.optional(),
+    max_new_tokens: NewTokens.nullable().optional(),
+  })
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    path: ['prompt'],
+    error: 'a question has either a prompt or messages',
+  });
 export type QuestionLine = z.infer<typeof QuestionLine>;
 
 /**

@@ -1,4 +1,4 @@
-import type { Task } from '@longhaul/core/contracts';
+import type { Prompt, Task } from '@longhaul/core/contracts';
 
 /** Tokens as the model's own tokenizer counts them. */
 export interface CountedTokens {
@@ -9,7 +9,7 @@ export interface CountedTokens {
 }
 
 export interface Work {
-  /** Exact: BOS, document, prompt and questions. What came with a state is not read again. */
+  /** Exact, but for the marks of a chat: BOS, document, prompt and questions. What came with a state is not read again. */
   readonly readTokens: number;
   /** At most: a text may end earlier. */
   readonly writeTokens: number;
@@ -32,9 +32,16 @@ export function mostWritten(task: Task, done: number): number | null {
   return left.reduce((sum, { maxNewTokens }) => sum + (maxNewTokens ?? task.maxNewTokens), 0);
 }
 
-/** Texts that are read behind the document, each tokenized on its own. Stored questions are not among them. */
+/**
+ * Texts that are read behind the document, each tokenized on its own. Stored questions are not among them, and a chat is told
+ * without the marks of its template.
+ */
 export function promptsOf(task: Task): readonly string[] {
-  if (task.kind === 'generate') return task.prompt === null || task.prompt === '' ? [] : [task.prompt];
+  if (task.kind === 'generate') return task.prompt === null || task.prompt === '' ? [] : [textOf(task.prompt)];
   if (task.kind !== 'ask' || task.questions.kind === 'stored') return [];
-  return task.questions.questions.map(({ prompt }) => prompt);
+  return task.questions.questions.map(({ prompt }) => textOf(prompt));
+}
+
+function textOf(prompt: Prompt): string {
+  return typeof prompt === 'string' ? prompt : prompt.messages.map(({ content }) => content).join('\n');
 }

@@ -8,6 +8,7 @@ import {
   type JobId,
   type JobResult,
   outputPositionOf,
+  type Prompt,
   type SamplingSpec,
   type Task,
 } from '@longhaul/core/contracts';
@@ -91,6 +92,12 @@ export async function truth(
   return result;
 }
 
+/** A chat is given to a run as a file. */
+function plain(prompt: Prompt): string {
+  if (typeof prompt === 'string') return prompt;
+  throw new Error('a chat is given to a run as a file');
+}
+
 /** The options of `longhaul run` that ask for the task. */
 export function taskArgs(task: Task): string[] {
   switch (task.kind) {
@@ -98,7 +105,7 @@ export function taskArgs(task: Task): string[] {
       return ['--task', 'generate', ...continuationArgs(task)];
     case 'ask': {
       if (task.questions.kind === 'stored') throw new Error('stored questions are given to a run as a file');
-      const questions = task.questions.questions.flatMap(({ prompt }) => ['--question', prompt]);
+      const questions = task.questions.questions.flatMap(({ prompt }) => ['--question', plain(prompt)]);
       return ['--task', 'ask', ...questions, ...(task.logprobs ? ['--logprobs'] : []), ...continuationArgs(task)];
     }
     case 'score': {

@@ -71,7 +71,8 @@ test("Falcon instruct: chats are rendered by the model's own template", { skip: 
   const { chats } = json('chat.json') as { chats: ChatCase[] };
   assert.ok(chats.length >= 20);
   for (const { name, messages, add_generation_prompt, text, ids } of chats) {
-    assert.equal(tokenizer.renderChat(messages, { addGenerationPrompt: add_generation_prompt }), text, name);
+    const options = { addGenerationPrompt: add_generation_prompt, at: new Date(0) };
+    assert.equal(tokenizer.renderChat(messages, options), text, name);
     assert.deepEqual(Array.from(await tokenizer.encode(text)), ids, name);
   }
 });

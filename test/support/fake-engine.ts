@@ -90,7 +90,7 @@ export const byteTokenizer: StreamingTokenizer = {
   textOf: (token) => String.fromCharCode(token),
   hasChat: false,
   byteLength: () => 1,
-  renderChat: () => '',
+  renderChat: (messages) => messages.map(({ role, content }) => `<${role}>${content}`).join(''),
   openStream: (document, cursor) => byteStream(document, Number(cursor ?? 0)),
 };
 

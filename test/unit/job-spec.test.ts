@@ -28,6 +28,8 @@ const ask = {
   stop: [],
 };
 const tokens = (ids: unknown[]) => ({ kind: 'tokens', tokens: ids });
+const chat = (...messages: unknown[]) => ({ messages });
+const hi = chat({ role: 'system', content: '' }, { role: 'user', content: 'Hi' });
 const asking = (change: object) => ({ ...ask, questions: { kind: 'inline', questions: [{ ...question, ...change }] } });
 
 test('a spec of before, without from and saveAs, begins from nothing and saves nothing', () => {
@@ -40,6 +42,14 @@ test('each of the five tasks is accepted with what it needs', () => {
     { task: { kind: 'ingest' }, saveAs: 'book' },
     { task: { kind: 'ingest' }, saveAs: 'copy', from: { name: 'book', version: 3 } },
     { task: { kind: 'append' }, from: book },
+    { task: generate, document: null },
+    { task: generate, document: null, addBos: true, saveAs: 'told' },
+    { task: { ...generate, prompt: hi }, document: null },
+    { task: { ...generate, prompt: hi } },
+    { task: { ...generate, prompt: hi }, document: null, from: book },
+    { task: ask, document: null },
+    { task: asking({ prompt: hi }), document: null },
+    { task: generate, document: null, saveAs: 'so' },
     { task: generate, document: tokens([0, 65_023]), compression: 'auto' },
     { task: generate, document: tokens(Array(32_768).fill(65_023)) },
     { task: generate, from: book, document: null },
@@ -64,12 +74,37 @@ test('what contradicts itself, or is out of bounds, is refused with its place an
     [{ task: generate, from: { name: 'book', version: 0 } }, 'from.version', />=1/],
     [{ task: generate, from: { name: 'book' } }, 'from.version', /expected number/],
     [{ task: generate, from: book, addBos: true }, 'addBos', /BOS is not put again/],
-    [{ task: generate, document: null }, 'document', /there is nothing to read/],
+    [{ task: { ...generate, prompt: null }, document: null }, 'document', /a document, a prompt or a state to go on/],
+    [{ task: { ...generate, prompt: '' }, document: null }, 'document', /there is nothing to read/],
+    [{ task: { kind: 'score', segmentTokens: 64, detail: 'text' }, document: null }, 'document', /score reads a doc/],
+    [{ task: { ...generate, prompt: chat() } }, 'task.prompt.messages', /a chat has at least one message/],
+    [
+      { task: { ...generate, prompt: chat(...Array(1025).fill({ role: 'user', content: '' })) } },
+      'task.prompt.messages',
+      /a chat has at most 1024 messages/,
+    ],
+    [
+      { task: { ...generate, prompt: chat({ role: 'user', content: 'é'.repeat(98_305) }) } },
+      'task.prompt.messages',
+      /at most 196608 bytes as UTF-8/,
+    ],
+    [{ task: { ...generate, prompt: chat({ role: 'boss', content: '' }) } }, 'task.prompt.messages.0.role', /"tool"/],
+    [{ task: { ...generate, prompt: chat({ role: 'user' }) } }, 'task.prompt.messages.0.content', /expected string/],
+    [{ task: { ...generate, prompt: { ...hi, tools: [] } } }, 'task.prompt', /Unrecognized key: "tools"/],
+    [
+      { task: { ...generate, prompt: chat({ role: 'user', content: '', name: 'x' }) } },
+      'task.prompt.messages.0',
+      /Unrecognized key: "name"/,
+    ],
+    [{ task: { ...generate, prompt: 3 } }, 'task.prompt', /a prompt is text, or \{"messages"/],
+    [{ task: { ...generate, prompt: 'x'.repeat(65_537) } }, 'task.prompt', /<=65536/],
+    [{ task: asking({ prompt: chat() }) }, 'task.questions.questions.0.prompt.messages', /at least one message/],
+    [{ task: asking({ prompt: null }) }, 'task.questions.questions.0.prompt', /a prompt is text, or/],
+    [{ task: ask, document: null, saveAs: 'b' }, 'saveAs', /fork the one there is/],
     [{ task: { ...generate, prompt: null }, document: null, from: book }, 'task.prompt', /goes on from a prompt/],
     [{ task: { ...generate, prompt: '' }, document: null, from: book }, 'task.prompt', /goes on from a prompt/],
     [{ task: { kind: 'append' }, document: null, from: book }, 'document', /append reads a document/],
     [{ task: { kind: 'ingest' }, document: null, from: book, saveAs: 'b' }, 'document', /ingest reads a document/],
-    [{ task: ask, document: null }, 'document', /there is nothing to read/],
     [{ task: ask, document: null, from: book, saveAs: 'b' }, 'saveAs', /fork the one there is/],
     [{ task: { ...ask, topLogprobs: 1 } }, 'task.topLogprobs', /told with logprobs/],
     [{ task: { ...ask, maxNewTokens: limits.answerTokens + 1 } }, 'task.maxNewTokens', /<=16384/],

@@ -159,7 +159,7 @@ test('text is given out as soon as its characters are complete', async () => {
 
 test("chat messages are rendered by the model's own template, wherever it stands", async (t) => {
   const messages = [{ role: 'user', content: 'Hi' }];
-  const options = { addGenerationPrompt: true };
+  const options = { addGenerationPrompt: true, at: new Date('2026-03-04T17:06:07Z') };
   const tiny = await loadTokenizer(tinyEnglish);
   assert.equal(tiny.renderChat(messages, options), '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n');
 
@@ -187,5 +187,26 @@ test("chat messages are rendered by the model's own template, wherever it stands
   await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(tokenizerJson(small)));
   await writeFile(join(dir, 'tokenizer_config.json'), JSON.stringify({ ...tokens, chat_template: 'config' }));
   await writeFile(join(dir, 'chat_template.jinja'), `${body}!`);
-  assert.equal((await loadTokenizer(dir)).renderChat(messages, options), '<s>Hi</s>!');
+  const beside = await loadTokenizer(dir);
+  assert.equal(beside.renderChat(messages, options), '<s>Hi</s>!');
+  await writeFile(join(dir, 'chat_template.jinja'), `${body}?`);
+  assert.notEqual((await loadTokenizer(dir)).digest, beside.digest, 'the template decides tokens');
+});
+
+test('a template that tells the date tells that of the job, in UTC', async () => {
+  const format = '%Y-%m-%d %y %H:%M:%S %I %p %A %a %B %b 100%%';
+  const dated = (text: string) => loadSmall({ ...small, config: { chat_template: `{{ strftime_now('${text}') }}` } });
+  const at = (when: string) => ({ addGenerationPrompt: true, at: new Date(when) });
+  const tokenizer = await dated(format);
+  const afternoon = '2026-03-04 26 17:06:07 05 PM Wednesday Wed March Mar 100%';
+  assert.equal(tokenizer.renderChat([], at('2026-03-04T17:06:07Z')), afternoon);
+  const midnight = '1999-12-31 99 00:00:00 12 AM Friday Fri December Dec 100%';
+  assert.equal(tokenizer.renderChat([], at('1999-12-31T00:00:00Z')), midnight);
+  const lines = await loadSmall({
+    ...small,
+    config: { chat_template: "\n  {% if true %}\n{{ strftime_now('%d') }}\n{% endif %}\nx" },
+  });
+  assert.equal(lines.renderChat([], at('2026-03-04T17:06:07Z')), '\n04\nx', 'blocks and lines are cut as ever');
+  const unknown = await dated('%Q');
+  assert.throws(() => unknown.renderChat([], at('2026-03-04T17:06:07Z')), failure('invalid_argument', /refuses these/));
 });

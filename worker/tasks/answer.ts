@@ -11,6 +11,7 @@ import type { Session, StepResult, Want } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
 import { Continuation } from './continuation.ts';
+import { promptTokens } from './prompt.ts';
 import type { Asked } from './questions.ts';
 import type { Attempt } from './resume.ts';
 import { type Draws, drawsOf } from './sampling.ts';
@@ -91,7 +92,7 @@ class Answer {
 
   /** The question is read in chunks on the same grid as a document, so that a device sees the same shapes. */
   async write(session: Session, chunkTokens: number, leave: AbortSignal): Promise<void> {
-    const prompt = await this.context.tokenizer.encode(this.question.prompt);
+    const prompt = await promptTokens(this.context, this.question.prompt);
     this.promptTokens = prompt.length;
     for (let from = 0; from < prompt.length; ) {
       const to = Math.min(prompt.length, from + chunkTokens - (session.position % chunkTokens));

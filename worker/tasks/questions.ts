@@ -85,8 +85,9 @@ function readLine(bytes: Uint8Array | null, line: number): Asked['question'] {
   }
   const parsed = QuestionLine.safeParse(value);
   if (parsed.success) {
-    const { custom_id, prompt, max_new_tokens } = parsed.data;
-    return { id: custom_id ?? null, prompt, maxNewTokens: max_new_tokens ?? null };
+    const { custom_id, prompt, messages, max_new_tokens } = parsed.data;
+    const asked = prompt ?? { messages: messages ?? [] };
+    return { id: custom_id ?? null, prompt: asked, maxNewTokens: max_new_tokens ?? null };
   }
   const issue = parsed.error.issues[0]!;
   return { problem: `line ${line}: ${issue.path.join('.') || 'the whole'}: ${issue.message}` };

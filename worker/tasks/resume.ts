@@ -3,6 +3,7 @@ import {
   describeError,
   type Pins,
   type Position,
+  type Prompt,
   RejectedJob,
   type SourcePin,
   type StartPin,
@@ -13,6 +14,7 @@ import { openTokenStream } from './document.ts';
 import { InputSequence } from './input.ts';
 import { type Beginning, findBeginning, mayBegin } from './prefix/begin.ts';
 import { LastGridPoint, mayLeave } from './prefix/leave.ts';
+import { promptTokens } from './prompt.ts';
 import { startFrom } from './start.ts';
 import { isUnusable } from './unusable.ts';
 
@@ -34,7 +36,7 @@ export interface Attempt {
 /** Restores the job from its head, or starts it. Everything that must not have changed is checked first (I-4). */
 export async function openAttempt(
   context: JobContext,
-  prompt: string | null,
+  prompt: Prompt | null,
   cancelled: AbortSignal,
 ): Promise<Attempt> {
   const { engine, lease, spec, tokenizer } = context;
@@ -80,7 +82,7 @@ export async function openAttempt(
     const input = new InputSequence({
       bos: spec.addBos ? bosToken(context) : null,
       stream: beginning?.stream ?? document?.stream ?? null,
-      prompt: prompt === null ? new Int32Array(0) : await tokenizer.encode(prompt),
+      prompt: await promptTokens(context, prompt),
       resume: position,
     });
     return {

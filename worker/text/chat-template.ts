@@ -1,7 +1,8 @@
 import { Template } from '@huggingface/jinja';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { z } from 'zod';
-import type { ChatMessage } from './ports.ts';
+import type { ChatMessage, ChatOptions } from './ports.ts';
+import { strftime } from './strftime.ts';
 
 const SpecialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((t) => t.content)]);
 
@@ -15,6 +16,12 @@ export const TokenizerConfig = z.looseObject({
 });
 export type TokenizerConfig = z.infer<typeof TokenizerConfig>;
 
+/**
+ * The library's `strftime_now` tells the time of the rendering, and cannot be given another one but from within. The newline
+ * goes with the block before it, so that the template begins where it began.
+ */
+const ownClock = '{% set strftime_now = job_strftime %}\n';
+
 /** A model's own chat template. `file` (chat_template.jinja) goes before the one in tokenizer_config.json. */
 export class ChatTemplate {
   readonly #template: Template;
@@ -22,7 +29,7 @@ export class ChatTemplate {
 
   private constructor(source: string, config: TokenizerConfig, path: string) {
     try {
-      this.#template = new Template(source);
+      this.#template = new Template(source.includes('strftime_now') ? `${ownClock}${source}` : source);
     } catch (cause) {
       throw new LonghaulError('tokenizer_corrupt', `${path}: the chat template does not parse`, { cause });
     }
@@ -40,12 +47,13 @@ export class ChatTemplate {
     return source == null ? null : new ChatTemplate(source, config, path);
   }
 
-  render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): string {
+  render(messages: readonly ChatMessage[], { addGenerationPrompt, at }: ChatOptions): string {
     try {
       return this.#template.render({
         ...this.#specialTokens,
         messages: messages.map(({ role, content }) => ({ role, content })),
         add_generation_prompt: addGenerationPrompt,
+        job_strftime: (format: string) => strftime(at, format),
       });
     } catch (cause) {
       // Templates refuse what they do not know, such as a role, by raising.

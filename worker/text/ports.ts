@@ -49,7 +49,7 @@ export interface Tokenizer {
   /** Bytes of text that a token stands for: 0 for special tokens and unknown ids. */
   byteLength(token: number): number;
   /** Renders chat messages with the model's own template: `tokenizer_unsupported` where it has none. */
-  renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
+  renderChat(messages: readonly ChatMessage[], options: ChatOptions): string;
 }
 
 export interface StreamingDecoder {
@@ -59,6 +59,13 @@ export interface StreamingDecoder {
   flush(): string;
   /** Bytes of the incomplete character at the end so far, as hex: '' to 3 of them. */
   readonly held: string;
+}
+
+export interface ChatOptions {
+  /** End where the model's own turn begins. */
+  readonly addGenerationPrompt: boolean;
+  /** What a template that tells the date takes for now: a job's stays the same, however often it is resumed. */
+  readonly at: Date;
 }
 
 export interface ChatMessage {

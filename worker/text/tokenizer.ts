@@ -53,6 +53,7 @@ export async function loadTokenizer(modelDir: string): Promise<TextTokenizer> {
   const digest = createHash('sha256')
     .update(bytes)
     .update(configBytes ?? '')
+    .update(template ?? '')
     .digest('hex');
 
   const encode = async (text: string): Promise<Int32Array> => {
@@ -69,9 +70,9 @@ export async function loadTokenizer(modelDir: string): Promise<TextTokenizer> {
     textOf: (token) => decoder.textOf(token),
     byteLength: (token) => decoder.bytes(token).length,
     hasChat: chat !== null,
-    renderChat(messages, { addGenerationPrompt }) {
+    renderChat(messages, options) {
       if (chat === null) throw new LonghaulError('tokenizer_unsupported', `${modelDir} has no chat template`);
-      return chat.render(messages, addGenerationPrompt);
+      return chat.render(messages, options);
     },
     openStream: (document, cursor, { invalidUtf8 }) => new DocumentTokens(parts, document, cursor, invalidUtf8),
   };
