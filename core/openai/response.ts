@@ -74,7 +74,7 @@ export function finishReasonOf({ finishReason }: Pick<JobResult, 'finishReason'>
 /** The tokens of the jobs together; choices of one prompt that read it alike are counted each, since each read it. */
 export function usageOf(
   results: readonly Pick<JobResult, 'usage'>[],
-  { choices }: Pick<Plan, 'choices'>,
+  { choices }: Pick<Plan, 'choices'> = { choices: [] },
 ): ResponseUsage {
   const sum = (of: (usage: JobResult['usage']) => number) => results.reduce((total, { usage }) => total + of(usage), 0);
   const cached = sum(({ cachedTokens }) => cachedTokens);
