@@ -36,7 +36,7 @@ export const exitCodes = {
 } as const;
 
 /** Waits where the reader is slower than we are, so that a long output needs no memory. */
-export async function write(stream: Writable, text: string): Promise<void> {
+export async function write(stream: Writable, text: string | Uint8Array): Promise<void> {
   if (stream.destroyed || stream.writableEnded) return;
   if (stream.write(text)) return;
   await new Promise<void>((resolve) => {

@@ -2,6 +2,7 @@ import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/
 import { Command, CommanderError } from 'commander';
 import { addApi } from './commands/api.ts';
 import { addAsk } from './commands/ask.ts';
+import { addBatch } from './commands/batch.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEstimate } from './commands/estimate.ts';
@@ -62,6 +63,8 @@ function program(): Command {
   const longhaul = new Command('longhaul')
     .description('reads documents of any length on interruptible machines, and never reads a page twice')
     .version('0.1.0')
+    // What stands behind a command's own command is that one's.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showHelpAfterError(false);
@@ -77,6 +80,7 @@ function program(): Command {
     addResult,
     addCancel,
     addRedrive,
+    addBatch,
   ];
   for (const add of [addUp, ...jobs, addStates, addWorkers, addApi, addKeys, addDoctor]) add(longhaul, context);
   addPassed(longhaul);

@@ -45,6 +45,13 @@ export async function openQuestions(file: string, context: CommandContext): Prom
   return readFileOf((await findFile(file, 'a file of questions', context)).path);
 }
 
+/** The lines of a batch; `-` is standard input. */
+export async function openLines(file: string, context: CommandContext): Promise<AsyncIterable<Uint8Array>> {
+  if (file === '-') return showUpload(context.stdin, null, context);
+  const { path, size } = await findFile(file, 'a file of lines', context);
+  return showUpload(readFileOf(path), size, context);
+}
+
 async function findFile(named: string, what: string, { cwd }: CommandContext) {
   const path = resolve(cwd, named);
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {

@@ -1,15 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { finished } from 'node:stream/promises';
-import { type JobResult, LonghaulError } from '@longhaul/core/contracts';
+import type { JobResult } from '@longhaul/core/contracts';
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write } from '../context.ts';
 import type { Producer } from '../producer.ts';
 import { recordText, resultSummary, scoreText } from '../render/result.ts';
 import { withSession } from '../session.ts';
 import { parseJobId } from '../spec.ts';
+import { deliver } from './deliver.ts';
 import { addCommon, example } from './shared.ts';
 
 interface ResultOptions {
@@ -52,28 +48,5 @@ async function* answer(result: JobResult, producer: Producer, options: ResultOpt
     // A long text is not in the record: it is put together from the committed segments, as answers are.
     for await (const record of producer.records(result.jobId)) yield recordText(record);
     if (result.task === 'generate') yield '\n';
-  }
-}
-
-/** A file appears under its name only when it is whole. */
-async function deliver(pieces: AsyncIterable<string>, output: string, context: CommandContext): Promise<void> {
-  if (output === '-') {
-    for await (const piece of pieces) await write(context.stdout, piece);
-    return;
-  }
-  const path = resolve(context.cwd, output);
-  const draft = `${path}.${randomBytes(6).toString('hex')}.part`;
-  try {
-    const file = createWriteStream(draft, { flags: 'wx' });
-    const closed = finished(file);
-    closed.catch(() => undefined);
-    for await (const piece of pieces) await write(file, piece);
-    file.end();
-    await closed;
-    await rename(draft, path);
-  } catch (cause) {
-    await rm(draft, { force: true });
-    if (cause instanceof LonghaulError) throw cause;
-    throw new LonghaulError('invalid_argument', `--output ${path} cannot be written`, { cause });
   }
 }
