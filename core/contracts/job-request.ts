@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { LonghaulError } from './errors.ts';
 import { limits } from './limits.ts';
 import { flagOf, type JobOption, jobOptions, optionOf } from './options.ts';
+import { ChatPrompt } from './prompt.ts';
 import type { Compression, InvalidUtf8 } from './source.ts';
 import { parseStateRef } from './state.ts';
 import { StateName, type StateRef } from './state-name.ts';
@@ -23,7 +24,7 @@ export const unplacedQuestions = { kind: 'stored', key: 'inputs/unplaced' } as c
 
 /**
  * Values by `key`, as a command line parser gives them (strings, lists of strings, true) or as a program writes them
- * (numbers too). Absent values take their defaults, keys of other options are left alone.
+ * (numbers too); `messages` is what the file holds. Absent values take their defaults, keys of other options are left alone.
  * @throws LonghaulError `invalid_argument` naming the option, the value found and what is allowed.
  */
 export function parseJobOptions(values: Readonly<Record<string, unknown>>): JobRequest {
@@ -62,12 +63,16 @@ function taskOf(kind: Task['kind'], read: ReadonlyMap<string, unknown>): Task {
 
 function generateTask(read: ReadonlyMap<string, unknown>): Task {
   const prompt = read.get('prompt') as string | null;
+  const messages = read.get('messages') as string | null;
+  if (prompt !== null && messages !== null) {
+    throw new LonghaulError('invalid_argument', '--prompt and --messages say the same thing: give one of them');
+  }
   if (prompt !== null && new TextEncoder().encode(prompt).length > limits.inlineBytes) {
     throw refuse(optionOf('prompt'), `a text of ${new TextEncoder().encode(prompt).length} bytes`);
   }
   return checked(GenerateTask, {
     kind: 'generate',
-    prompt,
+    prompt: messages === null ? prompt : readMessages(messages),
     ...continuation(read),
   });
 }
@@ -103,6 +108,22 @@ function askTask(read: ReadonlyMap<string, unknown>): Task {
   const asked = inline.length > 0 ? ({ kind: 'inline', questions: inline } as const) : unplacedQuestions;
   const value = { kind: 'ask', questions: asked, logprobs: read.get('logprobs'), ...continuation(read) };
   return checked(AskTask, value, { question: questions });
+}
+
+/** `[…]`, or an object that has them as `messages`, as bodies of the OpenAI API do. */
+function readMessages(text: string): ChatPrompt {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw refuse(optionOf('messages'), text);
+  }
+  const messages = Array.isArray(value) ? value : (value as { messages?: unknown } | null)?.messages;
+  if (!Array.isArray(messages)) throw refuse(optionOf('messages'), value);
+  const chat = ChatPrompt.safeParse({ messages });
+  if (chat.success) return chat.data;
+  const { path, message } = chat.error.issues[0]!;
+  throw new LonghaulError('invalid_argument', `--messages: ${path.join('.')}: ${message}`);
 }
 
 function readStateRef(text: string | null): StateRef | null {

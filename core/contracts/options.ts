@@ -35,6 +35,16 @@ const entries = [
   ['task', '--task <task>', 'text', null, 'what to do with the document', 'generate', taskKinds, ''],
   ['prompt', '--prompt <text>', 'text', generates, 'text that follows the document', null, null, kib('text')],
   [
+    'messages',
+    '--messages <file>',
+    'text',
+    generates,
+    'a chat in place of a prompt, as JSON: [{"role": "user", "content": …}, …]',
+    null,
+    null,
+    'chat messages as JSON, [{"role": "user", "content": …}, …]',
+  ],
+  [
     'maxNewTokens',
     '--max-new-tokens <n>',
     'number',

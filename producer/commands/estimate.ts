@@ -11,6 +11,7 @@ import { type Session, withSession } from '../session.ts';
 import { inlineSource, parseSubmitInput } from '../source.ts';
 import { checkWords } from '../spec.ts';
 import { addJobOptions } from './job-options.ts';
+import { withMessages } from './open-input.ts';
 import { example, parseNumber } from './shared.ts';
 import { addSubmitOptions, documents, modelOf, type SubmitOptions, submitWords } from './submission.ts';
 
@@ -76,9 +77,10 @@ export function addEstimate(program: Command, context: CommandContext): void {
 /** Tells what the submission would take, and resolves to the exit code. */
 export async function estimate(
   given: readonly string[],
-  options: EstimateOptions,
+  typed: EstimateOptions,
   context: CommandContext,
 ): Promise<number> {
+  const options = await withMessages(given, typed, context);
   const words = submitWords(given, options, context.signal);
   const [document] = given;
   if (given.length > 1) {

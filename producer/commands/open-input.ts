@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { LonghaulError, RetryableFailure } from '@longhaul/core/contracts';
+import { LonghaulError, limits, RetryableFailure } from '@longhaul/core/contracts';
 import { type CommandContext, write } from '../context.ts';
 import type { SubmittedDocument, SubmittedText } from '../place-document.ts';
 import { showUpload } from '../render/upload-bar.ts';
@@ -50,6 +50,31 @@ export async function openLines(file: string, context: CommandContext): Promise<
   if (file === '-') return showUpload(context.stdin, null, context);
   const { path, size } = await findFile(file, 'a file of lines', context);
   return showUpload(readFileOf(path), size, context);
+}
+
+/** The options with what the file of `--messages` holds, where there is one; `-` is standard input. */
+export async function withMessages<T extends SubmitOptions>(
+  documents: readonly string[],
+  options: T,
+  context: CommandContext,
+): Promise<T> {
+  const { messages: file } = options;
+  if (file === undefined) return options;
+  const standardInputs = [...documents, options.questions, file].filter((one) => one === '-').length;
+  if (standardInputs > 1) {
+    throw new LonghaulError('invalid_argument', `standard input is read once; found ${standardInputs} uses of -`);
+  }
+  const body = file === '-' ? context.stdin : readFileOf((await findFile(file, 'chat messages', context)).path);
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    parts.push(Buffer.from(part));
+    bytes += part.length;
+    if (bytes > limits.specBytes) {
+      throw new LonghaulError('invalid_argument', `--messages takes at most ${limits.specBytes} bytes of JSON`);
+    }
+  }
+  return { ...options, messages: Buffer.concat(parts).toString('utf8') };
 }
 
 async function findFile(named: string, what: string, { cwd }: CommandContext) {

@@ -17,6 +17,8 @@ export interface SubmitOptions extends Readonly<Record<string, unknown>> {
   readonly expiresIn?: string;
   readonly from?: string;
   readonly questions?: string;
+  /** As typed a file; read, what it holds. */
+  readonly messages?: string;
   readonly follow?: boolean;
   /** Standard output is the answer's alone. */
   readonly quiet?: boolean;
@@ -49,7 +51,9 @@ export function addSubmitOptions(command: Command): Command {
 /** All words are checked before anything is opened or sent. @throws LonghaulError `invalid_argument` */
 export function submitWords(documents: readonly string[], options: SubmitOptions, signal: AbortSignal) {
   const count = documents.length;
-  if (options.text === undefined ? count === 0 && options.from === undefined : count > 0) {
+  // A chat, and questions of a file, may stand alone; a prompt as typed is of a document that was forgotten.
+  const alone = options.from ?? options.messages ?? options.questions;
+  if (options.text === undefined ? count === 0 && alone === undefined : count > 0) {
     throw new LonghaulError(
       'invalid_argument',
       'give one document or several: FILE, -, s3://…, https://…, file:///…, or --text TEXT alone',

@@ -5,7 +5,7 @@ import { checkWords } from '../spec.ts';
 import { addEstimateOptions, checkDryRun, estimate } from './estimate.ts';
 import { followTo } from './follow.ts';
 import { addJobOptions } from './job-options.ts';
-import { openDocument, openQuestions } from './open-input.ts';
+import { openDocument, openQuestions, withMessages } from './open-input.ts';
 import { example } from './shared.ts';
 import { addSubmitOptions, documents, modelOf, type SubmitOptions, submitWords } from './submission.ts';
 
@@ -13,7 +13,7 @@ export function addSubmit(program: Command, context: CommandContext): void {
   const command = program
     .command('submit [document...]')
     .description('store a document and what to do with it, and put the job on the queue')
-    .usage(`[options] ${documents} | --from STATE`);
+    .usage(`[options] ${documents} | --from STATE | --messages FILE`);
   addEstimateOptions(addSubmitOptions(addJobOptions(command, null)))
     .option('--follow', 'follow the job to its end')
     .option('--dry-run', 'tell what the job would take, as `longhaul estimate` does, and submit nothing')
@@ -24,6 +24,7 @@ export function addSubmit(program: Command, context: CommandContext): void {
         'zcat logs.gz | longhaul submit - --task score --idempotency-key logs-today --json',
         "longhaul submit part-1.txt part-2.txt.gz --separator '\\n' --task score",
         "longhaul submit --from book --prompt 'In short,' --follow",
+        'longhaul submit --messages chat.json --max-new-tokens 64 --follow',
       ),
     )
     .action(async (given: string[], options: SubmitOptions) => {
@@ -34,11 +35,8 @@ export function addSubmit(program: Command, context: CommandContext): void {
 }
 
 /** Submits a job and, where that was asked for, follows it; resolves to the exit code. */
-export async function submit(
-  given: readonly string[],
-  options: SubmitOptions,
-  context: CommandContext,
-): Promise<number> {
+export async function submit(given: readonly string[], typed: SubmitOptions, context: CommandContext): Promise<number> {
+  const options = await withMessages(given, typed, context);
   const words = submitWords(given, options, context.signal);
   const input = await openDocument(given, options, context);
   const questions = options.questions === undefined ? null : await openQuestions(options.questions, context);

@@ -122,6 +122,13 @@ test('a wrong option is refused with its name, what was found and what is allowe
     [{ task: 'score', segmentTokens: '100' }, /^--segment-tokens takes a power of two from 64 to 65536; found 100$/],
     [{ compression: 'rar' }, /--compression takes one of auto, none, gzip, zstd; found "rar"/],
     [{ task: 'score', prompt: 'why?' }, /^--prompt belongs to --task generate; this is --task score$/],
+    [{ messages: '[]', prompt: 'x' }, /^--prompt and --messages say the same thing: give one of them$/],
+    [{ messages: 'What?' }, /^--messages takes chat messages as JSON, \[\{"role": "user", .*; found "What\?"$/],
+    [{ messages: '"What?"' }, /^--messages takes chat messages .*; found "What\?"$/],
+    [{ messages: '{"messages": 1}' }, /^--messages takes chat messages .*; found \{"messages":1\}$/],
+    [{ messages: '[]' }, /^--messages: messages: a chat has at least one message$/],
+    [{ messages: '[{"role": "boss", "content": ""}]' }, /^--messages: messages\.0\.role: .*"tool"$/],
+    [{ messages: '[]', task: 'score' }, /^--messages belongs to --task generate; this is --task score$/],
     [{ segmentTokens: '64' }, /^--segment-tokens belongs to --task score; this is --task generate$/],
     [
       { prompt: 'é'.repeat(limits.inlineBytes / 2 + 1) },

@@ -47,6 +47,7 @@ const RunOptions = z.looseObject({
   commitTokens: z.coerce.number().int().min(16).optional(),
   forks: z.coerce.number().int().min(1).max(1024),
   questions: z.string().optional(),
+  messages: z.string().optional(),
   threads: z.coerce.number().int().min(1).max(64).optional(),
   device: z.string(),
   weights: z.enum(['as-stored', 'int8', 'nf4', 'fp8']),
@@ -65,8 +66,12 @@ export async function run(
   io: ProcessIo,
 ): Promise<number> {
   const options = parseOptions(RunOptions, given);
-  const request = parseJobOptions(given);
-  const none = file === undefined && options.text === undefined && request.from !== null;
+  const { messages } = options;
+  const request = parseJobOptions(
+    messages === undefined ? given : { ...given, messages: await readText(messages, 'the messages') },
+  );
+  const alone = request.from ?? messages ?? options.questions;
+  const none = file === undefined && options.text === undefined && alone !== undefined;
   const document = none ? null : await localSource(file, options.text);
   if (options.data === undefined && (request.from !== null || request.saveAs !== null)) {
     throw new LonghaulError('invalid_argument', '--from and --save-as need --data DIR, where the states are kept');
@@ -91,8 +96,10 @@ export async function run(
     close = () => loaded.model.close();
     const source = document?.kind === 'stdin' ? (await ledger.putInput(io.stdin)).source : (document?.source ?? null);
     const placed = options.questions === undefined ? request : await placeQuestions(request, options.questions, store);
-    const spec = specOf(await withVersion(placed, store), source, options.model);
-    await ledger.submit(spec);
+    const asked = specOf(await withVersion(placed, store), source, options.model);
+    await ledger.submit(asked);
+    // An earlier run's, where this one goes on with it.
+    const spec = await ledger.readSpec(asked.jobId);
     const result = await attempt(spec, ledger, store, loaded, live, {
       drain: drain.signal,
       s3,
@@ -181,6 +188,12 @@ async function withVersion(request: JobRequest, store: ObjectStore): Promise<Job
   if (request.from === null || request.task.kind === 'append') return request;
   const { name, version } = await createStates(store).resolve('default', request.from);
   return { ...request, from: { name, version } };
+}
+
+async function readText(file: string, what: string): Promise<string> {
+  return await readFile(resolve(file), 'utf8').catch((cause) => {
+    throw new LonghaulError('source_not_found', `${what} ${resolve(file)} cannot be read`, { cause });
+  });
 }
 
 /** Under their digest: the same questions are the same job's. */
