@@ -11,21 +11,15 @@ export interface LineSpecParts extends Pick<BatchSpec, 'id' | 'tenant' | 'priori
 
 /** The spec of a line's one job, not checked yet. `document`: where the planned one lies. */
 export function lineSpec(plan: Plan, document: DocumentSource | null, batch: LineSpecParts, line: number): JobSpec {
-  const { task, compression, invalidUtf8, addBos, from, saveAs } = plan.choices[0]!.request;
   return {
     v: 1,
     jobId: lineJobId(batch.tenant, batch.id, line),
     tenant: batch.tenant,
     createdAt: batch.createdAt.toISOString(),
     model: plan.model,
-    task,
     document,
-    compression,
-    invalidUtf8,
-    addBos,
     priority: batch.priority,
     expiresAt: batch.expiresAt,
-    from,
-    saveAs,
-  } as JobSpec;
+    ...plan.choices[0]!.request,
+  };
 }

@@ -1,4 +1,4 @@
-import { type Batch, batchObject } from '@longhaul/core/batches';
+import { type Batch, batchHasEnded, batchObject } from '@longhaul/core/batches';
 import { Presets, SingleBar } from 'cli-progress';
 import { type CommandContext, write } from '../context.ts';
 import { count } from './format.ts';
@@ -26,7 +26,7 @@ export class BatchProgress {
       this.status = head.status;
       await write(stderr, `${head.status}${head.pauseReason === 'max_cost' ? ': its cost limit is reached' : ''}\n`);
     }
-    if (total === 0 || head.status === 'validating') return;
+    if (total === 0 || head.status === 'validating' || batchHasEnded(head.status)) return;
     if (!terminal) {
       if (clock.now() - this.shownAt < lineEveryMs) return;
       this.shownAt = clock.now();

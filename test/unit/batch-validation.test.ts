@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type LineContext, readLines, validateBatch } from '@longhaul/core/batches';
 import { limits } from '@longhaul/core/contracts';
+import { IdSet } from '../../core/batches/id-set.ts';
 
 const batch: LineContext = { id: `batch_${'0'.repeat(26)}`, tenant: 'acme', endpoint: null, models: ['tiny-english'] };
 const body = { model: 'tiny-english', prompt: 'Call me' };
@@ -120,4 +121,11 @@ test('blank lines ask for nothing, and are counted as an editor counts; places l
     if (whole.length === 0) whole.push(...seen);
     assert.deepEqual(seen, whole);
   }
+});
+
+test('the names of a hundred thousand lines take at most 43 bytes each, and each is known again', () => {
+  const names = new IdSet();
+  for (let n = 0; n < 100_000; n++) assert.ok(names.add(`request-${n}`));
+  assert.ok(names.bytes <= 43 * 100_000, `${names.bytes} bytes`);
+  for (let n = 0; n < 100_000; n += 997) assert.ok(!names.add(`request-${n}`));
 });
