@@ -1,4 +1,5 @@
 import type { JobSpec } from '../contracts/job.ts';
+import type { Prompt } from '../contracts/prompt.ts';
 import type { Usage } from '../contracts/result.ts';
 import type { Ring } from './port.ts';
 
@@ -24,7 +25,8 @@ const secondsOf = (read: number, written: number) => anyJobSeconds + read / read
 /** Of a job that is about to wait. `documentBytes`: null where they are not known. */
 export function expectedSeconds(spec: Pick<JobSpec, 'task' | 'document'>, documentBytes: number | null): number {
   const { task, document } = spec;
-  const read = document === null ? 0 : tokensOf(document, documentBytes);
+  const behind = promptChars(task) / bytesPerToken;
+  const read = behind + (document === null ? 0 : tokensOf(document, documentBytes));
   if (task.kind === 'generate') return secondsOf(read, task.maxNewTokens);
   if (task.kind !== 'ask') return secondsOf(read, 0);
   const { questions } = task;
@@ -35,7 +37,17 @@ export function expectedSeconds(spec: Pick<JobSpec, 'task' | 'document'>, docume
   return secondsOf(read, written);
 }
 
+/** Characters of a prompt, or of the questions that travel in the spec. */
+function promptChars(task: JobSpec['task']): number {
+  const charsOf = (prompt: Prompt) =>
+    typeof prompt === 'string' ? prompt.length : prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+  if (task.kind === 'generate') return task.prompt === null ? 0 : charsOf(task.prompt);
+  if (task.kind !== 'ask' || task.questions.kind === 'stored') return 0;
+  return task.questions.questions.reduce((sum, { prompt }) => sum + charsOf(prompt), 0);
+}
+
 function tokensOf(document: NonNullable<JobSpec['document']>, documentBytes: number | null): number {
+  if (document.kind === 'tokens') return document.tokens.length;
   const bytes = document.kind === 'inline' ? document.text.length : (documentBytes ?? unknownBytes);
   return bytes / bytesPerToken;
 }
