@@ -1,42 +1,52 @@
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
-import { LonghaulError, limits, RetryableFailure } from '@longhaul/core/contracts';
+import { resolve } from 'node:path';
+import { LonghaulError, limits } from '@longhaul/core/contracts';
 import { type CommandContext, write } from '../context.ts';
 import type { SubmittedDocument, SubmittedText } from '../place-document.ts';
 import { showUpload } from '../render/upload-bar.ts';
 import { inlineSource, parseSeparator, parseSubmitInput } from '../source.ts';
-import { defaultSeparator, type SubmitOptions } from './submission.ts';
+import { type FileRequest, openLocalFile, openStream, readFileOf, type TakenAs } from './open-file.ts';
+import { defaultSeparator, parseTakenAs, type SubmitOptions } from './submission.ts';
 
 /** What a command line names as its document; several are joined; none, and no text: there is none. */
 export async function openDocument(
   documents: readonly string[],
-  options: Pick<SubmitOptions, 'text' | 'separator'>,
+  options: Pick<SubmitOptions, 'text' | 'separator' | 'as'>,
+  onExtracted: FileRequest['onExtracted'],
   context: CommandContext,
 ): Promise<SubmittedDocument> {
+  const request = { as: parseTakenAs(options.as), onExtracted };
   if (options.text !== undefined) return { kind: 'source', source: inlineSource(options.text) };
   const [first] = documents;
   if (first === undefined) return { kind: 'none' };
-  if (documents.length === 1) return await openText(first, context);
+  if (documents.length === 1) return await openText(first, request, context);
   const parts: SubmittedText[] = [];
-  for (const document of documents) parts.push(await openText(document, context));
+  for (const document of documents) parts.push(await openText(document, request, context));
   return { kind: 'joined', parts, separator: parseSeparator(options.separator ?? defaultSeparator) };
 }
 
-async function openText(document: string, context: CommandContext): Promise<SubmittedText> {
+async function openText(document: string, request: FileRequest, context: CommandContext): Promise<SubmittedText> {
   const input = parseSubmitInput(document);
   switch (input.kind) {
     case 'in-place':
+      checkInPlace(document, request.as);
       return { kind: 'source', source: input.source };
     case 'stdin':
       if (context.stdin.isTTY === true)
         await write(context.stderr, 'reading the document from the terminal; end with Ctrl-D\n');
-      return { kind: 'upload', body: showUpload(context.stdin, null, context) };
+      return { kind: 'upload', body: await openStream(context.stdin, 'standard input', request, context) };
     case 'file': {
       const { path, size } = await findFile(input.path, 'a document', context);
-      return { kind: 'upload', body: showUpload(readFileOf(path), size, context) };
+      return { kind: 'upload', body: await openLocalFile(path, size, request, context) };
     }
   }
+}
+
+/** @throws LonghaulError `invalid_argument` where a worker, which extracts nothing, reads the document */
+function checkInPlace(document: string, as: TakenAs): void {
+  if (as === 'auto' || as === 'text') return;
+  const message = `--as ${as} is for files of this side; ${document} is read by the workers as it is: download it first`;
+  throw new LonghaulError('invalid_argument', message);
 }
 
 /** The file of `--questions`; `-` is standard input. */
@@ -86,14 +96,4 @@ async function findFile(named: string, what: string, { cwd }: CommandContext) {
   });
   if (found.isDirectory()) throw new LonghaulError('source_unreadable', `${path} is a directory, not ${what}`);
   return { path, size: found.isFile() ? found.size : null };
-}
-
-/** Opened when the store asks for the first byte. @throws LonghaulError `source_unreadable` naming the file */
-async function* readFileOf(path: string): AsyncGenerator<Uint8Array, void> {
-  try {
-    yield* createReadStream(path, { highWaterMark: 1 << 20 });
-  } catch (cause) {
-    if (cause instanceof LonghaulError || cause instanceof RetryableFailure) throw cause;
-    throw new LonghaulError('source_unreadable', `${basename(path)} could not be read to its end`, { cause });
-  }
 }

@@ -4,11 +4,13 @@ import { parseDuration } from '../duration.ts';
 import type { Session } from '../session.ts';
 import { parseSeparator } from '../source.ts';
 import { parseJobId, parsePriority } from '../spec.ts';
+import type { TakenAs } from './open-file.ts';
 import { addCommon, parseNumber } from './shared.ts';
 
 export interface SubmitOptions extends Readonly<Record<string, unknown>> {
   readonly text?: string;
   readonly separator?: string;
+  readonly as?: string;
   readonly model?: string;
   readonly priority: string;
   readonly jobId?: string;
@@ -30,6 +32,15 @@ export interface SubmitOptions extends Readonly<Record<string, unknown>> {
 /** Between joined documents: an empty line. */
 export const defaultSeparator = '\\n\\n';
 
+const takenAs: readonly TakenAs[] = ['auto', 'text', 'pdf', 'html', 'epub', 'docx'];
+
+/** @throws LonghaulError `invalid_argument` */
+export function parseTakenAs(text = 'auto'): TakenAs {
+  const found = takenAs.find((one) => one === text);
+  if (found !== undefined) return found;
+  throw new LonghaulError('invalid_argument', `--as takes ${takenAs.join(', ')}; found ${JSON.stringify(text)}`);
+}
+
 export const documents = 'FILE… | - | s3://BUCKET/KEY | https://… | file:///PATH | --text TEXT';
 
 /** What every command takes that puts a job on the queue. */
@@ -40,6 +51,7 @@ export function addSubmitOptions(command: Command): Command {
       '--separator <text>',
       `what stands between several documents (default: "${defaultSeparator}", an empty line)`,
     )
+    .option('--as <kind>', `what FILE is: ${takenAs.join(', ')}`, 'auto')
     .option('--model <name>', 'served model (default: that of the state, or of `longhaul up`, else tiny-english)')
     .option('--priority <n>', '0 to 1000; higher runs earlier', '0')
     .option('--job-id <id>', 'name the job yourself')
@@ -65,6 +77,14 @@ export function submitWords(documents: readonly string[], options: SubmitOptions
   if (options.separator !== undefined) {
     if (count < 2) throw new LonghaulError('invalid_argument', '--separator stands between documents: give several');
     parseSeparator(options.separator);
+  }
+  const as = parseTakenAs(options.as);
+  const extracts = as !== 'auto' && as !== 'text';
+  if (extracts && options.text !== undefined) {
+    throw new LonghaulError('invalid_argument', `--text is text: leave --as ${as} out`);
+  }
+  if (extracts && (options['compression'] === 'gzip' || options['compression'] === 'zstd')) {
+    throw new LonghaulError('invalid_argument', `--as ${as} gives plain text: leave --compression out`);
   }
   const standardInputs = [...documents, options.questions].filter((one) => one === '-').length;
   if (standardInputs > 1) {

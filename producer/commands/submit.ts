@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write, writeJson } from '../context.ts';
+import type { Extracted } from '../extract/report.ts';
 import { type Session, withSession } from '../session.ts';
 import { checkWords } from '../spec.ts';
 import { addEstimateOptions, checkDryRun, estimate } from './estimate.ts';
@@ -21,6 +22,7 @@ export function addSubmit(program: Command, context: CommandContext): void {
       'after',
       example(
         "longhaul submit book.txt --prompt 'In short,' --max-new-tokens 64 --follow",
+        "longhaul submit paper.pdf --prompt 'In short,' --follow",
         'zcat logs.gz | longhaul submit - --task score --idempotency-key logs-today --json',
         "longhaul submit part-1.txt part-2.txt.gz --separator '\\n' --task score",
         "longhaul submit --from book --prompt 'In short,' --follow",
@@ -38,7 +40,8 @@ export function addSubmit(program: Command, context: CommandContext): void {
 export async function submit(given: readonly string[], typed: SubmitOptions, context: CommandContext): Promise<number> {
   const options = await withMessages(given, typed, context);
   const words = submitWords(given, options, context.signal);
-  const input = await openDocument(given, options, context);
+  const extracted: (Extracted & { readonly file: string })[] = [];
+  const input = await openDocument(given, options, (file, found) => void extracted.push({ file, ...found }), context);
   const questions = options.questions === undefined ? null : await openQuestions(options.questions, context);
   return withSession(context, options.data, async (session) => {
     // A state is looked up for words that are right.
@@ -47,7 +50,8 @@ export async function submit(given: readonly string[], typed: SubmitOptions, con
     const model = options.model ?? (await modelOf(words.request, words.tenant, session));
     const submitted = await session.producer.submit({ ...words, model, document: input, questions });
     const { jobId, outcome, queue, queueError } = submitted;
-    if (options.json === true) await writeJson(context.stdout, { kind: 'submitted', ...submitted });
+    if (options.json === true)
+      await writeJson(context.stdout, { kind: 'submitted', ...submitted, ...(extracted.length > 0 && { extracted }) });
     else await write(options.quiet === true ? context.stderr : context.stdout, `${jobId}\n`);
     if (outcome === 'existing' && options.json !== true)
       await write(context.stderr, `${jobId} was there already, with the document of its first submit\n`);
