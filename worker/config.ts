@@ -3,6 +3,7 @@ import { type Environment, parseEnvironment } from '@longhaul/core/contracts';
 import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { preemptionSettings } from './preemption/settings.ts';
+import { defaultInflateRatio } from './text/index.ts';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const powerOfTwo = (least: number, most: number) =>
@@ -45,6 +46,8 @@ const WorkerEnvironment = S3Environment.extend({
     .string()
     .default('')
     .transform((s) => s.split(':').filter((p) => p !== '')),
+  /** Inflated bytes for each compressed one that a document of more than 64 MiB may have. */
+  LONGHAUL_INFLATE_RATIO: whole(1, 1_000_000).default(defaultInflateRatio),
   LONGHAUL_WORKER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),

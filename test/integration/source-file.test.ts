@@ -189,3 +189,39 @@ test('without S3 settings, an s3 source is refused', async (t) => {
   const source: TextSource = { kind: 's3', bucket: 'books', key: 'a', versionId: null };
   await assert.rejects(open(source), rejected('source_forbidden', /no S3 settings/));
 });
+
+test('a document that inflates without end is refused by its ratio, and one below it is read', async (t) => {
+  const { root, openFile } = await folders(t);
+  const size = 80 * 1024 * 1024;
+  const bomb = gzipSync(Buffer.alloc(size, 'a'));
+  const path = join(root, 'bomb.gz');
+  await writeFile(path, bomb);
+  const length = async (document: Document) => {
+    let bytes = 0;
+    for await (const part of document.read(0, never)) bytes += part.length;
+    return bytes;
+  };
+  await assert.rejects(
+    length(await openFile(path)),
+    rejected(
+      'source_too_large',
+      /its first \d+ compressed bytes inflate to more than \d+: at most 200 for each are read/,
+    ),
+  );
+  assert.equal(await length(await openFile(path, { inflateRatio: 2000 })), size);
+});
+
+test('a PDF or an archive is named as what it is, before a byte of it is tokenized', async (t) => {
+  const { root, openFile } = await folders(t);
+  const papers: [string, Uint8Array, RegExp][] = [
+    ['a.pdf', Buffer.from('%PDF-1.7 …'), /a\.pdf is a PDF, which workers do not read: submit it as a local file/],
+    ['b.docx', Buffer.from('PK\x03\x04…'), /b\.docx is a ZIP archive \(as DOCX and EPUB are\)/],
+    ['c.doc', Buffer.from('d0cf11e0a1b11ae1', 'hex'), /c\.doc is an Office file/],
+  ];
+  for (const [name, bytes, message] of papers) {
+    await writeFile(join(root, name), bytes);
+    await assert.rejects(openFile(join(root, name)), rejected('source_unreadable', message));
+  }
+  const asText = await openFile(join(root, 'a.pdf'), { compression: 'none' });
+  assert.equal((await bytesFrom(asText, 0)).toString(), '%PDF-1.7 …');
+});

@@ -95,9 +95,38 @@ for (const kind of ['gzip', 'zstd'] as const) {
     assert.equal(total, 20_000_000);
   });
 
+  test(`${kind}: members and frames that begin with any other, and their rest, are told apart`, async () => {
+    const mixed = Buffer.concat([one, compress[kind === 'gzip' ? 'zstd' : 'gzip'](text)]);
+    for (const size of sizes) {
+      await assert.rejects(inflated(kind, mixed, size), { code: 'corrupt_compression' }, `in chunks of ${size}`);
+    }
+  });
+
   test(`${kind} is known by its first bytes`, () => {
     assert.equal(detectContainer(one), kind);
     assert.equal(detectContainer(one.subarray(0, 1)), 'none');
     assert.equal(detectContainer(trash), 'none');
   });
 }
+
+test('zstd: skippable frames are skipped, wherever they stand', async () => {
+  const one = zstdCompressSync(text);
+  const skippable = (bytes: number) => {
+    const frame = Buffer.alloc(8 + bytes, 0x28);
+    frame.writeUInt32LE(0x184d2a53, 0);
+    frame.writeUInt32LE(bytes, 4);
+    return frame;
+  };
+  assert.equal(detectContainer(skippable(9)), 'zstd');
+  const cases: [Uint8Array[], number][] = [
+    [[one, skippable(40)], 1],
+    [[one, skippable(0), one], 2],
+    [[skippable(1000), one], 1],
+  ];
+  for (const [parts, times] of cases) {
+    for (const size of [1, 5, one.length, 1 << 20]) {
+      const found = await inflated('zstd', Buffer.concat(parts), size);
+      assert.ok(found.equals(Buffer.concat(Array(times).fill(text))), `${times} in chunks of ${size}`);
+    }
+  }
+});

@@ -222,6 +222,7 @@ function documentOpener(config: Config, store: ObjectStore): JobContext['openDoc
       store,
       openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, config),
       fileRoots: config.LONGHAUL_FILE_ROOTS,
+      inflateRatio: config.LONGHAUL_INFLATE_RATIO,
     });
 }
 

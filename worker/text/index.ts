@@ -6,6 +6,6 @@ export type {
   Tokenizer,
   TokenStream,
 } from './ports.ts';
-export { type OpenDocumentOptions, openDocument } from './source/open-document.ts';
+export { defaultInflateRatio, type OpenDocumentOptions, openDocument } from './source/open-document.ts';
 export { checkTokens, openTokens } from './token-list.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';

@@ -7,7 +7,17 @@ export function detectContainer(head: Uint8Array): Container {
   const [a, b, c, d] = head;
   if (a === 0x1f && b === 0x8b) return 'gzip';
   if (a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd) return 'zstd';
+  // A skippable frame, with which parallel compressors begin.
+  if (a !== undefined && (a & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return 'zstd';
   return 'none';
+}
+
+/** What people take for a text and is none, by its first bytes; null for everything else. */
+export function detectPaper(head: Uint8Array): string | null {
+  const mark = Buffer.from(head.subarray(0, 4)).toString('latin1');
+  if (mark === '%PDF') return 'a PDF';
+  if (mark === 'PK\x03\x04') return 'a ZIP archive (as DOCX and EPUB are)';
+  return mark === '\xd0\xcf\x11\xe0' ? 'an Office file' : null;
 }
 
 /**

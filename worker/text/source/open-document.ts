@@ -9,7 +9,7 @@ import {
 import type { ObjectStore } from '@longhaul/core/ledger';
 import type { HttpsOptions } from '@longhaul/core/net';
 import type { Document } from '../ports.ts';
-import { detectContainer, inflate } from './compression.ts';
+import { type Container, detectContainer, detectPaper, inflate } from './compression.ts';
 import { openFile } from './file.ts';
 import { isUnnamedVersion, openHttps, unproven } from './https.ts';
 import { openInline } from './inline.ts';
@@ -29,6 +29,8 @@ export interface OpenDocumentOptions {
   /** What the document was at first read; null at first read. */
   readonly pin: SourcePin | null;
   readonly signal: AbortSignal;
+  /** Inflated bytes for each compressed one that a document may have, once it has more than 64 MiB. */
+  readonly inflateRatio?: number;
   readonly http?: HttpsOptions;
   /** How long a source may give nothing before the job goes back to the queue. */
   readonly patienceMs?: number;
@@ -54,13 +56,25 @@ async function openText(source: TextSource, options: OpenDocumentOptions): Promi
   if (options.pin !== null && isUnnamedVersion(pin)) throw unproven(name, 0);
   if (pin.bytes === 0) throw new RejectedJob('source_empty', `${name} has no bytes`);
   const { compression, signal } = options;
-  const container = compression === 'auto' ? detectContainer(await raw.head(signal)) : compression;
+  const container = compression === 'auto' ? containerOf(await raw.head(signal), name) : compression;
+  const ratio = options.inflateRatio ?? defaultInflateRatio;
   return {
     pin,
     totalBytes: container === 'none' ? pin.bytes : null,
     read: (from, reading) =>
-      container === 'none' ? readPlain(raw, from, reading) : readInflated(raw, container, from, reading),
+      container === 'none' ? readPlain(raw, from, reading) : readInflated(raw, container, ratio, from, reading),
   };
+}
+
+/** Far above what text compresses to: a document beyond it is made to keep a worker busy. */
+export const defaultInflateRatio = 200;
+const freeInflatedBytes = 64 * 1024 * 1024;
+
+function containerOf(head: Uint8Array, name: string): Container {
+  const paper = detectPaper(head);
+  if (paper === null) return detectContainer(head);
+  const message = `${name} is ${paper}, which workers do not read: submit it as a local file, and its text is extracted (or say compression none where it is text all the same)`;
+  throw new RejectedJob('source_unreadable', message);
 }
 
 async function openRaw(source: TextSource, options: OpenDocumentOptions): Promise<RawSource> {
@@ -94,18 +108,34 @@ async function* readPlain(raw: RawSource, from: number, signal: AbortSignal): As
 async function* readInflated(
   raw: RawSource,
   container: 'gzip' | 'zstd',
+  ratio: number,
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let at = 0;
-  for await (const chunk of inflate(raw.read(0, signal), container, raw.name)) {
+  let compressed = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of raw.read(0, signal)) {
+      compressed += chunk.length;
+      yield chunk;
+    }
+  }
+  for await (const chunk of inflate(counted(), container, raw.name)) {
     signal.throwIfAborted();
+    if (at > freeInflatedBytes && at > ratio * compressed) throw bomb(raw, at, compressed, ratio);
     const skip = Math.min(chunk.length, Math.max(0, from - at));
     at += chunk.length;
     if (skip < chunk.length) yield chunk.subarray(skip);
   }
   if (at === 0) throw new RejectedJob('source_empty', `${raw.name} has no bytes once decompressed`);
   if (at < from) throw behindTheEnd(raw, from, at);
+}
+
+function bomb(raw: RawSource, inflated: number, compressed: number, ratio: number): RejectedJob {
+  return new RejectedJob(
+    'source_too_large',
+    `${raw.name}: its first ${compressed} compressed bytes inflate to more than ${inflated}: at most ${ratio} for each are read (LONGHAUL_INFLATE_RATIO)`,
+  );
 }
 
 function behindTheEnd(raw: RawSource, from: number, bytes: number): RejectedJob {
