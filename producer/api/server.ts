@@ -52,6 +52,8 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
       raw.writeHead(told.status, { 'content-type': 'application/json' }).end(JSON.stringify(told.body));
     },
   }).withTypeProvider<ZodTypes>();
+  // A page of another site can send text/plain without asking first.
+  app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(validateRequest as never);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => {

@@ -30,10 +30,14 @@ function refusal(issues: readonly Issue[], data: unknown, part: string): ApiErro
   const param = path.map(String).join('.');
   const found = at(data, path);
   if (found === undefined && path.length > 0) {
-    return new ApiError(400, `${param} is missing: ${allowed(issue)}`, { param, code: 'missing_parameter' });
+    return new ApiError(400, `${param} is missing: ${isOurs(issue) ? issue.message : allowed(issue)}`, {
+      param,
+      code: 'missing_parameter',
+    });
   }
   const where = param === '' ? `the ${part === 'querystring' ? 'query' : part}` : param;
-  return new ApiError(400, `${where} takes ${allowed(issue)}; found ${shown(found)}`, {
+  const rule = isOurs(issue) ? `${where}: ${issue.message}` : `${where} takes ${allowed(issue)}`;
+  return new ApiError(400, `${rule}; found ${shown(found)}`, {
     param: param === '' ? null : clipped(param),
     code: 'invalid_value',
   });
@@ -57,7 +61,12 @@ function closeness(issue: Issue): number {
   return 2 * issue.path.length + (issue.code === 'invalid_type' && issue.path.length === 0 ? 0 : 1);
 }
 
-/** What the schema says in its own words where it has some. */
+/** Whether the schema says it in its own words. */
+function isOurs({ message }: Issue): boolean {
+  return !/^(Invalid|Too (small|big)|Unrecognized)/.test(message);
+}
+
+/** What fits, in words of ours for those of zod. */
 function allowed(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
@@ -69,7 +78,7 @@ function allowed(issue: Issue): string {
     case 'invalid_value':
       return `one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
     case 'invalid_union':
-      return issue.message === 'Invalid input' ? 'another type' : issue.message;
+      return 'another type';
     default:
       return issue.message;
   }
