@@ -10,6 +10,7 @@ import {
   LogitBias,
   limits,
   ModelName,
+  Prompt,
   parseStateRef,
   Question,
   SamplingSpec,
@@ -88,7 +89,7 @@ const strict = <T extends z.ZodRawShape, K extends Task['kind']>(task: K, shape:
 export const JobBody = z.discriminatedUnion('task', [
   strict('generate', {
     ...writes,
-    prompt: z.string().max(limits.inlineBytes).optional(),
+    prompt: Prompt.optional(),
     max_new_tokens: generate.maxNewTokens.default(256),
   }),
   strict('score', {

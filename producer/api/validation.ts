@@ -77,6 +77,8 @@ function allowed(issue: Issue): string {
       return `${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unit(issue.origin)}`;
     case 'invalid_value':
       return `one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'invalid_key':
+      return issue.issues[0]?.message ?? 'another key';
     case 'invalid_union':
       return 'another type';
     default:

@@ -28,7 +28,7 @@ interface Schema {
 
 before(async () => {
   cluster = await Cluster.start({ model: models.tinyEnglish });
-  const url = await (await cluster.startApi()).url();
+  const url = await (await cluster.startApi('api', { LONGHAUL_API_BURST: '10000' })).url();
   client = clientOf(url, await keyFor(cluster.store, 'acme'));
   openapi = (await (await fetch(`${url}/openapi.json`)).json()) as OpenApi;
 });
@@ -66,6 +66,7 @@ const shared: readonly Bad[] = [
   ['compression', 'rar', /compression takes one of "auto"/],
   ['invalid_utf8', 'skip', /invalid_utf8 takes one of "error", "replace"/],
   ['add_bos', 1, /add_bos takes a boolean/],
+  ['prefix_cache', 'x', /prefix_cache takes a boolean/],
   ['top_k', 0, /top_k takes at least 1/],
   ['min_p', 2, /min_p takes at most 1/],
   ['repetition_penalty', 0, /repetition_penalty takes more than 0/],
@@ -75,8 +76,8 @@ const shared: readonly Bad[] = [
 const completion: readonly Bad[] = [
   ['prompt', 5, /prompt/],
   ['prompt', [], /prompt/],
-  ['prompt', [[]], /prompt/],
-  ['prompt', [-1], /prompt/],
+  ['prompt', [[]], /at least one/, { param: 'prompt.0' }],
+  ['prompt', [-1], /at least 0/, { param: 'prompt.0' }],
   ['prompt', undefined, /give a prompt, input_ref or from/],
   ['max_tokens', -1, /max_tokens takes at least 0; found -1/],
   ['max_tokens', 0, /at least 1/],
@@ -133,6 +134,7 @@ const anyTask: readonly Bad[] = [
   ['compression', 'rar', /one of/],
   ['invalid_utf8', 'skip', /one of/],
   ['add_bos', 'x', /a boolean/],
+  ['prefix_cache', 'x', /a boolean/],
   ['priority', 1001, /at most 1000; found 1001/],
   ['expires_in_seconds', 0, /at least 1/],
   ['dry_run', 'x', /a boolean/],
@@ -143,7 +145,7 @@ const anyTask: readonly Bad[] = [
 const jobsOf: readonly (readonly [object, readonly Bad[]])[] = [
   [
     { task: 'generate', document: { text: 'x' } },
-    [...anyTask, ...sampled, ['prompt', 5, /a string/], ['prompt', tooLong, /at most 65536/]],
+    [...anyTask, ...sampled, ['prompt', 5, /a prompt is text, or/], ['prompt', tooLong, /65536/]],
   ],
   [
     { task: 'score', document: { text: 'x' } },

@@ -102,6 +102,36 @@ test('a stream gives the same text in pieces, its usage where it was asked for, 
   assert.equal(usage?.completion_tokens, 24);
 });
 
+test('chat: the model reads its own template, whole or streamed, with log-probabilities where they are asked for', async () => {
+  const messages = [
+    { role: 'system', content: 'Be brief.' },
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'Who is ' },
+        { type: 'text', text: 'Ishmael?' },
+      ],
+    },
+  ] as const;
+  const chat = { model: 'test', messages: [...messages] as never, max_completion_tokens: 16, temperature: 0 };
+  const template = (role: string, text: string) => `<|im_start|>${role}\n${text}<|im_end|>\n`;
+  const text = `${template('system', 'Be brief.')}${template('user', 'Who is Ishmael?')}<|im_start|>assistant\n`;
+  const [whole, plain] = await Promise.all([
+    openai.chat.completions.create({ ...chat, logprobs: true, top_logprobs: 2 }),
+    openai.completions.create({ ...asked, prompt: text, max_tokens: 16 }),
+  ]);
+  const [{ message, logprobs, finish_reason }] = whole.choices as [OpenAI.ChatCompletion.Choice];
+  assert.equal(message.role, 'assistant');
+  assert.equal(message.content, plain.choices[0]!.text);
+  assert.equal(finish_reason, plain.choices[0]!.finish_reason);
+  assert.equal(logprobs!.content!.map(({ token }) => token).join(''), message.content);
+  for (const { logprob, top_logprobs } of logprobs!.content!) assert.equal(top_logprobs[0]!.logprob, logprob);
+  const stream = openai.chat.completions.stream({ ...chat, stream_options: { include_usage: true } });
+  const streamed = await stream.finalChatCompletion();
+  assert.equal(streamed.choices[0]!.message.content, message.content);
+  assert.deepEqual(streamed.usage, whole.usage);
+});
+
 test('files are uploaded, listed, read and deleted', async () => {
   const content = `${JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/completions', body: asked })}\n`;
   for (const order of ['file first', 'purpose first']) {
