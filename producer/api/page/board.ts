@@ -1,3 +1,4 @@
+import { ApiError } from '../errors.ts';
 import type { ApiParts } from '../parts.ts';
 import type { ApiServer } from '../type-provider.ts';
 
@@ -21,6 +22,14 @@ export async function boardRoutes(app: ApiServer, { redisUrl, models, log }: Api
   const raw = openRawQueues({ url: redisUrl, models, onNotice: (text) => log('warn', text) });
   app.addHook('onClose', async () => raw.close());
   const server = new FastifyAdapter().setBasePath(path);
+  // The board would tell our refusals as failures of its own.
+  const setErrorHandler = server.setErrorHandler.bind(server);
+  server.setErrorHandler = (handler) =>
+    setErrorHandler((error) => {
+      if (!(error instanceof ApiError)) return handler(error);
+      const { status, body } = error;
+      return { status, body } as unknown as ReturnType<typeof handler>;
+    });
   createBullBoard({
     queues: raw.queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false })),
     serverAdapter: server,
