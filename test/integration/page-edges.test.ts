@@ -102,6 +102,7 @@ test("the raw queue is for operators alone: no key, a tenant's key, and then the
   try {
     await page.goto(board);
     await page.getByText('test', { exact: true }).first().waitFor();
+    await page.getByText('Loading').waitFor({ state: 'hidden' });
     await screenshot(page, 'raw-queues');
   } finally {
     await close();

@@ -34,7 +34,7 @@ export async function boardRoutes(app: ApiServer, { redisUrl, models, log }: Api
     queues: raw.queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false })),
     serverAdapter: server,
     options: {
-      uiConfig: { boardTitle: 'longhaul: raw queues', boardLogo: { path: '../ui/icon.svg', width: 28, height: 28 } },
+      uiConfig: { boardTitle: 'longhaul: raw queues', boardLogo: { path: '../../ui/icon.svg', width: 28, height: 28 } },
     },
   });
   await app.register(async (scope) => {

@@ -6,7 +6,7 @@ import { Series } from './series.js';
 import { Strip } from './strip.js';
 
 /** Tokens of a passage that are shown. */
-const mostTokens = 160;
+const mostTokens = 240;
 const mostPeaks = 5;
 /** Nats of a token that is as bright as the palette goes. */
 const brightNats = 10;

@@ -1,6 +1,9 @@
 /** Characters of passages that are kept; of a document with more, later passages have numbers alone. */
 const mostChars = 2 ** 26;
 
+/** Tokens of a passage at least, where its line has so many. */
+const least = 96;
+
 /**
  * The lines of a `score`, by place: tokens [from, to), and the text of each token that was predicted there, where the job
  * tells it. Token `from + 1 + i` of a line is what `texts[i]` and `logprobs[i]` are of.
@@ -47,7 +50,7 @@ export class Passages {
     const line = this.lineOf((from + to) / 2);
     if (line === null || line.text === null) return null;
     const middle = Math.floor((from + to) / 2) - line.from - 1;
-    const wanted = Math.min(most, Math.max(24, to - from));
+    const wanted = Math.min(most, Math.max(least, to - from));
     const first = Math.max(0, Math.min(middle - (wanted >> 1), line.lengths.length - wanted));
     const last = Math.min(line.lengths.length, first + wanted);
     let at = 0;

@@ -33,6 +33,9 @@ export class Series {
   unit;
   #levels = [new Level()];
   #total = 0;
+  /** Values that are pushed for one of the finest level, and those that are gathered for the next one. */
+  #stride = 1;
+  #gathered = { n: 0, sum: 0, most: 0 };
 
   constructor(unit) {
     this.unit = unit;
@@ -47,9 +50,16 @@ export class Series {
   }
 
   push(value) {
-    this.#total += value;
     if (this.length >= mostValues) this.#coarsen();
-    this.#add(0, value, value);
+    const gathered = this.#gathered;
+    gathered.n += 1;
+    gathered.sum += value;
+    gathered.most = Math.max(gathered.most, value);
+    if (gathered.n < this.#stride) return;
+    const mean = gathered.sum / gathered.n;
+    this.#total += mean;
+    this.#add(0, mean, gathered.most);
+    this.#gathered = { n: 0, sum: 0, most: 0 };
   }
 
   /** Forgets all behind the first `length` values. */
@@ -59,6 +69,7 @@ export class Series {
     const n = Math.min(length, kept.length);
     this.#levels = [new Level()];
     this.#total = 0;
+    this.#gathered = { n: 0, sum: 0, most: 0 };
     for (let i = 0; i < n; i++) {
       this.#total += sums[i];
       this.#add(0, sums[i], most[i]);
@@ -97,6 +108,7 @@ export class Series {
   /** Every two values become their mean: the lowest level goes, and the sums of the others are halved. */
   #coarsen() {
     this.unit *= 2;
+    this.#stride *= 2;
     this.#total /= 2;
     this.#levels.shift();
     for (const { sums, length } of this.#levels) for (let i = 0; i < length; i++) sums[i] /= 2;
