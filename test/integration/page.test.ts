@@ -76,6 +76,7 @@ test('a real job from the list to its end: it comes up, is read, is taken over f
   await page.getByRole('heading', { name: 'Result' }).waitFor();
   assert.equal(await page.getByRole('region', { name: 'Written text' }).textContent(), result.text);
   assert.equal(await page.getByRole('progressbar').getAttribute('aria-valuenow'), '100');
+  await screenshot(page, 'job-done');
 });
 
 test('states and their lineage: versions, a fork, and the jobs that made them', { skip: noBrowser }, async () => {

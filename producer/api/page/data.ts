@@ -98,7 +98,8 @@ export function dataRoutes(app: ApiServer, parts: ApiParts): void {
   );
 }
 
-/** An address may hold a signature in its query, which is no business of a screen. */
+/** A key in the store says nothing to people, and an address may hold a signature in its query, which is no business of a screen. */
 function documentLine(source: DocumentSource): string {
+  if (source.kind === 'stored') return 'an uploaded document';
   return source.kind === 'https' ? source.url.replace(/[?#].*$/s, '') : documentText(source);
 }

@@ -30,6 +30,7 @@ export function jobFigures() {
     const text =
       job?.status === 'running' ? `${doing}${fraction === null ? '' : `, ${percent(fraction)}`}` : (job?.status ?? '');
     bar.show(fraction, fraction === null || done === 0 ? null : fraction * (safe / done), text);
+    bar.element.hidden = fraction === null && job?.status !== 'running';
     said.textContent = `${text.charAt(0).toUpperCase()}${text.slice(1)}. ${counted(done, 'token')} read, ${count(safe)} of them committed.`;
   };
   return {

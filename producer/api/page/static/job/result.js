@@ -14,7 +14,10 @@ export function resultFacts(result) {
     rows.push(['Answers', `${count(answers.total)}${answers.failed > 0 ? `, ${answers.failed} of them errors` : ''}`]);
   if (score !== null) {
     rows.push(
-      ['Surprise', `${score.nats.toFixed(3)} nats over ${counted(score.tokens, 'token')}`],
+      [
+        'Surprise',
+        `${score.nats.toLocaleString('en-US', { maximumFractionDigits: 3 })} nats over ${counted(score.tokens, 'token')}`,
+      ],
       ['Bits a byte', score.bitsPerByte.toFixed(4)],
       ['Perplexity', score.perplexity.toFixed(4)],
     );

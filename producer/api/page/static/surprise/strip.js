@@ -4,7 +4,7 @@ import { colourOf, darkScheme } from './palette.js';
 const height = 96;
 
 /**
- * The strip: a column a pixel, as high and as bright as its mean surprise, with a light cap at its maximum. A slider for the
+ * The strip: a column a pixel, as high and as bright as its mean surprise. A slider for the
  * keyboard: arrows move along it, + and - zoom, 0 shows all. `view` is [from, to) in values, `cursor` a place in it.
  */
 export class Strip {
@@ -111,7 +111,6 @@ export class Strip {
     paint.scale(ratio, ratio);
     const perColumn = (this.end - this.from) / width;
     const scale = Math.max(1e-6, this.#scale(width, perColumn));
-    const cap = getComputedStyle(this.element).getPropertyValue('--cap').trim();
     const tall = (value) => Math.min(1, value / scale) * (height - 6);
     // Where there are fewer values than columns, a value is several columns wide.
     const columns = perColumn < 1 ? this.end - this.from : width;
@@ -124,10 +123,6 @@ export class Strip {
       const wide = right - left - (right - left > 5 ? 1 : 0);
       paint.fillStyle = colourOf(seen.mean / scale);
       paint.fillRect(left, height - tall(seen.mean) - 2, wide, tall(seen.mean) + 2);
-      if (seen.most > seen.mean) {
-        paint.fillStyle = cap;
-        paint.fillRect(left, height - 2 - tall(seen.most), wide, 1);
-      }
     }
     this.#place();
   }
