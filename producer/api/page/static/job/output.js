@@ -63,8 +63,8 @@ function textOutput(live) {
       live.say(`A new worker goes on behind ${counted(to, 'record')}: what was not committed was taken back.`);
     },
     end: ({ usage, finishReason }) => {
-      live.takeBack(usage.outputTokens);
       live.commitTo(usage.outputTokens);
+      live.takeBack(usage.outputTokens);
       live.say(`${counted(usage.outputTokens, 'token')}, all committed; ended by ${finishReason}.`);
     },
   };

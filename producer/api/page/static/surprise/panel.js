@@ -129,10 +129,7 @@ export class SurprisePanel {
     setText(this.#place, place);
     const tokens = this.#passages.tokensAt(from, to, mostTokens);
     if (tokens === null) {
-      setText(
-        this.#passage,
-        'The job tells no text: submit it with the detail that does, and the passage stands here.',
-      );
+      setText(this.#passage, 'The job tells no text: submitted with --detail text, it would show the passage here.');
     } else {
       this.#passage.replaceChildren(...tokens.map(tokenSpan));
     }
