@@ -6,6 +6,7 @@ import { addFork } from './states/fork.ts';
 import { addImport } from './states/import.ts';
 import { addLs } from './states/ls.ts';
 import { addPin, addUnpin } from './states/pin.ts';
+import { addPrefixes } from './states/prefixes.ts';
 import { addRm } from './states/rm.ts';
 import { addShow } from './states/show.ts';
 
@@ -14,5 +15,6 @@ export function addStates(program: Command, context: CommandContext): void {
     .command('states')
     .description('the states that are yours: what was read, kept by name and version')
     .addHelpText('after', example('longhaul states ls', 'longhaul states show book', 'longhaul states --help'));
-  for (const add of [addLs, addShow, addFork, addExport, addImport, addPin, addUnpin, addRm]) add(states, context);
+  for (const add of [addLs, addShow, addFork, addExport, addImport, addPin, addUnpin, addRm, addPrefixes])
+    add(states, context);
 }

@@ -12,7 +12,7 @@ import { loadTokenizer } from '@longhaul/worker/text';
 import { readSafetensors } from '../../scripts/golden/safetensors.ts';
 import { models } from '../support/cluster.ts';
 import { runLonghaul, withoutSettings } from '../support/command-line.ts';
-import { digest } from '../support/ledger-job.ts';
+import { digest, pins, stateAt } from '../support/ledger-job.ts';
 import { fromNothing, jobOf, publicationOf, tenant } from '../support/states.ts';
 
 let dir = '';
@@ -47,9 +47,14 @@ test('every command of states says how it is typed, with an example', async () =
     assert.match(out, new RegExp(`^  longhaul states ${names[i]}`, 'm'), names[i]);
     assert.match(out, /--json/, names[i]);
   }
+  for (const name of ['ls', 'rm']) {
+    const help = await longhaul('prefixes', name, '--help');
+    assert.match(help.out, new RegExp(`^  longhaul states prefixes ${name}`, 'm'));
+    assert.match(help.out, /--json/);
+  }
   const all = await longhaul('--help');
   assert.equal(all.code, 0);
-  for (const name of names) assert.match(all.out, new RegExp(`^  ${name} `, 'm'));
+  for (const name of [...names, 'prefixes']) assert.match(all.out, new RegExp(`^  ${name} `, 'm'));
 });
 
 test('ls tells what there is, show what it is and where it came from, as a tree', async () => {
@@ -320,4 +325,43 @@ test('a state that the engine made goes out and comes back, and is read on from 
   await writeFile(join(dir, 'broken-model', 'model.safetensors'), 'no weights');
   const broken = await longhaul('import', 'book.safetensors', '--name', 'x', '--model-dir', './broken-model', '--json');
   assert.equal(JSON.parse(broken.out).error.code, 'model_corrupt');
+});
+
+test('the prefix cache is listed and emptied by the version that left an entry, or as a whole; the states stay', async () => {
+  const { states, longhaul } = await place('prefixes');
+  const none = await longhaul('prefixes', 'ls');
+  assert.deepEqual([none.code, none.out], [0, '']);
+  assert.match(none.err, /^no prefixes in file:/);
+  const { modelDigest, tokenizerDigest, engine, chunkTokens } = pins;
+  const traits = { modelDigest, tokenizerDigest, engine, chunkTokens, addBos: false, invalidUtf8: 'error' } as const;
+  for (const n of [1, 2, 3]) {
+    const version = await states.publish(publicationOf(n));
+    const bytes = { bytes: 10_000 + n, sha256: digest('c'), head: digest('d') };
+    const reached = { state: stateAt(n), textCursor: 'cursor', inputByteOffset: n };
+    await states.prefixes.leave(version, traits, bytes, reached);
+  }
+  const ls = await longhaul('prefixes', 'ls');
+  assert.match(
+    ls.out,
+    /^LEFT BY +TOKENS +READ +SIZE +TEXT SHA-256 +CREATED\nbook@1 +1 +9\.8 KiB +\d.* cccccccccccccccc… /,
+  );
+  const json = JSON.parse((await longhaul('prefixes', 'ls', '--json')).out);
+  assert.deepEqual(
+    json.prefixes.map(({ owner }: { owner: { version: number } }) => owner.version),
+    [1, 2, 3],
+  );
+  const rm = await longhaul('prefixes', 'rm', 'book@2');
+  assert.deepEqual([rm.code, rm.out], [0, 'what book@2 left is removed\n']);
+  const again = await longhaul('prefixes', 'rm', 'book@2');
+  assert.equal(again.code, 1);
+  assert.match(again.err, /book@2 has left nothing in the prefix cache/);
+  for (const wrong of [['book'], ['book@1', '--all']]) {
+    const { code, err } = await longhaul('prefixes', 'rm', ...wrong);
+    assert.equal(code, 2, wrong.join(' '));
+    assert.match(err, /rm takes NAME@VERSION, or --all; found /, wrong.join(' '));
+  }
+  const all = JSON.parse((await longhaul('prefixes', 'rm', '--all', '--json')).out);
+  assert.equal(all.removed.length, 2);
+  assert.deepEqual(await states.prefixes.list(tenant, null), []);
+  assert.equal((await states.versions(tenant, 'book')).length, 3);
 });

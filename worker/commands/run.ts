@@ -249,6 +249,7 @@ function print(result: JobResult, json: boolean, io: ProcessIo): void {
     io.stdout.write('\n');
   }
   if (result.state !== null) io.stderr.write(`saved as ${result.state.name}@${result.state.version}\n`);
-  const { inputTokens, outputTokens } = result.usage;
-  io.stderr.write(`${inputTokens} tokens read, ${outputTokens} written, ${result.finishReason}\n`);
+  const { cachedTokens, inputTokens, outputTokens } = result.usage;
+  const cached = cachedTokens === 0 ? '' : ` behind ${cachedTokens} read before`;
+  io.stderr.write(`${inputTokens} tokens read${cached}, ${outputTokens} written, ${result.finishReason}\n`);
 }
