@@ -51,5 +51,11 @@ function promptOf(text: z.ZodType<string>): z.ZodType<string | ChatPrompt, strin
       context.addIssue({ code: 'custom', path, message, continue: false });
     }
   });
-  return prompt.meta({ anyOf: [z.toJSONSchema(text), z.toJSONSchema(ChatPrompt)] });
+  return prompt.meta({ anyOf: [jsonSchemaOf(text), jsonSchemaOf(ChatPrompt)] });
+}
+
+/** As a part of another schema, which says itself which draft it is of. */
+function jsonSchemaOf(schema: z.ZodType) {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema);
+  return rest;
 }

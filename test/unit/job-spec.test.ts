@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { JobSpec, limits } from '@longhaul/core/contracts';
+import { JobSpec, limits, Prompt } from '@longhaul/core/contracts';
 import { createLedger } from '@longhaul/core/ledger';
+import { z } from 'zod';
 import { MemoryStore } from '../support/memory-store.ts';
 import { greedySampling } from '../support/tasks.ts';
 
@@ -140,4 +141,10 @@ test('what contradicts itself, or is out of bounds, is refused with its place an
       return true;
     });
   }
+});
+
+test('what a prompt may be is said by a JSON schema, as every other field', () => {
+  const { anyOf } = z.toJSONSchema(Prompt);
+  assert.deepEqual(anyOf?.[0], { type: 'string', maxLength: limits.inlineBytes });
+  assert.deepEqual(anyOf?.[1]?.required, ['messages']);
 });
