@@ -5,6 +5,7 @@ import { ModelName, Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { FileId } from '../files/file.ts';
 import { AllowedSources } from '../openai/source-policy.ts';
+import { WebhookUrl } from '../webhooks/event.ts';
 
 const count = z.number().int().nonnegative();
 const moment = z.iso.datetime().nullable();
@@ -40,6 +41,8 @@ export const BatchSpec = z.strictObject({
   sources: AllowedSources.nullable().default(null),
   priority: z.number().int().min(0).max(1000),
   metadata: BatchMetadata.nullable(),
+  /** Told when the batch ends. */
+  webhook: WebhookUrl.nullable().default(null),
 });
 export type BatchSpec = z.infer<typeof BatchSpec>;
 

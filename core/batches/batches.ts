@@ -26,6 +26,7 @@ export interface BatchRequest
     'tenant' | 'inputFileId' | 'endpoint' | 'completionWindow' | 'order' | 'models' | 'priority' | 'metadata'
   > {
   readonly sources?: BatchSpec['sources'];
+  readonly webhook?: BatchSpec['webhook'];
   readonly maxCost: CostLimit | null;
   /** The same key always means the same batch. */
   readonly idempotencyKey: string | null;

@@ -32,6 +32,11 @@ const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_BATCH_WINDOW: whole(1, 4000).default(256),
   /** A batch whose controller has said nothing for so long is taken by another one. */
   LONGHAUL_BATCH_LEASE_SECONDS: seconds(1, 3600).default(30),
+  /** Hosts whose webhooks may go to addresses that are not public, separated by commas. */
+  LONGHAUL_WEBHOOK_ALLOW_HOSTS: z
+    .string()
+    .default('')
+    .transform((s) => s.split(',').filter((name) => name !== '')),
   /** Between two collections of garbage over the whole store. */
   LONGHAUL_GARBAGE_HOURS: z.coerce.number().min(0.0001).max(720).default(24),
   /** Days that things are kept after they were last needed; for ever where not set. */

@@ -10,6 +10,7 @@ export interface ControllerParts {
   readonly batches: Pick<BatchRunners, 'round' | 'settled'>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly deliverWebhooks: (signal: AbortSignal) => Promise<number>;
   readonly collectGarbage: (signal: AbortSignal) => Promise<object>;
   readonly intervals: {
     readonly sweepMs: number;
@@ -42,6 +43,7 @@ export class Controller {
     await Promise.all([
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
+      this.every('webhooks', Math.max(1000, batchMs), signal, () => this.parts.deliverWebhooks(signal)),
       this.every('batches', batchMs, signal, () => this.parts.batches.round(signal)),
       this.parts.clock
         .sleep(Math.min(firstGarbageMs, garbageMs), signal)

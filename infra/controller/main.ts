@@ -12,6 +12,7 @@ import type { Log } from './ports.ts';
 import { Rate } from './rate.ts';
 import { demandText } from './render.ts';
 import { Sweep } from './sweep.ts';
+import { deliverDue } from './webhooks/deliver.ts';
 
 interface Options {
   readonly once?: boolean;
@@ -97,6 +98,8 @@ async function control({ once = false, json = false }: Options): Promise<number>
     }),
     clock,
     log,
+    deliverWebhooks: (signal) =>
+      deliverDue({ store, clock, log, https: { allowHosts: config.LONGHAUL_WEBHOOK_ALLOW_HOSTS } }, signal),
     collectGarbage: garbageCollector(store, config, log),
     intervals: {
       sweepMs: 1000 * config.LONGHAUL_SWEEP_SECONDS,

@@ -23,6 +23,7 @@ import {
   addBatchResume,
   addBatchShow,
 } from './batch/owned.ts';
+import { addWebhookSecret } from './batch/webhook-secret.ts';
 import { deliver } from './deliver.ts';
 import { openLines } from './open-input.ts';
 import { addCommon, example } from './shared.ts';
@@ -38,6 +39,7 @@ interface BatchOptions {
   readonly priority: string;
   readonly idempotencyKey?: string;
   readonly dryRun?: boolean;
+  readonly webhook?: string;
   readonly data?: string;
   readonly json?: boolean;
 }
@@ -58,6 +60,7 @@ export function addBatch(program: Command, context: CommandContext): void {
     .option('--models <names>', 'models that lines may ask for, separated by commas (default: that of `longhaul up`)')
     .option('--priority <n>', '0 to 1000; higher runs earlier', '0')
     .option('--idempotency-key <key>', 'the same key always means the same batch')
+    .option('--webhook <url>', 'an https address that is told of the end, signed: see `longhaul batch webhook-secret`')
     .option('--dry-run', 'check every line, and submit nothing')
     .addHelpText(
       'after',
@@ -78,6 +81,7 @@ export function addBatch(program: Command, context: CommandContext): void {
     addBatchCancel,
     addBatchOutput,
     addBatchErrors,
+    addWebhookSecret,
   ]) {
     add(batch, context);
   }
@@ -108,7 +112,13 @@ async function submitBatch(file: string | undefined, options: BatchOptions, cont
       models: modelsOf(options, session),
       metadata: null,
     };
-    const batch = await batches.create({ ...request, ...words, maxCost, idempotencyKey: key });
+    const batch = await batches.create({
+      ...request,
+      ...words,
+      maxCost,
+      idempotencyKey: key,
+      webhook: options.webhook ?? null,
+    });
     if (json) await writeJson(context.stdout, batchObject(batch.spec, batch.head));
     else await write(options.output === '-' ? context.stderr : context.stdout, `${batch.spec.id}\n`);
     if (options.follow !== true && options.output === undefined) return exitCodes.ok;

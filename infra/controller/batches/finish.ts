@@ -14,6 +14,7 @@ import {
 } from '@longhaul/core/batches';
 import { limits } from '@longhaul/core/contracts';
 import { derivedFileId, type FileId } from '@longhaul/core/files';
+import { announceEnd } from '../webhooks/announce.ts';
 import { batchParts, type Hold } from './hold.ts';
 import type { RunnerParts } from './parts.ts';
 
@@ -68,7 +69,9 @@ async function doneBehind({ ledger }: RunnerParts, { spec, head }: Hold) {
 export async function finish(parts: RunnerParts, hold: Hold): Promise<void> {
   const outputFileId = await putFile(parts, hold, 'output');
   const errorFileId = await putFile(parts, hold, 'errors');
-  const at = parts.clock.date().toISOString();
+  const now = parts.clock.date();
+  if (hold.head.outcome !== null) await announceEnd(parts.store, hold.spec, hold.head, hold.head.outcome, now);
+  const at = now.toISOString();
   await hold.update((head) => {
     if (head.status !== 'finalizing' || head.outcome === null) return null;
     const moment = { completed: 'completedAt', expired: 'expiredAt', cancelled: 'cancelledAt' } as const;

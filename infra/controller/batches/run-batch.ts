@@ -3,6 +3,7 @@ import { describeError, errorCode, RetryableFailure } from '@longhaul/core/contr
 import { markedOpen } from '@longhaul/core/ledger';
 import { ringOf } from '@longhaul/core/queue';
 import { tend } from '../tend.ts';
+import { announceEnd } from '../webhooks/announce.ts';
 import { beginFinish, finish } from './finish.ts';
 import { BatchLost, Hold } from './hold.ts';
 import type { RunnerParts } from './parts.ts';
@@ -99,7 +100,9 @@ class BatchRun {
       }
     };
     const { total, errors, errorCount } = await validateBatch(renewing(), spec, { signal });
-    const at = this.parts.clock.date().toISOString();
+    const now = this.parts.clock.date();
+    if (errorCount > 0) await announceEnd(this.parts.store, spec, hold.head, 'failed', now);
+    const at = now.toISOString();
     await this.hold.update((head) => {
       if (head.status !== 'validating') return null;
       const found = { ...head, total, lineErrors: [...errors], lineErrorCount: errorCount };

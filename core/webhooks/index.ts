@@ -1,0 +1,2 @@
+export { OUTBOX_BYTES, OutboxEntry, WebhookUrl, webhookKeys } from './event.ts';
+export { webhookSecret } from './secret.ts';
