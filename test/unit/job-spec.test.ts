@@ -33,9 +33,12 @@ const chat = (...messages: unknown[]) => ({ messages });
 const hi = chat({ role: 'system', content: '' }, { role: 'user', content: 'Hi' });
 const asking = (change: object) => ({ ...ask, questions: { kind: 'inline', questions: [{ ...question, ...change }] } });
 
-test('a spec of before, without from and saveAs, begins from nothing and saves nothing', () => {
-  const { from, saveAs } = JobSpec.parse({ ...base, task: { kind: 'score', segmentTokens: 64, detail: 'segment' } });
-  assert.deepEqual([from, saveAs], [null, null]);
+test('a spec of before, without from, saveAs and prefixCache, begins from nothing or what the cache has, and saves nothing', () => {
+  const { from, saveAs, prefixCache } = JobSpec.parse({
+    ...base,
+    task: { kind: 'score', segmentTokens: 64, detail: 'segment' },
+  });
+  assert.deepEqual([from, saveAs, prefixCache], [null, null, true]);
 });
 
 test('each of the five tasks is accepted with what it needs', () => {
@@ -65,6 +68,7 @@ test('each of the five tasks is accepted with what it needs', () => {
 
 test('what contradicts itself, or is out of bounds, is refused with its place and what is wrong', async () => {
   const refused: [object, string, RegExp][] = [
+    [{ task: generate, prefixCache: 'off' }, 'prefixCache', /expected boolean, received string/],
     [{ task: { kind: 'ingest' } }, 'saveAs', /an ingest saves its state: give a name/],
     [{ task: { kind: 'ingest' }, saveAs: 'Book' }, 'saveAs', /a state name is 1 to 63 of/],
     [{ task: { kind: 'ingest' }, saveAs: 'a..b' }, 'saveAs', /a state name has no \.\./],

@@ -16,6 +16,12 @@ test('tokens that came with a state say nothing of the document behind it', () =
   assert.deepEqual(estimate({ ...progress, tokensPerSecond: 500 }, specOf()), { fraction: 0.1, etaSeconds: 18 });
 });
 
+test('a beginning that came from the prefix cache says nothing of the speed, but is read', () => {
+  const read = { tokens: 10_000, cachedTokens: 9000, bytes: 40_000, cachedBytes: 36_000, totalBytes: 76_000 };
+  const progress = progressOf({ ...read, tokensPerSecond: 500 });
+  assert.deepEqual(estimate(progress, specOf()), { fraction: 40 / 76, etaSeconds: 18 });
+});
+
 test('answers are counted against the questions that the spec tells', () => {
   const { sampling, stop } = specOf().task as GenerateTask;
   const questions = Array.from({ length: 4 }, () => ({ id: null, prompt: 'why?', maxNewTokens: null }));
