@@ -1,5 +1,4 @@
-import { fileURLToPath } from 'node:url';
-import { LonghaulError, limits, TextSource } from '@longhaul/core/contracts';
+import { LonghaulError, limits, parseSourceReference, type TextSource } from '@longhaul/core/contracts';
 
 /** Where the words of a `submit` point: at bytes to put into the store, or at a document that workers read in place. */
 export type SubmitInput =
@@ -18,11 +17,9 @@ export function parseSubmitInput(argument: string): SubmitInput {
     case undefined:
       return { kind: 'file', path: argument };
     case 's3':
-      return inPlace(s3Source(argument), argument);
     case 'https':
-      return inPlace({ kind: 'https', url: argument }, argument);
     case 'file':
-      return inPlace({ kind: 'file', path: filePath(argument) }, argument);
+      return { kind: 'in-place', source: parseSourceReference(argument) };
     default:
       throw new LonghaulError('invalid_argument', `the document takes ${accepted}; found ${argument}`);
   }
@@ -39,38 +36,6 @@ export function inlineSource(text: string): TextSource {
   }
   if (bytes === 0) throw new LonghaulError('source_empty', '--text is empty: there is nothing to read');
   return { kind: 'inline', text };
-}
-
-function s3Source(argument: string): unknown {
-  const [location = '', query = ''] = argument.slice('s3://'.length).split(/\?(?=versionId=)/);
-  const slash = location.indexOf('/');
-  return {
-    kind: 's3',
-    bucket: slash < 0 ? location : location.slice(0, slash),
-    key: slash < 0 ? '' : location.slice(slash + 1),
-    versionId: query === '' ? null : decodeURIComponent(query.slice('versionId='.length)),
-  };
-}
-
-function filePath(argument: string): string {
-  try {
-    return fileURLToPath(argument);
-  } catch (cause) {
-    throw new LonghaulError('invalid_argument', `a file:// document is file:///absolute/path; found ${argument}`, {
-      cause,
-    });
-  }
-}
-
-function inPlace(candidate: unknown, argument: string): SubmitInput {
-  const parsed = TextSource.safeParse(candidate);
-  if (parsed.success) return { kind: 'in-place', source: parsed.data };
-  const issue = parsed.error.issues[0];
-  const where = issue?.path.join('.') ?? '';
-  throw new LonghaulError(
-    'invalid_argument',
-    `${argument} names no document: ${where}: ${issue?.message ?? 'invalid'}`,
-  );
 }
 
 /**

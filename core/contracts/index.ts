@@ -13,6 +13,7 @@ export { ChatMessage, ChatPrompt, Prompt } from './prompt.ts';
 export * from './result.ts';
 export * from './retention.ts';
 export * from './source.ts';
+export { parseSourceReference } from './source-reference.ts';
 export * from './state.ts';
 export * from './task.ts';
 export { Timeline, TimelineMark } from './timeline.ts';

@@ -1,5 +1,6 @@
-import { fileURLToPath } from 'node:url';
-import { DocumentSource } from '../contracts/source.ts';
+import { describeError } from '../contracts/errors.ts';
+import type { DocumentSource } from '../contracts/source.ts';
+import { parseSourceReference } from '../contracts/source-reference.ts';
 import { FileId, fileContentKey } from '../files/file.ts';
 import { InvalidBody } from './invalid-body.ts';
 
@@ -10,31 +11,10 @@ const accepted = 'file-… (an uploaded file), s3://bucket/key, https://… or f
  * @throws InvalidBody where the text names no document
  */
 export function parseInputRef(text: string, tenant: string): DocumentSource {
-  const parsed = DocumentSource.safeParse(candidate(text, tenant));
-  if (parsed.success) return parsed.data;
-  const shown = JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}…` : text);
-  throw new InvalidBody('input_ref', `a document is ${accepted}; found ${shown}`);
-}
-
-function candidate(text: string, tenant: string): unknown {
   if (FileId.safeParse(text).success) return { kind: 'stored', key: fileContentKey(tenant, text) };
   try {
-    if (text.startsWith('s3://')) return s3(text);
-    if (text.startsWith('https://')) return { kind: 'https', url: text };
-    if (text.startsWith('file:///')) return { kind: 'file', path: fileURLToPath(text) };
-  } catch {
-    return null; // a malformed escape
+    return parseSourceReference(text);
+  } catch (error) {
+    throw new InvalidBody('input_ref', `a document is ${accepted}; ${describeError(error)}`);
   }
-  return null;
-}
-
-function s3(text: string): unknown {
-  const [location = '', version = null] = text.slice('s3://'.length).split(/\?versionId=/);
-  const slash = location.indexOf('/');
-  return {
-    kind: 's3',
-    bucket: slash < 0 ? location : location.slice(0, slash),
-    key: slash < 0 ? '' : location.slice(slash + 1),
-    versionId: version === null ? null : decodeURIComponent(version),
-  };
 }

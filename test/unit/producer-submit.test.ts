@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { jobOptions, limits, parseJobOptions } from '@longhaul/core/contracts';
+import { jobOptions, limits, parseJobOptions, parseSourceReference } from '@longhaul/core/contracts';
 import {
   buildSpec,
   createProducer,
@@ -235,6 +235,29 @@ test('joined documents are stored one after the other, and not again for the sam
     code: 'source_empty',
     message: /^document 3 of 3 has 0 bytes/,
   });
+});
+
+test('a reference names a document to be read in place, and what is wrong with one is said', () => {
+  assert.deepEqual(parseSourceReference('s3://books/a%20b/c.txt?versionId=v%2F1'), {
+    kind: 's3',
+    bucket: 'books',
+    key: 'a%20b/c.txt',
+    versionId: 'v/1',
+  });
+  assert.deepEqual(parseSourceReference('file:///a%20b.txt'), { kind: 'file', path: '/a b.txt' });
+  assert.deepEqual(parseSourceReference('https://x.org/a?b'), { kind: 'https', url: 'https://x.org/a?b' });
+  const wrong: [string, RegExp][] = [
+    ['state://t/book', /^"state:\/\/t\/book" names no document: it is a state, which a job goes on from$/],
+    ['s3://books', /key: /],
+    ['s3://UPPER/key', /bucket: /],
+    ['file://host/path', /names no document$/],
+    ['https://', /url: /],
+    ['http://x.org/', /a reference is s3:\/\/bucket\/key, https/],
+    ['book.txt', /a reference is/],
+  ];
+  for (const [text, message] of wrong) {
+    assert.throws(() => parseSourceReference(text), { code: 'invalid_argument', message }, text);
+  }
 });
 
 test('a separator is typed with the escapes of most languages', () => {
