@@ -124,7 +124,7 @@ test('what belongs to another tenant answers as what is not there: its jobs, out
     task: 'score',
     document: { input_ref: `${cluster.store.url}/jobs/${job}/spec.json` },
   });
-  assert.deepEqual([stored.status, errorOf(stored).code], [400, 'source_forbidden']);
+  assert.deepEqual([stored.status, errorOf(stored).param], [400, 'input_ref']);
 });
 
 test('a list of jobs comes in pages, newest first, without those of others', async () => {
@@ -167,6 +167,23 @@ test('the same key is the same job, at another server too; with another body it 
   assert.deepEqual(repeated, first);
   const reused = await acme('POST', '/v1/completions', { ...asked, n: 2 }, headers);
   assert.deepEqual([reused.status, errorOf(reused).code], [422, 'idempotency_key_reused']);
+});
+
+test('a server that is killed over a request costs nothing: the same key at another one gets the same job', async () => {
+  const dying = await cluster.startApi('api-dying');
+  const key = await keyFor(cluster.store, 'acme');
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'idempotency-key': 'killed' };
+  const body = JSON.stringify({ model: 'test', prompt: 'Once upon', max_tokens: 400, temperature: 0, stream: true });
+  const request = { method: 'POST', headers, body };
+  const cut = await fetch(`${await dying.url()}/v1/completions`, request);
+  const reader = cut.body!.getReader();
+  let heard = '';
+  while (!heard.includes('data: {')) heard += Buffer.from((await reader.read()).value ?? []).toString();
+  await dying.stop('SIGKILL');
+  await reader.cancel().catch(() => {});
+  const again = await eventsOf(await fetch(`${await api.url()}/v1/completions`, request));
+  assert.equal(/"id":"(cmpl-[0-9a-z]+)"/.exec(again[0]!.data)![1], /"id":"(cmpl-[0-9a-z]+)"/.exec(heard)![1]);
+  assert.equal(again.at(-1)!.data, '[DONE]');
 });
 
 test('a stream goes on behind the last event that its reader has, and loses and repeats nothing', async () => {
