@@ -50,7 +50,10 @@ test('what is missing or contradicts itself is told before anything is sent', as
     [['ask', '--from', 'book'], /^longhaul: invalid_argument: --task ask takes --question TEXT/],
     [['ask', '--question', 'why?'], /^longhaul: invalid_argument: give one document/],
     [['ask', '--from', 'b@x', '--question', 'why?'], /^longhaul: invalid_argument: --from takes .*; found "b@x"\n$/],
-    [['ask', '-', '--questions', '-'], /^longhaul: invalid_argument: standard input is read once; found 2 uses of -\n$/],
+    [
+      ['ask', '-', '--questions', '-'],
+      /^longhaul: invalid_argument: standard input is read once; found 2 uses of -\n$/,
+    ],
     [['submit', 'chapter-1.txt', '--from', 'book', '--bos'], /^longhaul: invalid_argument: addBos: .*BOS is not put/],
     [['submit', '--from', 'book'], /^longhaul: invalid_argument: task.prompt: /],
     [
