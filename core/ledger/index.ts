@@ -18,3 +18,4 @@ export { openConfiguredStore, S3Environment, type S3Settings } from './s3-settin
 export { EMPTY_CHAIN, extendChain, recordLine } from './segments.ts';
 export { StoreConfig, type StoreOptions } from './store-config.ts';
 export { type SweepCounts, type SweepOptions, sweepGarbage } from './sweep.ts';
+export { tenantKeys } from './tenant-records.ts';

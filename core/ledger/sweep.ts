@@ -12,6 +12,7 @@ import { KeyFilter } from './key-filter.ts';
 import { type IndexName, keys } from './keys.ts';
 import { mark } from './marker.ts';
 import type { ObjectStore } from './object-store.ts';
+import { sweepTenantRecords } from './tenant-records.ts';
 
 export interface SweepOptions {
   readonly retention: Retention;
@@ -36,6 +37,8 @@ export interface SweepCounts {
   readonly probes: number;
   /** Markers that were missing: jobs of an earlier version, which had none. */
   readonly marked: number;
+  /** What requests left beside jobs that are gone. */
+  readonly records: number;
 }
 
 /**
@@ -63,6 +66,7 @@ export async function sweepGarbage(store: ObjectStore, options: SweepOptions): P
     markers: 0,
     probes: 0,
     marked: 0,
+    records: 0,
   };
   const read = new KeyFilter();
   for await (const jobId of jobsOf(store, signal)) {
@@ -87,6 +91,7 @@ export async function sweepGarbage(store: ObjectStore, options: SweepOptions): P
   }
   const leftBefore = now.getTime() - leftoverHours * 3600 * 1000;
   counts.markers = await sweepMarkers(parts, new Date(leftBefore), signal);
+  counts.records = await sweepTenantRecords(store, new Date(leftBefore), signal);
   for await (const { key, modifiedAt } of list(store, 'probe/', signal)) {
     if (modifiedAt.getTime() >= leftBefore) continue;
     await store.delete(key);

@@ -1,5 +1,5 @@
 import { type JobId, LonghaulError, limits } from '@longhaul/core/contracts';
-import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
+import { type ObjectStore, PreconditionFailed, tenantKeys } from '@longhaul/core/ledger';
 import { parseInputRef } from '@longhaul/core/openai';
 import type { Submission, Submitted } from '../producer.ts';
 import { ApiError } from './errors.ts';
@@ -69,7 +69,7 @@ async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
  * @throws ApiError 422
  */
 export async function claimKey(store: ObjectStore, tenant: string, key: string, jobId: JobId, digest: string) {
-  const place = `tenants/${tenant}/bodies/${jobId}`;
+  const place = tenantKeys.body(tenant, jobId);
   try {
     await store.putIfAbsent(place, Buffer.from(digest));
   } catch (error) {

@@ -1,5 +1,5 @@
 import { RejectedJob } from '@longhaul/core/contracts';
-import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
+import { type ObjectStore, PreconditionFailed, tenantKeys } from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { type CompletionKind, isCompletionId } from './completion-id.ts';
 
@@ -20,7 +20,7 @@ export type CompletionRecord = z.infer<typeof CompletionRecord>;
 /** Bytes that a record may have beside those of the body. */
 const aroundBody = 4096;
 
-const keyOf = (tenant: string, id: string) => `tenants/${tenant}/completions/${id}.json`;
+const keyOf = tenantKeys.completion;
 
 /** The records of the tenants, below `tenants/{tenant}/completions/`. `bodyBytes`: the most that a body has. */
 export class CompletionRecords {
