@@ -20,8 +20,10 @@ const seed = Number(process.env['LONGHAUL_SEED'] ?? Date.now() % 0x7fffffff);
 /** What the small tokenizers' merges come from: a cut in its midst parts what they would join. */
 const prose =
   "The whale's jaw, 12345 feet; it hasn't moved --- ''tis said -- since 1851!!! Ναι, да, 日本。\n\n\t\tA ship.";
-const small = (pre: object, added: readonly string[]) => () =>
-  loadSmall({ merges: trainMerges(prose, 90), pre, added: [...added] });
+const small =
+  (pre: object, added: readonly string[], missing: readonly number[] = []) =>
+  () =>
+    loadSmall({ merges: trainMerges(prose, 90), pre, added: [...added], missing });
 const falcon = (model: string) => () => loadTokenizer(join(falconDir, model));
 const tokenizers = [
   {
@@ -39,11 +41,19 @@ const tokenizers = [
     load: small(splits.falcon, ['>>TITLE<<', '>>TITLE']),
     skip: false as const,
   },
+  {
+    name: 'a small BPE that has no token for some bytes',
+    load: small(splits.falcon, ['>>TITLE<<'], [3, 7]),
+    skip: false as const,
+  },
   { name: 'Falcon base', load: falcon('base'), skip: noFalcon },
   { name: 'Falcon instruct', load: falcon('instruct'), skip: noFalcon },
 ];
 
 const counts = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 4 });
+const vanishing = fc
+  .tuple(fc.constantFrom('½', 'a', "it's"), fc.integer({ min: 0, max: 60 }), fc.constantFrom('\u0003', '\u0003\u0007'))
+  .map(([start, count, byte]) => start + byte.repeat(count));
 const chunks = fc.array(fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 4000 })), {
   minLength: 1,
   maxLength: 4,
@@ -65,6 +75,8 @@ for (const { name, load, skip } of tokenizers) {
       { weight: 4, arbitrary: fc.tuple(cut, cut).map(([a, b]) => [prose.slice(Math.min(a, b), b), prose.slice(b)]) },
       { weight: 2, arbitrary: fc.tuple(shortText, shortText) },
       { weight: 1, arbitrary: fc.tuple(longText, shortText) },
+      // Bytes that vanish move a cursor's place without a token.
+      { weight: 1, arbitrary: fc.tuple(vanishing, shortText) },
     );
     await fc.assert(
       fc.asyncProperty(

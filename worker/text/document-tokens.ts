@@ -18,6 +18,8 @@ interface Mark extends Restart {
   readonly tokens: number;
   /** Bytes of the document that had been read when these tokens had come; null: all, and its end was known. */
   readonly reach: number | null;
+  /** The same of the place, which may have moved on without a token. */
+  readonly placeReach: number | null;
 }
 
 /** The tokens of a document, one chunk of it at a time, with the next chunk already asked for. */
@@ -55,7 +57,17 @@ export class DocumentTokens implements TokenStream {
     this.#given = from.at;
     this.#skip = from.skip;
     this.#shifts = [{ from: 0, shift: from.at }];
-    this.#marks = [{ position: 0, state: from.state, drop: from.drop, offset: from.at, tokens: 0, reach: from.at }];
+    this.#marks = [
+      {
+        position: 0,
+        state: from.state,
+        drop: from.drop,
+        offset: from.at,
+        tokens: 0,
+        reach: from.at,
+        placeReach: from.at,
+      },
+    ];
     this.#utf8 = new Utf8Chunks(invalidUtf8, from.at);
     this.#encoder = new IncrementalEncoder(parts, { position: 0, state: from.state, drop: from.drop }, this.#queue);
   }
@@ -78,12 +90,13 @@ export class DocumentTokens implements TokenStream {
     return { byteOffset: mark.offset, text: JSON.stringify(state), reach };
   }
 
-  /** A token that came before the end is final, whatever follows. */
+  /** A token that came before the end is final, whatever follows, and so is a place. */
   #reach(): number | null {
     const start = this.#startReach;
     if (this.#gone <= this.#skip || start === null) return start;
-    const reach = this.#marks.find(({ tokens }) => tokens >= this.#gone)?.reach ?? null;
-    return reach === null ? null : Math.max(start, reach);
+    const tokens = this.#marks.find(({ tokens }) => tokens >= this.#gone)?.reach ?? null;
+    const place = this.#marks[0]!.placeReach;
+    return tokens === null || place === null ? null : Math.max(start, tokens, place);
   }
 
   async close(): Promise<void> {
@@ -186,7 +199,7 @@ export class DocumentTokens implements TokenStream {
     const tokens = this.#queue.total;
     // Of marks with the same tokens before them the last one is enough; the tokens had come with the first.
     const same = this.#marks.at(-1)!.tokens === tokens ? this.#marks.pop() : undefined;
-    this.#marks.push({ ...restart, offset, tokens, reach: same === undefined ? reach : same.reach });
+    this.#marks.push({ ...restart, offset, tokens, reach: same === undefined ? reach : same.reach, placeReach: reach });
   }
 }
 
