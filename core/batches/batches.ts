@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { LonghaulError, RejectedJob } from '../contracts/errors.ts';
+import { Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { timeId } from '../files/file-id.ts';
 import { createFiles } from '../files/files.ts';
@@ -124,7 +125,7 @@ export function createBatches(store: ObjectStore, options: { readonly clock?: ()
 
     async list(tenant, { limit, after = null }) {
       const found: { readonly id: BatchId; readonly at: number }[] = [];
-      if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(tenant)) {
+      if (Tenant.safeParse(tenant).success) {
         for await (const { key, modifiedAt } of store.list(batchKeys.tenant(tenant))) {
           const id = /\/(batch_[0-9a-z]+)\/spec\.json$/.exec(key)?.[1];
           if (id !== undefined) found.push({ id, at: modifiedAt.getTime() });

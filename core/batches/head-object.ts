@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LonghaulError, RetryableFailure } from '../contracts/errors.ts';
+import { Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
 import { jsonBytes, readJson } from '../ledger/json-object.ts';
 import { type ObjectStore, PreconditionFailed } from '../ledger/object-store.ts';
@@ -21,7 +22,7 @@ export const SPEC_BYTES = 128 * 1024;
 
 /** @throws LonghaulError `batch_not_found`, also for a batch of another tenant */
 export async function readBatchSpec({ store }: BatchParts, tenant: string, id: string): Promise<BatchSpec> {
-  const known = BatchId.safeParse(id).success && /^[a-z0-9][a-z0-9-]{0,62}$/.test(tenant);
+  const known = BatchId.safeParse(id).success && Tenant.safeParse(tenant).success;
   const found = known ? await readJson(store, batchKeys.spec(tenant, id), BatchSpec, SPEC_BYTES) : null;
   if (found !== null) return found.value;
   const shown = JSON.stringify(id.length > 80 ? `${id.slice(0, 77)}…` : id);

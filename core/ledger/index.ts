@@ -8,6 +8,7 @@ export {
 } from './checkpoint.ts';
 export { collectGarbage, type GarbageOptions } from './garbage.ts';
 export { markedOpen } from './job-index.ts';
+export { jsonBytes, readJson } from './json-object.ts';
 export { createLedger, type LedgerOptions } from './ledger.ts';
 export * from './object-store.ts';
 export { openStore } from './open-store.ts';

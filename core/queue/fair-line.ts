@@ -78,7 +78,10 @@ export class FairLine {
   }
 
   private async hand(jobId: JobId, text: string): Promise<void> {
-    const { tenant, seconds, priority } = StoredRing.parse(JSON.parse(text));
+    const ring = ringIn(text);
+    // What no version of ours wrote must not hold up those behind it: the job is in the ledger, and the sweep rings it again.
+    if (ring === null) return await this.left(jobId);
+    const { tenant, seconds, priority } = ring;
     // A finished message under this id would swallow the new one, also where the ledger has the job unfinished; so
     // would what is left of one that no list holds any more.
     const state = await this.queue.getJobState(jobId);
@@ -92,6 +95,10 @@ export class FairLine {
       removeOnComplete: keepDone,
       removeOnFail: keepFailed,
     });
+    await this.left(jobId);
+  }
+
+  private async left(jobId: JobId): Promise<void> {
     await this.redis.longhaulFairLeft(this.key('jobs'), this.key('leaving'), jobId);
   }
 
@@ -109,7 +116,8 @@ export class FairLine {
   async quit(jobId: JobId): Promise<boolean> {
     const text = await this.redis.hget(this.key('jobs'), jobId);
     if (text === null) return false;
-    const { tenant } = StoredRing.parse(JSON.parse(text));
+    const tenant = ringIn(text)?.tenant;
+    if (tenant === undefined) return false;
     const keys = ['jobs', 'tenants', 'leaving', `line:${tenant}`].map(this.key);
     return (await this.redis.longhaulFairQuit(...keys, jobId, tenant)) === 1;
   }
@@ -131,5 +139,14 @@ export class FairLine {
       if (next === '0') return;
       cursor = next;
     }
+  }
+}
+
+/** Null for what is no ring. */
+function ringIn(text: string): Ring | null {
+  try {
+    return StoredRing.parse(JSON.parse(text));
+  } catch {
+    return null;
   }
 }

@@ -47,7 +47,8 @@ while ready < tonumber(ARGV[1]) do
   if ring then
     redis.call('ZADD', KEYS[5], now, job)
     redis.call('SET', KEYS[4], string.format('%.6f', clock))
-    clock = clock + cjson.decode(ring).seconds
+    local read, told = pcall(cjson.decode, ring)
+    if read and type(told) == 'table' then clock = clock + (tonumber(told.seconds) or 0) end
     redis.call('HSET', KEYS[3], tenant, string.format('%.6f', clock))
     table.insert(out, job)
     table.insert(out, ring)

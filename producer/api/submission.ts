@@ -6,7 +6,7 @@ import { ApiError } from './errors.ts';
 import { keyReused } from './idempotency.ts';
 import { type DocumentBody, type JobBody, requestOf } from './job-body.ts';
 import type { ApiParts } from './parts.ts';
-import { servedModel } from './routes/models.ts';
+import { checkModelOf, servedModel } from './routes/models.ts';
 import { checkSource } from './sources.ts';
 
 const enqueueMs = 2000;
@@ -16,12 +16,7 @@ export async function submissionOf(parts: ApiParts, tenant: string, body: JobBod
   const request = requestOf(body, tenant);
   const state = request.from === null ? null : await parts.states.resolve(tenant, request.from);
   const model = servedModel(parts.models, body.model ?? state?.model ?? parts.models[0]!);
-  if (state !== null && state.model !== model) {
-    throw new ApiError(400, `the state ${state.name}@${state.version} is of the model ${state.model}; found ${model}`, {
-      param: 'model',
-      code: 'model_mismatch',
-    });
-  }
+  if (state !== null) checkModelOf(state, model);
   const document = documentOf(body.document, tenant);
   if (document.kind === 'source') await checkSource(parts, tenant, document.source);
   return {

@@ -118,6 +118,25 @@ test('a job whose way out of the line was cut off goes again', async () => {
   }
 });
 
+test('a ring that no version wrote holds up nobody', async () => {
+  await submit('sound', 3, 1);
+  const raw = connectRedis({ url: redis.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
+  try {
+    const key = `{longhaul}:${model}:fair:jobs`;
+    await raw.hset(key, 'sound-job-1', '{"tenant":7}');
+    assert.deepEqual(await taken(2), ['sound-job-0', 'sound-job-2']);
+    await submit('sound', 2, 1, 0, 3);
+    await raw.hset(key, 'sound-job-4', 'no JSON');
+    assert.equal(await queue.remove('sound-job-4'), false);
+    assert.deepEqual(await taken(1), ['sound-job-3']);
+    await queue.enqueue('sound-job-5', { tenant: 'sound', seconds: 1, priority: 0 });
+    assert.deepEqual(await taken(1), ['sound-job-5']);
+    assert.equal(await raw.exists(key), 0);
+  } finally {
+    raw.disconnect();
+  }
+});
+
 test('jobs in the line are seen, counted and can be taken out', async () => {
   await submit('seen', 5, 1);
   assert.equal((await queue.counts()).waiting, 5);

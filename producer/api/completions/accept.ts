@@ -1,10 +1,9 @@
 import type { JobId } from '@longhaul/core/contracts';
 import { type AllowedSources, type Plan, type PlannedDocument, planChat, planCompletion } from '@longhaul/core/openai';
 import type { Submission } from '../../producer.ts';
-import { ApiError } from '../errors.ts';
 import { bodyDigest, keyReused } from '../idempotency.ts';
 import type { ApiParts } from '../parts.ts';
-import { servedModel } from '../routes/models.ts';
+import { checkModelOf, servedModel } from '../routes/models.ts';
 import { checkSource } from '../sources.ts';
 import { type CompletionKind, jobIdOf, keyedCompletionId, newCompletionId, seedOf } from './completion-id.ts';
 import type { CompletionRecord, CompletionRecords } from './completion-record.ts';
@@ -75,17 +74,7 @@ async function check(parts: ApiParts, tenant: string, { model, choices }: Plan):
   servedModel(parts.models, model);
   const [{ request, document } = { request: null, document: null }] = choices;
   if (request?.from != null) {
-    const state = await parts.states.resolve(tenant, request.from);
-    if (state.model !== model) {
-      throw new ApiError(
-        400,
-        `the state ${state.name}@${state.version} is of the model ${state.model}; found ${model}`,
-        {
-          param: 'model',
-          code: 'model_mismatch',
-        },
-      );
-    }
+    checkModelOf(await parts.states.resolve(tenant, request.from), model);
   }
   if (document?.kind === 'source') await checkSource(parts, tenant, document.source);
 }

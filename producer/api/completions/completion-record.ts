@@ -1,5 +1,5 @@
 import { RejectedJob } from '@longhaul/core/contracts';
-import { type ObjectStore, PreconditionFailed, tenantKeys } from '@longhaul/core/ledger';
+import { jsonBytes, type ObjectStore, PreconditionFailed, readJson, tenantKeys } from '@longhaul/core/ledger';
 import { z } from 'zod';
 import { type CompletionKind, isCompletionId } from './completion-id.ts';
 
@@ -34,27 +34,21 @@ export class CompletionRecords {
 
   /** The record that stands under the id: this one, or that of an earlier request. */
   async put(record: CompletionRecord): Promise<CompletionRecord> {
-    const body = new TextEncoder().encode(JSON.stringify(record));
+    const key = keyOf(record.tenant, record.id);
     try {
-      await this.store.putIfAbsent(keyOf(record.tenant, record.id), body);
+      await this.store.putIfAbsent(key, jsonBytes(key, record, this.maxBytes));
       return record;
     } catch (error) {
       if (!(error instanceof PreconditionFailed)) throw error;
     }
     const found = await this.find(record.tenant, record.kind, record.id);
-    if (found === null)
-      throw new RejectedJob('object_corrupt', `${keyOf(record.tenant, record.id)} was there and is gone`);
+    if (found === null) throw new RejectedJob('object_corrupt', `${key} was there and is gone`);
     return found;
   }
 
   /** Null where the tenant has no completion of that id. */
   async find(tenant: string, kind: CompletionKind, id: string): Promise<CompletionRecord | null> {
     if (!isCompletionId(kind, id)) return null;
-    const key = keyOf(tenant, id);
-    const object = await this.store.get(key, { maxBytes: this.maxBytes });
-    if (object === null) return null;
-    const parsed = CompletionRecord.safeParse(JSON.parse(Buffer.from(object.body).toString('utf8')));
-    if (parsed.success) return parsed.data;
-    throw new RejectedJob('object_corrupt', `${key} in ${this.store.url} is no record of a completion`);
+    return (await readJson(this.store, keyOf(tenant, id), CompletionRecord, this.maxBytes))?.value ?? null;
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Clock, LonghaulError } from '@longhaul/core/contracts';
-import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
+import { jsonBytes, type ObjectStore, PreconditionFailed, readJson } from '@longhaul/core/ledger';
 import { ApiKeyId, ApiKeyRecord, apiKeyId, formatApiKey, hashSecret } from './api-key.ts';
 
 const folder = 'api-keys/';
@@ -42,12 +42,12 @@ export class ApiKeys {
       createdAt: this.clock.date().toISOString(),
       revokedAt: null,
     });
-    await this.store.putIfAbsent(keyOf(id), encode(record));
+    await this.store.putIfAbsent(keyOf(id), bytesOf(record));
     return { key, record };
   }
 
   async find(id: string): Promise<ApiKeyRecord | null> {
-    return (await this.read(id))?.record ?? null;
+    return (await this.read(id))?.value ?? null;
   }
 
   /** In no order that means anything. */
@@ -65,10 +65,10 @@ export class ApiKeys {
       const found = await this.read(id);
       if (found === null)
         throw new LonghaulError('invalid_argument', `${this.store.url} has no API key ${JSON.stringify(id)}`);
-      if (found.record.revokedAt !== null) return found.record;
-      const revoked = { ...found.record, revokedAt: this.clock.date().toISOString() };
+      if (found.value.revokedAt !== null) return found.value;
+      const revoked = { ...found.value, revokedAt: this.clock.date().toISOString() };
       try {
-        await this.store.putIfMatch(keyOf(id), encode(revoked), found.etag);
+        await this.store.putIfMatch(keyOf(id), bytesOf(revoked), found.etag);
         return revoked;
       } catch (error) {
         if (!(error instanceof PreconditionFailed)) throw error;
@@ -76,20 +76,13 @@ export class ApiKeys {
     }
   }
 
-  private async read(id: string): Promise<{ readonly record: ApiKeyRecord; readonly etag: string } | null> {
-    if (!ApiKeyId.safeParse(id).success) return null;
-    const object = await this.store.get(keyOf(id), { maxBytes: recordBytes });
-    if (object === null) return null;
-    try {
-      return { record: ApiKeyRecord.parse(JSON.parse(Buffer.from(object.body).toString('utf8'))), etag: object.etag };
-    } catch (cause) {
-      throw new LonghaulError('object_corrupt', `${keyOf(id)} in ${this.store.url} is no API key`, { cause });
-    }
+  private async read(id: string) {
+    return ApiKeyId.safeParse(id).success ? await readJson(this.store, keyOf(id), ApiKeyRecord, recordBytes) : null;
   }
 }
 
-function encode(record: ApiKeyRecord): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(record)}\n`);
+function bytesOf(record: ApiKeyRecord): Uint8Array {
+  return jsonBytes(keyOf(record.id), record, recordBytes);
 }
 
 function checked(record: ApiKeyRecord): ApiKeyRecord {

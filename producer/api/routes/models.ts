@@ -1,3 +1,4 @@
+import type { StateVersion } from '@longhaul/core/contracts';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
 import type { ApiParts } from '../parts.ts';
@@ -33,4 +34,13 @@ export function servedModel(models: readonly string[], name: string): string {
       code: 'model_not_found',
     },
   );
+}
+
+/** A state is gone on from with the model that made it. @throws ApiError 400 `model_mismatch` */
+export function checkModelOf({ name, version, model: made }: StateVersion, asked: string): void {
+  if (made === asked) return;
+  throw new ApiError(400, `the state ${name}@${version} is of the model ${made}; found ${asked}`, {
+    param: 'model',
+    code: 'model_mismatch',
+  });
 }
