@@ -1,6 +1,7 @@
 import type { OutputRecord, TokenRecord } from '../contracts/output.ts';
 import type { JobResult } from '../contracts/result.ts';
 import { stateUri } from '../contracts/state.ts';
+import { logprobsOf, namedById } from './log-probs.ts';
 import type { Plan, PlannedChoice } from './plan.ts';
 import { scoredChoice, scoredTokens } from './scored.ts';
 
@@ -92,18 +93,8 @@ export function usageOf(
 
 /** Log-probabilities as completions tell them. `from`: characters of the text before the first token. */
 export function completionLogprobs(tokens: readonly TokenRecord[], top: number, from: number): object {
-  let offset = from;
-  const text_offset = tokens.map(({ text }) => {
-    const at = offset;
-    offset += text.length;
-    return at;
-  });
-  return {
-    tokens: tokens.map(({ text }) => text),
-    token_logprobs: tokens.map(({ logprob }) => logprob),
-    top_logprobs: top === 0 ? null : tokens.map((token) => byText(topOf(token))),
-    text_offset,
-  };
+  const told = tokens.map((token) => ({ text: token.text, logprob: token.logprob, top: topOf(token) }));
+  return logprobsOf(told, top, from);
 }
 
 /** One token as chat completions tell it. */
@@ -117,10 +108,5 @@ export function chatLogprob(record: TokenRecord): object {
 
 /** The likeliest tokens of a position by their text; one whose text is not told goes by its id. */
 function topOf({ token, text, top = [] }: Pick<TokenRecord, 'token' | 'text' | 'top'>): [string, number][] {
-  return top.map(([id, logprob, alone]) => [id === token ? text : (alone ?? `token_id:${id}`), logprob]);
-}
-
-/** Of two tokens that look alike the likelier one, which comes first. */
-function byText(top: readonly (readonly [string, number])[]): Record<string, number> {
-  return Object.fromEntries(top.toReversed());
+  return top.map(([id, logprob, alone]) => [id === token ? text : (alone ?? namedById(id)), logprob]);
 }

@@ -1,4 +1,5 @@
 import type { OutputRecord, TopLogprobs } from '../contracts/output.ts';
+import { logprobsOf, namedById, type ToldToken } from './log-probs.ts';
 import type { Plan, PlannedChoice } from './plan.ts';
 
 /** A prompt that was read, token by token. `logprob` is null for one that stands behind nothing. */
@@ -40,27 +41,10 @@ export function scoredChoice(
 ): object {
   const told = wanted && next !== null ? [...tokens, next] : tokens;
   const text = told.map((one) => one.text).join('');
-  return { index, text, logprobs: top === null ? null : logprobsOf(told, top), finish_reason: 'length' };
+  return { index, text, logprobs: top === null ? null : logprobsOf(told.map(toldOf), top, 0), finish_reason: 'length' };
 }
 
-function logprobsOf(tokens: readonly ScoredToken[], top: number): object {
-  let offset = 0;
-  const text_offset = tokens.map(({ text }) => {
-    const at = offset;
-    offset += text.length;
-    return at;
-  });
-  return {
-    tokens: tokens.map(({ text }) => text),
-    token_logprobs: tokens.map(({ logprob }) => logprob),
-    top_logprobs: top === 0 ? null : tokens.map(({ logprob, top }) => (logprob === null ? null : byText(top))),
-    text_offset,
-  };
-}
-
-/** Each by its text alone; of two that look alike the likelier one. */
-function byText(top: TopLogprobs): Record<string, number> {
-  return Object.fromEntries(
-    top.toReversed().map(([id, logprob, text]) => [text === undefined ? `token_id:${id}` : text, logprob]),
-  );
+/** Each likely token by its text alone. */
+function toldOf({ text, logprob, top }: ScoredToken): ToldToken {
+  return { text, logprob, top: top.map(([id, likely, alone]) => [alone ?? namedById(id), likely]) };
 }
