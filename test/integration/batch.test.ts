@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import { type BatchObject, createBatches } from '@longhaul/core/batches';
 import { Cluster, type ControllerProcess, models, waitFor } from '../support/cluster.ts';
 import { runLonghaul } from '../support/command-line.ts';
@@ -15,12 +14,7 @@ const pace = { LONGHAUL_BATCH_SECONDS: '0.1', LONGHAUL_BATCH_LEASE_SECONDS: '2',
 
 before(async () => {
   cluster = await Cluster.start({ model: models.tinyEnglish });
-  env = {
-    ...process.env,
-    LONGHAUL_STORE: pathToFileURL(join(cluster.dir, 'store')).href,
-    LONGHAUL_REDIS_URL: cluster.redis.url,
-    LONGHAUL_MODEL: 'test',
-  };
+  env = cluster.commandEnv;
   [controller] = await Promise.all([cluster.startController('one', pace), cluster.startWorker('reader')]);
 });
 after(() => cluster.close());

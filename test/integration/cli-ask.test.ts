@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import { AnswerRecord, JobResult } from '@longhaul/core/contracts';
 import { mobyDick } from '../../scripts/demo/book.ts';
 import { Cluster, models } from '../support/cluster.ts';
@@ -13,12 +12,7 @@ let env: Record<string, string | undefined>;
 
 before(async () => {
   cluster = await Cluster.start({ model: models.tinyEnglish });
-  env = {
-    ...process.env,
-    LONGHAUL_STORE: pathToFileURL(join(cluster.dir, 'store')).href,
-    LONGHAUL_REDIS_URL: cluster.redis.url,
-    LONGHAUL_MODEL: 'test',
-  };
+  env = cluster.commandEnv;
   const book = await mobyDick();
   await writeFile(join(cluster.dir, 'chapter-1.txt'), book.subarray(30_000, 42_000));
   await writeFile(join(cluster.dir, 'chapter-2.txt'), book.subarray(42_000, 50_000));

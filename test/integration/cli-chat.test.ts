@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import { AnswerRecord, JobResult } from '@longhaul/core/contracts';
 import { loadTokenizer } from '../../worker/text/index.ts';
 import { Cluster, models } from '../support/cluster.ts';
@@ -22,12 +21,7 @@ const rendered =
 
 before(async () => {
   cluster = await Cluster.start({ model: models.tinyEnglish });
-  env = {
-    ...process.env,
-    LONGHAUL_STORE: pathToFileURL(join(cluster.dir, 'store')).href,
-    LONGHAUL_REDIS_URL: cluster.redis.url,
-    LONGHAUL_MODEL: 'test',
-  };
+  env = cluster.commandEnv;
   await writeFile(join(cluster.dir, 'chat.json'), JSON.stringify(messages));
   await writeFile(join(cluster.dir, 'body.json'), JSON.stringify({ model: 'x', messages }));
   await writeFile(join(cluster.dir, 'boss.json'), JSON.stringify([{ role: 'boss', content: 'Row!' }]));

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { openStore } from '@longhaul/core/ledger';
 import { mobyDick } from '../../scripts/demo/book.ts';
@@ -19,12 +18,7 @@ let env: Record<string, string | undefined>;
 
 before(async () => {
   cluster = await Cluster.start({ model: models.tinyEnglish });
-  env = {
-    ...process.env,
-    LONGHAUL_STORE: pathToFileURL(join(cluster.dir, 'store')).href,
-    LONGHAUL_REDIS_URL: cluster.redis.url,
-    LONGHAUL_MODEL: 'test',
-  };
+  env = cluster.commandEnv;
   book = await mobyDick();
   await writeFile(join(cluster.dir, 'chapter.txt'), book.subarray(30_000, 42_000));
   await writeFile(join(cluster.dir, 'chapter.txt.gz'), gzipSync(book.subarray(30_000, 42_000)));

@@ -213,6 +213,12 @@ export class Cluster {
     return controller;
   }
 
+  /** For commands of `longhaul` that are to find this cluster. */
+  get commandEnv(): Record<string, string | undefined> {
+    const found = { LONGHAUL_STORE: this.store.url, LONGHAUL_REDIS_URL: this.redis.url, LONGHAUL_MODEL: 'test' };
+    return { ...process.env, ...found };
+  }
+
   /** A worker that is only on its way up. */
   launchWorker(id: string, env: Record<string, string> = {}): WorkerProcess {
     const worker = new WorkerProcess(id, { ...this.env, ...env });
