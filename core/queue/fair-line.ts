@@ -26,6 +26,15 @@ const StoredRing = z.strictObject({
   priority: z.number().int().nonnegative(),
 });
 
+export interface Census {
+  readonly inLine: number;
+  readonly wait: number;
+  readonly prioritized: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly failed: number;
+}
+
 /**
  * The line in front of BullMQ's queue, fair between tenants by estimated seconds of work, not by their number of jobs:
  *
@@ -122,12 +131,12 @@ export class FairLine {
     return (await this.redis.longhaulFairQuit(...keys, jobId, tenant)) === 1;
   }
 
-  async count(): Promise<number> {
-    const [jobs, leaving] = await Promise.all([
-      this.redis.hlen(this.key('jobs')),
-      this.redis.zcard(this.key('leaving')),
-    ]);
-    return Math.max(0, jobs - leaving);
+  /** Jobs in the line and in BullMQ's places, at one moment, each once. */
+  async census(): Promise<Census> {
+    const ours = ['jobs', 'leaving'].map(this.key);
+    const bull = ['wait', 'prioritized', 'active', 'delayed', 'failed'].map((name) => this.queue.toKey(name));
+    const [inLine, wait, prioritized, active, delayed, failed] = await this.redis.longhaulFairCensus(...ours, ...bull);
+    return { inLine, wait, prioritized, active, delayed, failed };
   }
 
   /** Ids of the jobs in the line, a page at a time; some may come twice. */

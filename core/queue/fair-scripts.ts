@@ -85,12 +85,29 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('ZADD', KEYS[1], strin
 return 1
 `;
 
+/**
+ * KEYS jobs, leaving, then BullMQ's wait, prioritized, active, delayed, failed. Returns how many stand in the line and in
+ * each of the five, at one moment and each job once: one on its way to BullMQ is in the line until BullMQ has it.
+ */
+const census = `
+local inLine = redis.call('HLEN', KEYS[1])
+for _, job in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local arrived = redis.call('ZSCORE', KEYS[4], job) or redis.call('ZSCORE', KEYS[6], job) or redis.call('ZSCORE', KEYS[7], job)
+  if arrived or redis.call('LPOS', KEYS[3], job) or redis.call('LPOS', KEYS[5], job) then inLine = inLine - 1 end
+end
+return {
+  math.max(0, inLine), redis.call('LLEN', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('LLEN', KEYS[5]),
+  redis.call('ZCARD', KEYS[6]), redis.call('ZCARD', KEYS[7])
+}
+`;
+
 const scripts = {
   longhaulFairJoin: { numberOfKeys: 6, lua: join },
   longhaulFairLeave: { numberOfKeys: 7, lua: leave },
   longhaulFairLeft: { numberOfKeys: 2, lua: left },
   longhaulFairQuit: { numberOfKeys: 4, lua: quit },
   longhaulFairCharge: { numberOfKeys: 2, lua: charge },
+  longhaulFairCensus: { numberOfKeys: 7, lua: census },
 } as const;
 
 export interface FairRedis extends Redis {
@@ -99,6 +116,7 @@ export interface FairRedis extends Redis {
   longhaulFairLeft(...keysAndArgs: (string | number)[]): Promise<number>;
   longhaulFairQuit(...keysAndArgs: (string | number)[]): Promise<number>;
   longhaulFairCharge(...keysAndArgs: (string | number)[]): Promise<number>;
+  longhaulFairCensus(...keys: string[]): Promise<[number, number, number, number, number, number]>;
 }
 
 export function withFairScripts(redis: Redis): FairRedis {

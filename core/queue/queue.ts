@@ -51,17 +51,10 @@ class BullQueue implements JobQueue, QueueCensus {
   }
 
   async counts(): Promise<QueueCounts> {
-    const states = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const;
-    const [found, inLine] = await this.ask('counting jobs', () =>
-      Promise.all([this.queue.getJobCounts(...states), this.line.count()]),
+    const { inLine, wait, prioritized, active, delayed, failed } = await this.ask('counting jobs', () =>
+      this.line.census(),
     );
-    const of = (...names: (typeof states)[number][]) => names.reduce((sum, name) => sum + (found[name] ?? 0), 0);
-    return {
-      waiting: of('wait', 'prioritized') + inLine,
-      active: of('active'),
-      delayed: of('delayed'),
-      failed: of('failed'),
-    };
+    return { waiting: inLine + wait + prioritized, active, delayed, failed };
   }
 
   async remove(jobId: JobId): Promise<boolean> {
@@ -102,18 +95,17 @@ class BullQueue implements JobQueue, QueueCensus {
   async demand(): Promise<QueueDemand> {
     return await this.ask('counting the demand', async () => {
       const dueBefore = (Date.now() + dueWithinMs) * delayedScoreScale;
-      const [inLine, counts, delayedDue, active] = await Promise.all([
-        this.line.count(),
-        this.queue.getJobCounts('wait', 'prioritized', 'delayed'),
+      const [census, delayedDue, active] = await Promise.all([
+        this.line.census(),
         this.redis.zcount(this.queue.toKey('delayed'), '-inf', dueBefore),
         this.queue.getRanges(['active'], 0, -1),
       ]);
       const places = await Promise.all(active.map((jobId) => this.lockOf(jobId)));
       return {
-        waiting: counts['wait'] ?? 0,
-        prioritized: (counts['prioritized'] ?? 0) + inLine,
+        waiting: census.wait,
+        prioritized: census.prioritized + census.inLine,
         delayedDue,
-        delayedLater: Math.max(0, (counts['delayed'] ?? 0) - delayedDue),
+        delayedLater: Math.max(0, census.delayed - delayedDue),
         held: places.filter((place) => place === 'held').length,
         orphaned: places.filter((place) => place === 'orphaned').length,
       };
