@@ -11,19 +11,23 @@ const powerOfTwo = (least: number, most: number) =>
 const flag = z.enum(['0', '1']).transform((v) => v === '1');
 
 /** The environment of a worker. Every setting has its default here and nowhere else. */
-const WorkerEnvironment = S3Environment.extend({
-  /** Directory of the model, Hugging Face layout. */
+export const WorkerEnvironment = S3Environment.extend({
+  /** A model directory in the Hugging Face layout, or a name below `models/`. */
   LONGHAUL_MODEL: z.string().min(1),
   /** The served name: jobs ask for it, and it names the queue. Default: the directory's basename. */
   LONGHAUL_MODEL_NAME: z.string().min(1).optional(),
+  /** The queue, live tokens and progress; `noeviction` and an append-only file. */
   LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-  /** `s3://bucket/prefix` or `file:///dir`. */
+  /** The ledger: `s3://bucket/prefix` or `file:///dir`; proved at start, refused without real conditional writes. */
   LONGHAUL_STORE: z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://'),
+  /** `cpu`, `cuda:N`, or `auto`: a GPU where there is one. */
   LONGHAUL_DEVICE: z
     .string()
     .regex(/^(cpu|auto|cuda:\d+)$/, 'must be cpu, auto or cuda:N')
     .default('auto'),
+  /** `int8`, `nf4` and `fp8` quantize at load (`fp8` is for GPUs from compute capability 8.9); a bitsandbytes checkpoint needs nothing. */
   LONGHAUL_WEIGHTS: z.enum(['as-stored', 'int8', 'nf4', 'fp8']).default('as-stored'),
+  /** `f32`: exact against the weights, a few times slower. With the weights part of every job's pin: the same for all workers of a queue. */
   LONGHAUL_ACTIVATIONS: z.enum(['f32', 'matched']).default('matched'),
   /** CPU threads; all cores where it is not set. */
   LONGHAUL_THREADS: whole(1, 64).optional(),
@@ -31,13 +35,17 @@ const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_SLOTS: whole(1, 1024).default(4),
   /** Questions of `ask` jobs answered at once, over all jobs: each holds a session beside those of the jobs. */
   LONGHAUL_FORKS: whole(1, 1024).default(8),
+  /** Tokens a chunk; a job keeps the size that it was begun with. */
   LONGHAUL_CHUNK_TOKENS: powerOfTwo(16, 65_536).default(2048),
+  /** A commit is due after so many seconds of work, or so many tokens, whichever comes first. */
   LONGHAUL_COMMIT_SECONDS: z.coerce.number().gt(0).max(3600).default(30),
+  /** See `LONGHAUL_COMMIT_SECONDS`. */
   LONGHAUL_COMMIT_TOKENS: whole(16, 2 ** 31).default(65_536),
   /** Off: jobs neither begin from the prefix cache nor leave anything in it. */
   LONGHAUL_PREFIX_CACHE: z.enum(['on', 'off']).default('on'),
   /** The queue's lock on a job: a worker that cannot renew it for this long stops emitting. */
   LONGHAUL_LOCK_MS: whole(1000, 3_600_000).default(90_000),
+  /** How often jobs of lost workers are looked for; the same for all workers of a queue. */
   LONGHAUL_STALLED_MS: whole(250, 3_600_000).default(30_000),
   /** Seconds in which a job in hand must move: after that its worker is not to be trusted any more, and ends. */
   LONGHAUL_HUNG_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
@@ -48,9 +56,11 @@ const WorkerEnvironment = S3Environment.extend({
     .transform((s) => s.split(':').filter((p) => p !== '')),
   /** Inflated bytes for each compressed one that a document of more than 64 MiB may have. */
   LONGHAUL_INFLATE_RATIO: whole(1, 1_000_000).default(defaultInflateRatio),
+  /** The name in logs and heads; host and process id where it is not set. */
   LONGHAUL_WORKER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),
+  /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   ...preemptionSettings,
 });

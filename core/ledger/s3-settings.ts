@@ -4,8 +4,11 @@ import { openStore } from './open-store.ts';
 
 /** How a process reaches an S3 store, as its environment says; credentials come from the AWS chain. */
 export const S3Environment = z.object({
+  /** Of an S3 store that is not AWS's. */
   LONGHAUL_S3_ENDPOINT: z.url().optional(),
+  /** The AWS SDK's own chain where it is not set; credentials always come from there. */
   LONGHAUL_S3_REGION: z.string().optional(),
+  /** `1`: the bucket stands in the path, as most stores that are not AWS's want it. */
   LONGHAUL_S3_FORCE_PATH_STYLE: z
     .enum(['0', '1'])
     .transform((v) => v === '1')

@@ -8,9 +8,10 @@ const seconds = (least: number, most: number) => z.coerce.number().min(least).ma
 const flag = z.enum(['0', '1']).transform((v) => v === '1');
 
 /** The environment of a controller. Every setting has its default here and nowhere else. */
-const ControllerEnvironment = S3Environment.extend({
+export const ControllerEnvironment = S3Environment.extend({
+  /** The queue; the same as the workers'. */
   LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-  /** `s3://bucket/prefix` or `file:///dir`. */
+  /** The ledger; the same as the workers'. */
   LONGHAUL_STORE: z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://'),
   /** Served models whose queues are looked after also while no open job names them, separated by commas. */
   LONGHAUL_MODELS: z
@@ -39,13 +40,17 @@ const ControllerEnvironment = S3Environment.extend({
     .transform((s) => s.split(',').filter((name) => name !== '')),
   /** Between two collections of garbage over the whole store. */
   LONGHAUL_GARBAGE_HOURS: z.coerce.number().min(0.0001).max(720).default(24),
-  /** Days that things are kept after they were last needed; for ever where not set. */
+  /** Days that checkpoints are kept after the end of their job; a job redriven later begins again. For ever where it is not set. */
   LONGHAUL_KEEP_STATE_DAYS: whole(1, 36_500).optional(),
+  /** Days that everything of a job is kept after its end, output and result included. For ever where it is not set. */
   LONGHAUL_KEEP_JOB_DAYS: whole(1, 36_500).optional(),
+  /** Days that stored documents are kept after the end of every job that reads them. For ever where it is not set. */
   LONGHAUL_KEEP_INPUT_DAYS: whole(1, 36_500).optional(),
+  /** The name in its log; host and process id where it is not set. */
   LONGHAUL_CONTROLLER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),
+  /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 

@@ -15,15 +15,23 @@ const endpoint = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(
 
 /** Where notices of preemption are looked for. The last three are set by ECS and Kubernetes themselves. */
 export const preemptionSettings = {
+  /** Where notices are looked for beside signals: `auto` is what the environment shows; `none`; or a list of `ec2,ecs,kubernetes,gce`. */
   LONGHAUL_PREEMPTION: Choice.default('auto'),
+  /** EC2's metadata service, where it is not at its own address. */
   LONGHAUL_IMDS_ENDPOINT: endpoint.optional(),
+  /** GCE's metadata service, where it is not at its own address. */
   LONGHAUL_GCE_METADATA_ENDPOINT: endpoint.optional(),
+  /** The API server, where it is not the one that the pod is told of. */
   LONGHAUL_KUBERNETES_API: endpoint.optional(),
+  /** Directory of the service account's token and certificate. */
   LONGHAUL_KUBERNETES_SERVICE_ACCOUNT: z.string().default('/var/run/secrets/kubernetes.io/serviceaccount'),
   /** The pod's name; its host name where this is not set. */
   LONGHAUL_POD_NAME: z.string().max(253).optional(),
+  /** Set by ECS itself. */
   ECS_CONTAINER_METADATA_URI_V4: endpoint.optional(),
+  /** Set by Kubernetes itself. */
   KUBERNETES_SERVICE_HOST: z.string().max(253).optional(),
+  /** Set by Kubernetes itself. */
   KUBERNETES_SERVICE_PORT: z.coerce.number().int().min(1).max(65_535).default(443),
 };
 
