@@ -20,8 +20,9 @@ Installs what is missing, and nothing else:
   redis-server    unless LONGHAUL_REDIS_URL is set: from LONGHAUL_REDIS_SERVER, PATH or .cache/redis, else from apt-get
 
   --no-redis      leaves redis-server out (building only)
-  --test          redis-server in any case: tests start and kill servers of their own; where this is root also clang for
-                  fuzzing, and chromium for the run page's tests
+  --test          redis-server in any case: tests start and kill servers of their own; prometheus and promtool into
+                  .cache/prometheus, as no service; where this is root also clang for fuzzing, and chromium for the run
+                  page's tests. Only redis-server is needed: tests that lack another are skipped with that reason
 `;
 
 /** A failure that a person can act on: what is missing, and the line to type. */
@@ -126,14 +127,23 @@ function projectNode() {
 
 let listsFresh = false;
 
+const aptLock = ['-o', 'DPkg::Lock::Timeout=300'];
+const aptEnv = () => ({ ...outerEnv(), DEBIAN_FRONTEND: 'noninteractive' });
+
+/** Needs root; false where the lists could not be brought. */
+async function updateLists() {
+  if (!isRoot) return false;
+  const env = aptEnv();
+  if (!listsFresh) listsFresh = await quiet('updating the package lists', 'apt-get', [...aptLock, 'update'], { env });
+  return listsFresh;
+}
+
 /** Installs Debian packages as root; false where that is impossible or fails. */
 async function aptInstall(title, packages) {
   if (!isRoot || inPath('apt-get') === null) return false;
-  const lock = ['-o', 'DPkg::Lock::Timeout=300'];
-  const env = { ...outerEnv(), DEBIAN_FRONTEND: 'noninteractive' };
-  if (!listsFresh) listsFresh = await quiet('updating the package lists', 'apt-get', [...lock, 'update'], { env });
-  const args = [...lock, 'install', '-y', '--no-install-recommends', ...packages];
-  return await quiet(title, 'apt-get', args, { env });
+  await updateLists();
+  const args = [...aptLock, 'install', '-y', '--no-install-recommends', ...packages];
+  return await quiet(title, 'apt-get', args, { env: aptEnv() });
 }
 
 async function installTools() {
@@ -164,6 +174,36 @@ async function installFuzzer() {
 async function installBrowser() {
   if (['chromium', 'chromium-browser', 'google-chrome'].some((name) => inPath(name) !== null)) return;
   await aptInstall('installing chromium', ['chromium', 'fonts-dejavu-core']).catch(() => false);
+}
+
+/**
+ * Debian's package starts a service and wants fonts and scripts for its pages; the two programs alone need libc. So they are
+ * unpacked, also where this is root. Without them tests are skipped with that reason: nothing here may fail a set-up.
+ */
+async function installPrometheus() {
+  const dir = path.join(cache, 'prometheus');
+  const programs = ['prometheus', 'promtool'];
+  if ((process.env.LONGHAUL_TEST_PROMETHEUS ?? '') !== '') return;
+  if (programs.every((name) => inPath(name) !== null || isExecutable(path.join(dir, name)))) return;
+  if (inPath('apt-get') === null || inPath('dpkg') === null) return;
+  const unpacked = `${dir}.unpacked`;
+  fs.rmSync(unpacked, { recursive: true, force: true });
+  fs.mkdirSync(unpacked, { recursive: true });
+  try {
+    const args = ['-o', 'Acquire::Retries=1', '-o', 'Acquire::http::Timeout=30', 'download', 'prometheus'];
+    const download = () => quiet('downloading prometheus', 'apt-get', args, { cwd: unpacked });
+    if (!(await download()) && !((await updateLists()) && (await download()))) return;
+    const deb = fs.readdirSync(unpacked).find((name) => name.endsWith('.deb'));
+    if (deb === undefined) return;
+    if (spawnSync('dpkg', ['-x', deb, 'root'], { cwd: unpacked, stdio: 'inherit' }).status !== 0) return;
+    fs.mkdirSync(dir, { recursive: true });
+    for (const name of programs) {
+      const program = path.join(unpacked, 'root', 'usr', 'bin', name);
+      if (runs(program)) fs.renameSync(program, path.join(dir, name));
+    }
+  } finally {
+    fs.rmSync(unpacked, { recursive: true, force: true });
+  }
 }
 
 async function buildNative(node) {
@@ -293,6 +333,7 @@ if (args.includes('--help') || args.includes('-h')) {
       if (!args.includes('--no-redis')) await installRedis(args.includes('--test'));
       if (args.includes('--test')) await installFuzzer();
       if (args.includes('--test')) await installBrowser();
+      if (args.includes('--test')) await installPrometheus().catch(() => undefined);
       await buildNative(node);
     });
   } catch (error) {
