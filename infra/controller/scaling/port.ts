@@ -44,8 +44,10 @@ export interface ScalingMoment {
   readonly now: number;
   readonly demand: ModelDemand;
   readonly workers: readonly LaunchedWorker[];
-  /** Slots of running workers that no job has, by their heartbeats. */
+  /** Slots of serving workers that no job has, by their heartbeats. */
   readonly freeSlots: number;
+  /** Workers of the model that a heartbeat was heard of, serving or draining: those that run beyond them still load. */
+  readonly workersHeard: number;
   /** The earliest deadline among the jobs that wait; null where none has one. */
   readonly earliestDeadline: number | null;
   /** Spot starts that the platform refused since the last one that it granted. */
@@ -68,6 +70,10 @@ export interface ScalingLimits {
   readonly deadlinePressureMs: number;
   /** Pause after a refusal, doubled with each further one, up to ten times this. */
   readonly refusalPauseMs: number;
+  /** A worker that is not heard of this long after its start is stuck: the jobs it was for wait for another one. */
+  readonly startWithinMs: number;
+  /** What a worker takes at least, its boot and idle time included: a start needs as much left of the budget. */
+  readonly leastWorkerSeconds: number;
 }
 
 export interface ScalingDecision {
