@@ -49,6 +49,8 @@ export const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_STALLED_MS: whole(250, 3_600_000).default(30_000),
   /** Seconds in which a job in hand must move: after that its worker is not to be trusted any more, and ends. */
   LONGHAUL_HUNG_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
+  /** Seconds without a job in hand after which the worker ends by itself, with exit code 0; never where it is not set. */
+  LONGHAUL_IDLE_EXIT_SECONDS: z.coerce.number().min(0.1).max(86_400).optional(),
   /** Directories that `file:` documents may be read from, separated by `:`. None by default. */
   LONGHAUL_FILE_ROOTS: z
     .string()
@@ -56,7 +58,7 @@ export const WorkerEnvironment = S3Environment.extend({
     .transform((s) => s.split(':').filter((p) => p !== '')),
   /** Inflated bytes for each compressed one that a document of more than 64 MiB may have. */
   LONGHAUL_INFLATE_RATIO: whole(1, 1_000_000).default(defaultInflateRatio),
-  /** The name in logs and heads; host and process id where it is not set. */
+  /** The name in logs and heads; where it is not set the id of the ECS task, or host and process id. */
   LONGHAUL_WORKER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),

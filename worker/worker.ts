@@ -54,9 +54,12 @@ export class Worker {
   private readonly hurrying = new AbortController();
   private readonly inHand = new Map<JobId, Promise<Settlement>>();
   private readonly forks: ForkLimit;
+  /** When the last job left our hands, or we began. */
+  private restingSince: number;
 
   constructor(parts: WorkerParts) {
     this.parts = parts;
+    this.restingSince = parts.clock.now();
     this.forks = new ForkLimit(parts.forks);
   }
 
@@ -79,6 +82,11 @@ export class Worker {
     return [...this.inHand.keys()];
   }
 
+  /** Milliseconds without a job in hand. */
+  get idleMs(): number {
+    return this.inHand.size > 0 ? 0 : this.parts.clock.now() - this.restingSince;
+  }
+
   /** The queue's handler. Never throws: every end is a settlement. */
   async handle(job: TakenJob): Promise<Settlement> {
     const running = this.settleErrors(job);
@@ -87,6 +95,7 @@ export class Worker {
       return await running;
     } finally {
       this.inHand.delete(job.jobId);
+      this.restingSince = this.parts.clock.now();
     }
   }
 

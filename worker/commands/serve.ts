@@ -11,7 +11,9 @@ import { loadServedModel } from '../adapters/model.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
+import { ecsTaskId } from '../ecs-task.ts';
 import { keepPosting } from '../heartbeat.ts';
+import { untilIdle } from '../idle.ts';
 import { createLog } from '../log.ts';
 import type { Log } from '../ports.ts';
 import { parentSource } from '../preemption/parent.ts';
@@ -37,10 +39,12 @@ const storeSlowMs = 3000;
  * Resolves to the exit code.
  *
  *   serving ── soon ──▶ finishing: nothing new is taken, the jobs in hand have committed and go on
+ *      ├── idle ──▶ the same: a job that came at the last moment is done, or was left in the line
  *      │                    │ the last of them has ended, or leave
  *      └── leave, fatal ────┴──▶ draining ──▶ stopped
  */
-export async function serve(config: Config, io: ProcessIo): Promise<number> {
+export async function serve(settings: Config, io: ProcessIo): Promise<number> {
+  const config = { ...settings, workerName: await nameOf(settings) };
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.workerName);
   const [stop, soon, watched] = [new AbortController(), new AbortController(), new AbortController()];
   const requestStop = (reason: string) => {
@@ -64,6 +68,11 @@ export async function serve(config: Config, io: ProcessIo): Promise<number> {
     await watching;
     await within(telemetry.shutdown(), lastWordsSeconds);
   }
+}
+
+async function nameOf({ workerName, LONGHAUL_WORKER_ID, ECS_CONTAINER_METADATA_URI_V4 }: Config): Promise<string> {
+  if (LONGHAUL_WORKER_ID !== undefined || ECS_CONTAINER_METADATA_URI_V4 === undefined) return workerName;
+  return (await ecsTaskId(ECS_CONTAINER_METADATA_URI_V4)) ?? workerName;
 }
 
 interface Serving {
@@ -100,6 +109,20 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
   const gone = new AbortController();
   let posting: Promise<void> = Promise.resolve();
   let orderly = false;
+  const began = systemClock.now();
+  const idle = new AbortController();
+  let idleMs = () => systemClock.now() - began;
+  const idleSeconds = config.LONGHAUL_IDLE_EXIT_SECONDS;
+  let leaveIdle = async () => {};
+  if (idleSeconds !== undefined) {
+    const idleness = { idleMs: () => idleMs(), limitMs: 1000 * idleSeconds, clock: systemClock };
+    void untilIdle(idleness, AbortSignal.any([stop, gone.signal])).then(async (isIdle) => {
+      if (!isIdle) return;
+      idle.abort();
+      await leaveIdle();
+      requestStop(`idle for ${idleSeconds} s`);
+    });
+  }
   try {
     if (!(await storeReady(store, log, stop))) {
       orderly = true;
@@ -138,6 +161,11 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
       handler: timed((job: TakenJob) => worker.handle(job), log),
       onNotice: (text) => log('warn', text),
     });
+    idleMs = () => worker.idleMs;
+    leaveIdle = async () => {
+      await within(consumer.pause(), drainSeconds);
+      await worker.idle();
+    };
     const finish = async () => {
       log('info', 'finishing what is in hand', { jobs: worker.jobs });
       await consumer.pause();
@@ -158,7 +186,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
         },
         now: () => ({
           jobs: worker.jobs.length,
-          status: stop.aborted || soon.aborted ? ('draining' as const) : ('serving' as const),
+          status: stop.aborted || soon.aborted || idle.signal.aborted ? ('draining' as const) : ('serving' as const),
         }),
       },
       gone.signal,
