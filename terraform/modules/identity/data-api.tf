@@ -1,0 +1,90 @@
+# The API takes what tenants bring and shows what is theirs: the program tells tenants apart, not IAM. It reads API keys, to
+# know their hashes, and cannot make one; it starts nothing.
+
+data "aws_iam_policy_document" "api" {
+  statement {
+    sid       = "Names"
+    effect    = "Allow"
+    actions   = ["s3:ListBucket"]
+    resources = [var.ledger_arn]
+  }
+
+  # `readyz` is no object: asking for it proves that the store answers.
+  statement {
+    sid     = "Read"
+    effect  = "Allow"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${var.ledger_arn}/api-keys/*",
+      "${var.ledger_arn}/batch-parts/*",
+      "${var.ledger_arn}/batches/*",
+      "${var.ledger_arn}/files/*",
+      "${var.ledger_arn}/inputs/*",
+      "${var.ledger_arn}/jobs/*",
+      "${var.ledger_arn}/readyz",
+      "${var.ledger_arn}/states/*",
+      "${var.ledger_arn}/tenants/*",
+    ]
+  }
+
+  statement {
+    sid     = "Write"
+    effect  = "Allow"
+    actions = ["s3:PutObject"]
+    resources = [
+      "${var.ledger_arn}/batches/*",
+      "${var.ledger_arn}/files/*",
+      "${var.ledger_arn}/index/batches/*",
+      "${var.ledger_arn}/index/open/*",
+      "${var.ledger_arn}/index/quarantined/*",
+      "${var.ledger_arn}/inputs/*",
+      "${var.ledger_arn}/jobs/*/cancel*.json",
+      "${var.ledger_arn}/jobs/*/head.json",
+      "${var.ledger_arn}/jobs/*/result*.json",
+      "${var.ledger_arn}/jobs/*/spec.json",
+      "${var.ledger_arn}/states/*",
+      "${var.ledger_arn}/tenants/*",
+    ]
+  }
+
+  statement {
+    sid       = "BrokenUploads"
+    effect    = "Allow"
+    actions   = ["s3:AbortMultipartUpload"]
+    resources = ["${var.ledger_arn}/inputs/*"]
+  }
+
+  statement {
+    sid     = "Delete"
+    effect  = "Allow"
+    actions = ["s3:DeleteObject"]
+    resources = [
+      "${var.ledger_arn}/files/*",
+      "${var.ledger_arn}/index/open/*",
+      "${var.ledger_arn}/index/quarantined/*",
+      "${var.ledger_arn}/inputs/files/*",
+      "${var.ledger_arn}/prefixes/*",
+      "${var.ledger_arn}/states/*/*/ckpt/*",
+      "${var.ledger_arn}/states/*/*/pins/*",
+    ]
+  }
+
+  statement {
+    sid       = "KeyOfTheObjects"
+    effect    = "Allow"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = local.ledger_via
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:s3:arn"
+      values   = [var.ledger_arn, "${var.ledger_arn}/*"]
+    }
+  }
+}

@@ -1,0 +1,72 @@
+# For people, attached to whoever runs longhaul: API keys, models and images. Nobody's job can be read with it.
+
+data "aws_iam_policy_document" "operator" {
+  statement {
+    sid       = "Names"
+    effect    = "Allow"
+    actions   = ["s3:ListBucket"]
+    resources = [var.ledger_arn, var.models_arn]
+  }
+
+  statement {
+    sid       = "ApiKeys"
+    effect    = "Allow"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${var.ledger_arn}/api-keys/*"]
+  }
+
+  statement {
+    sid       = "Models"
+    effect    = "Allow"
+    actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = ["${var.models_arn}/models/*"]
+  }
+
+  statement {
+    sid       = "KeyOfTheObjects"
+    effect    = "Allow"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = local.ledger_via
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "kms:EncryptionContext:aws:s3:arn"
+      values   = [var.ledger_arn, "${var.ledger_arn}/*", var.models_arn, "${var.models_arn}/*"]
+    }
+  }
+
+  statement {
+    sid       = "RegistryLogin"
+    effect    = "Allow"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid    = "Images"
+    effect = "Allow"
+    actions = [
+      "ecr:BatchCheckLayerAvailability",
+      "ecr:BatchGetImage",
+      "ecr:CompleteLayerUpload",
+      "ecr:DescribeImages",
+      "ecr:GetDownloadUrlForLayer",
+      "ecr:InitiateLayerUpload",
+      "ecr:PutImage",
+      "ecr:UploadLayerPart",
+    ]
+    resources = [var.repository_arns["control"], var.repository_arns["worker"]]
+  }
+}
+
+resource "aws_iam_policy" "operator" {
+  name        = "${var.name}-operator"
+  description = "API keys, models and images of ${var.name}"
+  policy      = data.aws_iam_policy_document.operator.json
+}
