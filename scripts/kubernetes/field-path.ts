@@ -1,0 +1,27 @@
+import { isObject, type Tree } from './manifest.ts';
+
+/** `spec.triggers.*.metadata.listName`: names joined by dots, `*` for every element of a list. */
+export function segments(path: string): readonly string[] {
+  return path.split('.');
+}
+
+/** @throws Error where nothing stands there */
+export function valueAt(tree: Tree, path: string): Tree {
+  let value: Tree | undefined = tree;
+  for (const segment of segments(path)) value = isObject(value) ? value[segment] : undefined;
+  if (value === undefined) throw new Error(`there is no ${path}`);
+  return value;
+}
+
+/** A copy of the tree with `change` applied to what stands at the path. @throws Error where nothing stands there */
+export function changedAt(tree: Tree, path: string, change: (value: Tree) => Tree): Tree {
+  return descend(tree, segments(path), path, change);
+}
+
+function descend(tree: Tree, rest: readonly string[], path: string, change: (value: Tree) => Tree): Tree {
+  const [segment, ...below] = rest;
+  if (segment === undefined) return change(tree);
+  if (segment === '*' && Array.isArray(tree)) return tree.map((element) => descend(element, below, path, change));
+  if (!isObject(tree) || tree[segment] === undefined) throw new Error(`there is no ${path}`);
+  return { ...tree, [segment]: descend(tree[segment], below, path, change) };
+}

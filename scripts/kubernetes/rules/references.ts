@@ -1,0 +1,137 @@
+import type { Finding, Rendered, Rule } from '../finding.ts';
+import { isObject, type Manifest, nameOf, type Tree, type Workload } from '../manifest.ts';
+
+/** Secrets are made by whoever runs this (docs/kubernetes.md); these are the ones, with their keys. */
+export const externalSecrets: Readonly<Record<string, readonly string[]>> = {
+  'longhaul-redis-api': ['url'],
+  'longhaul-redis-controller': ['url'],
+  'longhaul-redis-worker': ['url'],
+  'longhaul-redis-keda': ['address', 'username', 'password', 'tls'],
+};
+
+/** Priority classes that every cluster has. */
+const builtInClasses = ['system-cluster-critical', 'system-node-critical'];
+
+function has({ manifests }: Rendered, kind: string, name: string, namespace: string | null): boolean {
+  return manifests.some(
+    (one) =>
+      one.kind === kind && one.metadata.name === name && (namespace === null || one.metadata.namespace === namespace),
+  );
+}
+
+/** Every ConfigMap, Secret, ServiceAccount and priority class that is named is there. */
+export const references: Rule = (rendered) => {
+  const missing = rendered.workloads.flatMap((workload) =>
+    namesOf(workload)
+      .filter(({ kind, name, key }) => !isThere(rendered, workload.namespace, kind, name, key))
+      .map(({ kind, name, key }) => ({
+        rule: 'references',
+        object: workload.name,
+        text: `there is no ${kind}/${name}${key === null ? '' : ` with the key ${key}`}`,
+      })),
+  );
+  return [...missing, ...triggerSecrets(rendered), ...namespaces(rendered), ...scaleTargets(rendered)];
+};
+
+interface Reference {
+  readonly kind: string;
+  readonly name: string;
+  readonly key: string | null;
+}
+
+function namesOf({ pod }: Workload): readonly Reference[] {
+  const found: Reference[] = [];
+  const add = (kind: string, name: string | undefined, key: string | null = null) => {
+    if (name !== undefined) found.push({ kind, name, key });
+  };
+  add('ServiceAccount', pod.serviceAccountName ?? 'default');
+  add('PriorityClass', pod.priorityClassName);
+  for (const { env, envFrom } of [...pod.initContainers, ...pod.containers]) {
+    for (const { configMapRef, secretRef } of envFrom) {
+      add('ConfigMap', configMapRef?.name);
+      add('Secret', secretRef?.name);
+    }
+    for (const { valueFrom } of env) {
+      add('ConfigMap', valueFrom?.configMapKeyRef?.name, valueFrom?.configMapKeyRef?.key ?? null);
+      add('Secret', valueFrom?.secretKeyRef?.name, valueFrom?.secretKeyRef?.key ?? null);
+    }
+  }
+  for (const { configMap, secret, projected, persistentVolumeClaim } of pod.volumes) {
+    add('ConfigMap', configMap?.name);
+    add('Secret', secret?.secretName);
+    add('PersistentVolumeClaim', persistentVolumeClaim?.claimName);
+    for (const source of projected?.sources ?? []) {
+      add('ConfigMap', source.configMap?.name);
+      add('Secret', source.secret?.name);
+    }
+  }
+  return found;
+}
+
+function isThere(rendered: Rendered, namespace: string, kind: string, name: string, key: string | null): boolean {
+  if (kind === 'PriorityClass') return builtInClasses.includes(name) || has(rendered, kind, name, null);
+  if (kind === 'Secret' && externalSecrets[name] !== undefined)
+    return key === null || externalSecrets[name].includes(key);
+  const found = rendered.manifests.find(
+    (one) => one.kind === kind && one.metadata.name === name && one.metadata.namespace === namespace,
+  );
+  if (found === undefined) return false;
+  return key === null || keysOf(found).includes(key);
+}
+
+function keysOf(manifest: Manifest): readonly string[] {
+  return ['data', 'stringData'].flatMap((part) => (isObject(manifest[part]) ? Object.keys(manifest[part]) : []));
+}
+
+function triggerSecrets(rendered: Rendered): readonly Finding[] {
+  return rendered.manifests
+    .filter(({ kind }) => kind === 'TriggerAuthentication')
+    .flatMap((manifest) => {
+      const refs = listAt(manifest['spec'] as Tree | undefined, 'secretTargetRef').filter(isObject);
+      return refs
+        .map(({ name, key }) => [String(name), String(key)] as const)
+        .filter(([name, key]) => !isThere(rendered, manifest.metadata.namespace ?? '', 'Secret', name, key))
+        .map(([name, key]) => ({
+          rule: 'references',
+          object: nameOf(manifest),
+          text: `there is no Secret/${name} with the key ${key}`,
+        }));
+    });
+}
+
+/** Triggers name a TriggerAuthentication of theirs, and autoscalers and monitors something that is there. */
+function scaleTargets(rendered: Rendered): readonly Finding[] {
+  return rendered.manifests
+    .filter(({ kind }) => kind === 'ScaledJob')
+    .flatMap((manifest) =>
+      listAt(manifest['spec'] as Tree | undefined, 'triggers')
+        .filter(isObject)
+        .map(({ authenticationRef }) => (isObject(authenticationRef) ? String(authenticationRef['name']) : 'none'))
+        .filter((name) => !has(rendered, 'TriggerAuthentication', name, manifest.metadata.namespace ?? ''))
+        .map((name) => ({
+          rule: 'references',
+          object: nameOf(manifest),
+          text: `there is no TriggerAuthentication/${name}`,
+        })),
+    );
+}
+
+function listAt(tree: Tree | undefined, key: string): readonly Tree[] {
+  const found = isObject(tree) ? tree[key] : undefined;
+  return Array.isArray(found) ? found : [];
+}
+
+const clusterWide = ['Namespace', 'PriorityClass', 'NodePool', 'EC2NodeClass', 'StorageClass'];
+
+/** Everything that lives in a namespace says which, and it is one of ours. */
+function namespaces({ manifests }: Rendered): readonly Finding[] {
+  const ours = manifests.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name);
+  return manifests
+    .filter(({ kind }) => !clusterWide.includes(kind))
+    .filter(({ metadata }) => metadata.namespace === undefined || !ours.includes(metadata.namespace))
+    .map((manifest) => ({
+      rule: 'references',
+      object: nameOf(manifest),
+      text: `is in the namespace ${manifest.metadata.namespace ?? 'that kubectl is set to'}, which is not among ${ours.join(', ')}`,
+    }));
+}

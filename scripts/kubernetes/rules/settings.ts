@@ -1,0 +1,111 @@
+import { describeError } from '@longhaul/core/contracts';
+import { ControllerEnvironment, parseConfig as parseController } from '../../../infra/controller/config.ts';
+import { ApiEnvironment, parseApiSettings } from '../../../producer/api/settings.ts';
+import { ProducerEnvironment, parseConfig as parseProducer } from '../../../producer/config.ts';
+import { parseConfig as parseWorker, WorkerEnvironment } from '../../../worker/config.ts';
+import type { Finding, Rendered, Rule } from '../finding.ts';
+import { type Container, isObject, type Workload } from '../manifest.ts';
+
+type Environment = Readonly<Record<string, string>>;
+
+interface Process {
+  /** Names of all settings that it knows. */
+  readonly known: ReadonlySet<string>;
+  /** @throws LonghaulError for a value that it would refuse at its start */
+  parse(env: Environment): void;
+}
+
+/** Each process by the label of its pods, with its own reading of the environment. */
+const processes: Readonly<Record<string, Process>> = {
+  'longhaul-worker': {
+    known: new Set(Object.keys(WorkerEnvironment.shape)),
+    parse: (env) => void parseWorker(env, 1),
+  },
+  'longhaul-controller': {
+    known: new Set(Object.keys(ControllerEnvironment.shape)),
+    parse: (env) => void parseController(env, 1),
+  },
+  'longhaul-api': {
+    known: new Set([...Object.keys(ProducerEnvironment.shape), ...Object.keys(ApiEnvironment.shape)]),
+    parse: (env) => {
+      parseProducer(env);
+      parseApiSettings(env);
+    },
+  },
+};
+
+/** What libraries read: the AWS SDK, OpenTelemetry. Kubernetes itself sets the last two. */
+const librarySettings = new Set([
+  'AWS_REGION',
+  'AWS_ROLE_ARN',
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_HEADERS',
+  'OTEL_RESOURCE_ATTRIBUTES',
+  'OTEL_TRACES_SAMPLER',
+  'OTEL_TRACES_SAMPLER_ARG',
+  'KUBERNETES_SERVICE_HOST',
+  'KUBERNETES_SERVICE_PORT',
+]);
+
+/** Settings that may be secret never stand in a manifest. */
+const secret = /REDIS_URL$|SECRET|PASSWORD|TOKEN$|_HEADERS$|ACCESS_KEY/;
+
+/**
+ * The environment of every process of ours as it would start with it: each name is a setting that this process knows, and its own
+ * parser takes all values. What comes from Secrets and fields is stood in for.
+ */
+export const settings: Rule = (rendered) =>
+  rendered.workloads.flatMap((workload) => {
+    const process = processes[workload.labels['app.kubernetes.io/name'] ?? ''];
+    if (process === undefined) return [];
+    return workload.pod.containers.flatMap((container) => checked(process, workload, container, rendered));
+  });
+
+function checked(process: Process, workload: Workload, container: Container, rendered: Rendered): readonly Finding[] {
+  const say = (text: string): Finding => ({ rule: 'settings', object: workload.name, text });
+  const env = environmentOf(container, workload.namespace, rendered);
+  const found = Object.keys(env)
+    .filter((name) => !process.known.has(name) && !librarySettings.has(name))
+    .map((name) => say(`${name} is no setting of this process`));
+  for (const { name, value } of container.env) {
+    if (value !== undefined && secret.test(name)) found.push(say(`${name} stands in the manifest, not in a Secret`));
+  }
+  try {
+    process.parse({ ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBERNETES_SERVICE_PORT: '443' });
+  } catch (error) {
+    found.push(say(describeError(error)));
+  }
+  return found;
+}
+
+/** Later sources go before earlier ones, and `env` before all. */
+export function environmentOf(container: Container, namespace: string, { manifests }: Rendered): Environment {
+  const env: Record<string, string> = {};
+  const dataOf = (name: string | undefined, kind: string): Record<string, string> => {
+    const found = manifests.find(
+      (one) => one.kind === kind && one.metadata.name === name && one.metadata.namespace === namespace,
+    );
+    const data = found?.['data'] ?? found?.['stringData'];
+    return isObject(data) ? Object.fromEntries(Object.entries(data).map(([key, value]) => [key, String(value)])) : {};
+  };
+  for (const { configMapRef, secretRef } of container.envFrom) {
+    Object.assign(env, dataOf(configMapRef?.name, 'ConfigMap'), dataOf(secretRef?.name, 'Secret'));
+  }
+  for (const { name, value, valueFrom } of container.env) {
+    const { secretKeyRef, configMapKeyRef, fieldRef } = valueFrom ?? {};
+    if (value !== undefined) env[name] = value;
+    else if (configMapKeyRef !== undefined) {
+      env[name] = dataOf(configMapKeyRef.name, 'ConfigMap')[configMapKeyRef.key] ?? '';
+    } else if (secretKeyRef !== undefined) {
+      env[name] = dataOf(secretKeyRef.name, 'Secret')[secretKeyRef.key] ?? standIn(name);
+    } else if (fieldRef !== undefined) env[name] = fieldRef.fieldPath === 'metadata.namespace' ? namespace : 'stand-in';
+  }
+  return env;
+}
+
+function standIn(name: string): string {
+  return name.endsWith('REDIS_URL') ? 'rediss://stand-in:6379' : 'stand-in';
+}

@@ -1,0 +1,487 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { check } from '../../scripts/kubernetes/check.ts';
+import { jobTemplateText } from '../../scripts/kubernetes/job-template.ts';
+import { render } from '../../scripts/kubernetes/kustomize.ts';
+import { isObject, type Manifest, nameOf, type Tree, type TreeObject } from '../../scripts/kubernetes/manifest.ts';
+
+const overlays = path.resolve(import.meta.dirname, '../../infra/kubernetes/overlays');
+
+type Overlay = 'eks' | 'eks-keda';
+const rendered = new Map<Overlay, readonly Manifest[]>();
+
+before(async () => {
+  for (const overlay of ['eks', 'eks-keda'] as const) {
+    rendered.set(overlay, await render(path.join(overlays, overlay)));
+  }
+});
+
+/** Sets what stands at a path of an object: names and indices joined by dots; undefined takes it out. */
+function put(tree: Tree, at: string, value: Tree | undefined): void {
+  const keys = at.split('.');
+  const last = keys.pop()!;
+  let parent: Tree | undefined = tree;
+  for (const key of keys) parent = childOf(parent, key);
+  if (Array.isArray(parent)) {
+    if (value === undefined) parent.splice(Number(last), 1);
+    else parent[Number(last)] = value;
+  } else {
+    assert.ok(isObject(parent), `nothing stands above ${at}`);
+    if (value === undefined) {
+      assert.ok(last in parent, `nothing stands at ${at}`);
+      delete parent[last];
+    } else parent[last] = value;
+  }
+}
+
+function childOf(tree: Tree | undefined, key: string): Tree | undefined {
+  if (Array.isArray(tree)) return tree[Number(key)];
+  return isObject(tree) ? tree[key] : undefined;
+}
+
+const pod = 'spec.template.spec';
+const container = `${pod}.containers.0`;
+
+/** [what is wrong, overlay, object, path, value, the rule that must find it, in its words] */
+type Fault = readonly [string, Overlay, string, string, Tree | undefined, string, RegExp];
+
+const api = 'Deployment/longhaul-api';
+const controller = 'Deployment/longhaul-controller';
+const scaled = 'ScaledJob/longhaul-worker';
+/** The Job out of the controller's template. */
+const worker = 'Job/longhaul-worker';
+
+const faults: readonly Fault[] = [
+  ['a misspelt field', 'eks', api, `${container}.imagePullPolcy`, 'Always', 'unknown field', /imagePullPolcy/],
+  [
+    'a misspelt field of a probe',
+    'eks',
+    api,
+    `${container}.livenessProbe.httpGet.prt`,
+    1,
+    'unknown field',
+    /httpGet\.prt/,
+  ],
+  ['a misspelt field of a worker', 'eks', worker, `${pod}.nodeSelecter`, {}, 'unknown field', /nodeSelecter/],
+  [
+    'a misspelt field within a ScaledJob',
+    'eks-keda',
+    scaled,
+    'spec.jobTargetRef.template.spec.containers.0.comand',
+    [],
+    'unknown field',
+    /comand/,
+  ],
+  ['a wrong type', 'eks', api, 'spec.replicas', 'two', 'schema', /replicas/],
+  ['a missing field', 'eks', api, 'spec.selector', undefined, 'schema', /selector/],
+  ['a misspelt field of KEDA', 'eks-keda', scaled, 'spec.maxReplicas', 3, 'schema', /maxReplicas/],
+  ['a missing field of KEDA', 'eks-keda', scaled, 'spec.triggers', undefined, 'schema', /triggers/],
+  [
+    'a misspelt field of a trigger',
+    'eks-keda',
+    scaled,
+    'spec.triggers.0.metadata.listLenght',
+    '1',
+    'schema',
+    /listLenght/,
+  ],
+  ['a misspelt field of Karpenter', 'eks', 'NodePool/longhaul-worker-spot', 'spec.limit', {}, 'schema', /limit/],
+  [
+    'a floating machine image',
+    'eks',
+    'EC2NodeClass/longhaul-worker',
+    'spec.amiSelectorTerms.0.alias',
+    'al2023@latest',
+    'schema',
+    /version/,
+  ],
+  ['root', 'eks', api, `${pod}.securityContext.runAsNonRoot`, false, 'restricted', /runAsNonRoot/],
+  ['the user 0', 'eks', api, `${pod}.securityContext.runAsUser`, 0, 'restricted', /runAsUser/],
+  ['no seccomp', 'eks', api, `${pod}.securityContext.seccompProfile`, undefined, 'restricted', /seccomp/],
+  [
+    'a writable root',
+    'eks',
+    worker,
+    `${container}.securityContext.readOnlyRootFilesystem`,
+    false,
+    'restricted',
+    /readOnly/,
+  ],
+  [
+    'a way to more rights',
+    'eks',
+    api,
+    `${container}.securityContext.allowPrivilegeEscalation`,
+    true,
+    'restricted',
+    /Escalation/,
+  ],
+  ['privileged', 'eks', api, `${container}.securityContext.privileged`, true, 'restricted', /privileged/],
+  ['kept capabilities', 'eks', api, `${container}.securityContext.capabilities.drop`, [], 'restricted', /capabilities/],
+  [
+    'an added capability',
+    'eks',
+    api,
+    `${container}.securityContext.capabilities.add`,
+    ['SYS_PTRACE'],
+    'restricted',
+    /adds/,
+  ],
+  ["the host's network", 'eks', worker, `${pod}.hostNetwork`, true, 'restricted', /hostNetwork/],
+  [
+    "the host's files",
+    'eks',
+    worker,
+    `${pod}.volumes.0`,
+    { name: 'tmp', hostPath: { path: '/' } },
+    'restricted',
+    /hostPath/,
+  ],
+  ['the newest image', 'eks', api, `${container}.image`, 'longhaul-control:latest', 'images', /no version/],
+  ['an image without a version', 'eks', worker, `${container}.image`, 'longhaul-worker', 'images', /no version/],
+  ['an image by its tag', 'eks', api, `${container}.image`, 'longhaul-control:0.1.0', 'images', /digest/],
+  ['no memory asked for', 'eks', api, `${container}.resources.requests.memory`, undefined, 'resources', /memory/],
+  ['no bound of memory', 'eks', worker, `${container}.resources.limits.memory`, undefined, 'resources', /memory/],
+  [
+    'two numbers of GPUs',
+    'eks',
+    worker,
+    `${container}.resources.requests`,
+    { cpu: '1', memory: '1Gi', 'ephemeral-storage': '1Gi' },
+    'resources',
+    /GPU/,
+  ],
+  ['a volume without a bound', 'eks', api, `${pod}.volumes.0.emptyDir`, {}, 'resources', /emptyDir/],
+  ['no readiness', 'eks', worker, `${container}.readinessProbe`, undefined, 'probes', /readinessProbe/],
+  [
+    'readiness that is always there',
+    'eks',
+    worker,
+    `${container}.readinessProbe.httpGet.path`,
+    '/healthz',
+    'probes',
+    /readyz/,
+  ],
+  ['a probe of another port', 'eks', api, `${container}.livenessProbe.httpGet.port`, 80, 'probes', /metrics/],
+  ['a metrics port of its own', 'eks', api, `${container}.ports.1.containerPort`, 9000, 'probes', /9464/],
+  ['the default grace', 'eks', worker, `${pod}.terminationGracePeriodSeconds`, undefined, 'lifetime', /110/],
+  ['workers tried again', 'eks', worker, 'spec.backoffLimit', 6, 'lifetime', /backoffLimit/],
+  ['workers restarted', 'eks', worker, `${pod}.restartPolicy`, 'OnFailure', 'lifetime', /restartPolicy/],
+  ['a deadline of workers', 'eks', worker, 'spec.activeDeadlineSeconds', 3600, 'lifetime', /activeDeadline/],
+  ['Jobs that stay', 'eks', worker, 'spec.ttlSecondsAfterFinished', undefined, 'lifetime', /ttl/],
+  [
+    'a disruption that counts',
+    'eks',
+    worker,
+    'spec.podFailurePolicy.rules.0.action',
+    'Count',
+    'lifetime',
+    /Disruption/,
+  ],
+  [
+    'a node that Karpenter may take',
+    'eks',
+    worker,
+    'spec.template.metadata.annotations',
+    {},
+    'lifetime',
+    /do-not-disrupt/,
+  ],
+  [
+    'a missing ConfigMap',
+    'eks',
+    api,
+    `${container}.envFrom.0.configMapRef.name`,
+    'settings',
+    'references',
+    /ConfigMap\/settings/,
+  ],
+  [
+    'a missing Secret',
+    'eks',
+    api,
+    `${container}.env.0.valueFrom.secretKeyRef.name`,
+    'redis',
+    'references',
+    /Secret\/redis/,
+  ],
+  [
+    'a missing key of a Secret',
+    'eks',
+    api,
+    `${container}.env.0.valueFrom.secretKeyRef.key`,
+    'uri',
+    'references',
+    /key uri/,
+  ],
+  [
+    'a missing ServiceAccount',
+    'eks',
+    worker,
+    `${pod}.serviceAccountName`,
+    'worker',
+    'references',
+    /ServiceAccount\/worker/,
+  ],
+  ['a missing class', 'eks', worker, `${pod}.priorityClassName`, 'gpu', 'references', /PriorityClass\/gpu/],
+  [
+    'a missing TriggerAuthentication',
+    'eks-keda',
+    scaled,
+    'spec.triggers.1.authenticationRef.name',
+    'x',
+    'references',
+    /TriggerAuthentication/,
+  ],
+  [
+    'a missing key of KEDA',
+    'eks-keda',
+    'TriggerAuthentication/longhaul-redis-keda',
+    'spec.secretTargetRef.0.key',
+    'x',
+    'references',
+    /key x/,
+  ],
+  ['another namespace', 'eks', 'Service/longhaul-api', 'metadata.namespace', 'default', 'references', /default/],
+  ['no namespace', 'eks', api, 'metadata.namespace', undefined, 'references', /namespace/],
+  [
+    'a Deployment that does not know its pods',
+    'eks',
+    api,
+    'spec.selector.matchLabels',
+    { a: 'b' },
+    'selectors',
+    /its own pods/,
+  ],
+  ['a Service of nobody', 'eks', 'Service/longhaul-api', 'spec.selector', { app: 'api' }, 'selectors', /no pod/],
+  [
+    'a Service of a port that is not',
+    'eks',
+    'Service/longhaul-api',
+    'spec.ports.0.targetPort',
+    'https',
+    'selectors',
+    /port https/,
+  ],
+  [
+    'a budget that Jobs do not understand',
+    'eks',
+    'PodDisruptionBudget/longhaul-worker',
+    'spec.minAvailable',
+    '100%',
+    'budgets',
+    /minAvailable/,
+  ],
+  [
+    'a budget of others',
+    'eks',
+    'PodDisruptionBudget/longhaul-worker',
+    'spec.selector.matchLabels',
+    { 'app.kubernetes.io/name': 'longhaul-api' },
+    'budgets',
+    /no PodDisruptionBudget/,
+  ],
+  [
+    'pods outside of every policy',
+    'eks',
+    'NetworkPolicy/default-deny',
+    'spec.podSelector',
+    { matchLabels: { a: 'b' } },
+    'network',
+    /by default/,
+  ],
+  ['egress that is open', 'eks', 'NetworkPolicy/default-deny', 'spec.policyTypes', ['Ingress'], 'network', /Egress/],
+  [
+    "the machine's metadata",
+    'eks',
+    'NetworkPolicy/https',
+    'spec.egress.0.to.0.ipBlock.except',
+    [],
+    'network',
+    /169\.254\.169\.254/,
+  ],
+  ['egress to anywhere', 'eks', 'NetworkPolicy/dns', 'spec.egress.0.to', [], 'network', /everywhere/],
+  ['egress on every port', 'eks', 'NetworkPolicy/https', 'spec.egress.0.ports', undefined, 'network', /every port/],
+  ['a wildcard', 'eks', 'Role/longhaul-controller', 'rules.0.verbs', ['*'], 'access', /wildcard/],
+  [
+    'rights to Secrets',
+    'eks',
+    'Role/longhaul-worker',
+    'rules.0.resources',
+    ['pods', 'secrets'],
+    'access',
+    /secrets get/,
+  ],
+  [
+    'rights to change Jobs',
+    'eks',
+    'Role/longhaul-controller',
+    'rules.0.verbs',
+    ['create', 'get', 'list', 'delete', 'patch'],
+    'access',
+    /jobs patch/,
+  ],
+  ['rights everywhere', 'eks', 'Role/longhaul-worker', 'kind', 'ClusterRole', 'access', /namespace alone/],
+  ['a token without a right', 'eks', api, `${pod}.automountServiceAccountToken`, true, 'access', /no right/],
+  ['a right without a token', 'eks', worker, `${pod}.automountServiceAccountToken`, false, 'access', /no token/],
+  [
+    'rights for nobody',
+    'eks',
+    'RoleBinding/longhaul-worker',
+    'subjects.0.name',
+    'nobody',
+    'access',
+    /no ServiceAccount/,
+  ],
+  [
+    'a setting that nobody knows',
+    'eks',
+    'ConfigMap/longhaul-worker-settings',
+    'data.LONGHAUL_SLOT',
+    '4',
+    'settings',
+    /LONGHAUL_SLOT is no setting/,
+  ],
+  [
+    'a setting of another process',
+    'eks',
+    'ConfigMap/longhaul-api-settings',
+    'data.LONGHAUL_SLOTS',
+    '4',
+    'settings',
+    /LONGHAUL_SLOTS is no setting/,
+  ],
+  [
+    'a value that is refused',
+    'eks',
+    'ConfigMap/longhaul-worker-settings',
+    'data.LONGHAUL_SLOTS',
+    'many',
+    'settings',
+    /LONGHAUL_SLOTS/,
+  ],
+  ['no store', 'eks', 'ConfigMap/longhaul-settings', 'data.LONGHAUL_STORE', undefined, 'settings', /LONGHAUL_STORE/],
+  [
+    'a password in the open',
+    'eks',
+    api,
+    `${container}.env.0`,
+    { name: 'LONGHAUL_REDIS_URL', value: 'redis://:pw@r:6379' },
+    'settings',
+    /Secret/,
+  ],
+  ['nobody who starts workers', 'eks', controller, `${container}.env`, [], 'scaling', /nothing starts/],
+  ['a place without a trigger', 'eks-keda', scaled, 'spec.triggers.3', undefined, 'scaling', /fair:jobs/],
+  [
+    'active as demand',
+    'eks-keda',
+    scaled,
+    'spec.triggers.0.metadata.listName',
+    '{longhaul}:falcon-mamba-7b-instruct:active',
+    'scaling',
+    /active/,
+  ],
+  [
+    "another model's line",
+    'eks-keda',
+    scaled,
+    'spec.triggers.2.metadata.listName',
+    '{longhaul}:tiny-english:delayed',
+    'scaling',
+    /tiny-english/,
+  ],
+  [
+    'triggers of which the longest counts',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.multipleScalersCalculation',
+    'max',
+    'scaling',
+    /summed/,
+  ],
+  [
+    'a strategy that subtracts busy workers',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.strategy',
+    'default',
+    'scaling',
+    /accurate/,
+  ],
+  [
+    'loading workers taken for busy ones',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.pendingPodConditions',
+    [],
+    'scaling',
+    /Ready/,
+  ],
+  ['a worker for each job', 'eks-keda', scaled, 'spec.triggers.0.metadata.listLength', '1', 'scaling', /slots/],
+];
+
+/** The overlay with one thing changed. A change of the worker is one of the template that the controller starts from. */
+function planted([, overlay, object, at, value]: Fault): readonly Manifest[] {
+  const manifests = structuredClone(rendered.get(overlay)!) as Manifest[];
+  if (object !== worker) {
+    const found = manifests.find((manifest) => nameOf(manifest) === object);
+    assert.ok(found, `${overlay} has no ${object}`);
+    put(found as unknown as Tree, at, value);
+    return manifests;
+  }
+  const local = manifests.find((manifest) => nameOf(manifest) === worker)!;
+  put(local as unknown as Tree, at, value);
+  const template = manifests.find(({ metadata }) => metadata.name === 'longhaul-job-template')!;
+  template['data'] = { 'job-template.yaml': jobTemplateText(manifests)! };
+  return manifests;
+}
+
+/** Settings that other processes are still to learn say nothing about the faults. */
+const told = async (manifests: readonly Manifest[]) => (await check(manifests)).findings;
+
+test('every planted fault is found by its rule, and nothing is found where none is planted', async (t) => {
+  const clean = new Map<Overlay, Set<string>>();
+  for (const [overlay, manifests] of rendered) {
+    clean.set(overlay, new Set((await told(manifests)).map((finding) => JSON.stringify(finding))));
+  }
+  for (const fault of faults) {
+    const [what, overlay, , , , rule, words] = fault;
+    await t.test(what, async () => {
+      const found = await told(planted(fault));
+      const fresh = found.filter((finding) => !clean.get(overlay)!.has(JSON.stringify(finding)));
+      assert.ok(
+        fresh.some((finding) => finding.rule === rule && words.test(finding.text)),
+        `${rule} does not say ${words}; found ${JSON.stringify(fresh, null, 1)}`,
+      );
+    });
+  }
+});
+
+test('an overlay with both ways of scaling is refused', async () => {
+  const manifests = [...rendered.get('eks')!];
+  for (const kind of ['ScaledJob', 'TriggerAuthentication']) {
+    manifests.push(rendered.get('eks-keda')!.find((manifest) => manifest.kind === kind)!);
+  }
+  const found = await told(manifests);
+  assert.ok(found.some(({ rule, text }) => rule === 'scaling' && text.includes('so does KEDA')));
+});
+
+test('a template that was not written anew is refused', async () => {
+  const manifests = structuredClone(rendered.get('eks')!) as Manifest[];
+  const template = manifests.find(({ metadata }) => metadata.name === 'longhaul-job-template')!;
+  const data = template['data'] as TreeObject;
+  const job = parse(String(data['job-template.yaml'])) as TreeObject;
+  put(job, `${pod}.nodeSelector`, { other: 'nodes' });
+  template['data'] = { 'job-template.yaml': stringify(job) };
+  assert.ok((await told(manifests)).some(({ rule }) => rule === 'job template'));
+});
+
+test('what the controller starts and what KEDA starts are the same Job', () => {
+  const spec = (overlay: Overlay, name: string, at: readonly string[]) => {
+    const found = rendered.get(overlay)!.find((manifest) => nameOf(manifest) === name);
+    return at.reduce<Tree | undefined>((tree, key) => childOf(tree, key), found as unknown as Tree);
+  };
+  assert.deepEqual(spec('eks-keda', scaled, ['spec', 'jobTargetRef']), spec('eks', worker, ['spec']));
+});
