@@ -118,7 +118,12 @@ class FileStore implements ObjectStore {
 
   async openRange(
     key: string,
-    options: { readonly from: number; readonly ifMatch?: string; readonly signal?: AbortSignal },
+    options: {
+      readonly from: number;
+      readonly end?: number;
+      readonly ifMatch?: string;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<ObjectStream | null> {
     options.signal?.throwIfAborted();
     return await this.#named(`reading ${key}`, async () => {
@@ -131,7 +136,7 @@ class FileStore implements ObjectStore {
       return {
         etag: current.etag,
         totalBytes: current.bytes,
-        stream: readFrom(key, current, options.from, options.signal),
+        stream: readRange(key, current, options.from, options.end ?? current.bytes, options.signal),
       };
     });
   }
@@ -412,16 +417,18 @@ function isAbsent(error: unknown): boolean {
   return errno === 'ENOENT' || errno === 'ENOTDIR';
 }
 
-async function* readFrom(
+async function* readRange(
   key: string,
   current: Current,
   from: number,
+  end: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
+  const stop = Math.min(end, current.bytes);
   try {
-    for (let at = from; at < current.bytes; ) {
+    for (let at = from; at < stop; ) {
       signal?.throwIfAborted();
-      const buffer = new Uint8Array(Math.min(READ_BYTES, current.bytes - at));
+      const buffer = new Uint8Array(Math.min(READ_BYTES, stop - at));
       let bytesRead: number;
       try {
         ({ bytesRead } = await current.handle.read(buffer, 0, buffer.length, at));

@@ -15,12 +15,17 @@ export interface ObjectStore {
   head(key: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectInfo | null>;
 
   /**
-   * Streams bytes [from, end). With `ifMatch`, an object that has changed since is `source_changed`.
+   * Streams bytes [from, end), to the end of the object where `end`, which is above `from`, is not given. With `ifMatch`, an object that has changed since is `source_changed`.
    * Null where there is none. A connection that breaks midway makes the stream throw `store_unavailable`.
    */
   openRange(
     key: string,
-    options: { readonly from: number; readonly ifMatch?: string; readonly signal?: AbortSignal },
+    options: {
+      readonly from: number;
+      readonly end?: number;
+      readonly ifMatch?: string;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<ObjectStream | null>;
 
   /** Creates. Throws PreconditionFailed where the key exists. Atomic and durable: all of it or nothing. */

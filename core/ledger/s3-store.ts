@@ -101,15 +101,19 @@ class S3Store implements ObjectStore {
 
   async openRange(
     key: string,
-    options: { readonly from: number; readonly ifMatch?: string; readonly signal?: AbortSignal },
+    options: {
+      readonly from: number;
+      readonly end?: number;
+      readonly ifMatch?: string;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<ObjectStream | null> {
-    const { from, ifMatch, signal } = options;
+    const { from, end, ifMatch, signal } = options;
     const budget = this.#budget('reading', key, 0, signal);
     const condition = ifMatch === undefined ? {} : { IfMatch: ifMatch };
     try {
       const found = await budget.retried(
-        async (attempt) =>
-          await this.#request(key, { ...condition, ...(from > 0 ? { Range: `bytes=${from}-` } : {}) }, attempt),
+        async (attempt) => await this.#request(key, { ...condition, ...rangeOf(from, end) }, attempt),
       );
       const stallMs = this.#config.attemptTimeoutMs;
       const stream = receiveNamed(budget.doing, found.body, { bytes: found.bytes, stallMs, signal });
@@ -326,6 +330,11 @@ function clientConfig(config: StoreConfig): S3ClientConfig {
           },
         }),
   };
+}
+
+function rangeOf(from: number, end: number | undefined): { readonly Range?: string } {
+  if (end !== undefined) return { Range: `bytes=${from}-${end - 1}` };
+  return from > 0 ? { Range: `bytes=${from}-` } : {};
 }
 
 function totalBytes(found: GetObjectCommandOutput): number {

@@ -157,6 +157,16 @@ export function storeConformance(kind: string, open: () => Promise<ObjectStore>)
       assert.equal(range?.totalBytes, 300_000);
       assert.equal(Buffer.compare(await collected(range.stream), body.subarray(from)), 0);
     }
+    for (const [from, end] of [
+      [0, 1],
+      [7, 100_000],
+      [299_990, 300_000],
+      [299_990, 400_000],
+    ] as const) {
+      const range = await store.openRange(key, { from, end, ifMatch: etag });
+      assert.equal(range?.totalBytes, 300_000);
+      assert.equal(Buffer.compare(await collected(range.stream), body.subarray(from, end)), 0);
+    }
     const abandoned = await store.openRange(key, { from: 0 });
     for await (const piece of abandoned!.stream) {
       assert.ok(piece.length > 0);

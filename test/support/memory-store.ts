@@ -28,10 +28,10 @@ export class MemoryStore implements ObjectStore {
     return { key, bytes: found.body.length, etag: found.etag, modifiedAt: found.modifiedAt };
   }
 
-  async openRange(key: string, options: { readonly from: number }) {
+  async openRange(key: string, options: { readonly from: number; readonly end?: number }) {
     const found = this.objects.get(key);
     if (found === undefined) return null;
-    const rest = found.body.slice(options.from);
+    const rest = found.body.slice(options.from, options.end);
     const stream = (async function* () {
       yield rest;
     })();

@@ -1,0 +1,41 @@
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const name = '.parts';
+
+/**
+ * Which parts a directory that is being filled has, one line each. It is a hint, written without care: a part that is
+ * listed is checked before it is believed, one that is not is brought again.
+ */
+export class Journal {
+  readonly #file: FileHandle;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  static async open(dir: string): Promise<{ readonly journal: Journal; readonly listed: ReadonlySet<string> }> {
+    const path = join(dir, name);
+    const text = await readFile(path, 'latin1').catch(() => '');
+    const journal = new Journal(await open(path, 'a', 0o600));
+    return { journal, listed: new Set(text.split('\n').filter((line) => line !== '')) };
+  }
+
+  add(line: string): void {
+    this.#writing = this.#writing.then(() => this.#file.appendFile(`${line}\n`)).catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#file.close();
+  }
+
+  static path(dir: string): string {
+    return join(dir, name);
+  }
+}
+
+export function journalLine(part: { readonly file: { readonly name: string }; readonly index: number }): string {
+  return `${part.file.name} ${part.index}`;
+}
