@@ -1,18 +1,21 @@
 import { hostname } from 'node:os';
-import { type Environment, ModelName, parseEnvironment } from '@longhaul/core/contracts';
-import { S3Environment } from '@longhaul/core/ledger';
+import { type Environment, LonghaulError, ModelName, parseEnvironment } from '@longhaul/core/contracts';
+import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
 import { z } from 'zod';
+import { scalingSettings } from './scaling/settings.ts';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const seconds = (least: number, most: number) => z.coerce.number().min(least).max(most);
 const flag = z.enum(['0', '1']).transform((v) => v === '1');
+
+const storeUrl = z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://');
 
 /** The environment of a controller. Every setting has its default here and nowhere else. */
 export const ControllerEnvironment = S3Environment.extend({
   /** The queue; the same as the workers'. */
   LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
   /** The ledger; the same as the workers'. */
-  LONGHAUL_STORE: z.string().regex(/^(s3|file):\/\//, 'must begin with s3:// or file://'),
+  LONGHAUL_STORE: storeUrl,
   /** Served models whose queues are looked after also while no open job names them, separated by commas. */
   LONGHAUL_MODELS: z
     .string()
@@ -52,6 +55,7 @@ export const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_PARENT_PIPE: flag.default(false),
   /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  ...scalingSettings,
 });
 
 export interface Config extends z.infer<typeof ControllerEnvironment> {
@@ -61,5 +65,17 @@ export interface Config extends z.infer<typeof ControllerEnvironment> {
 /** @throws LonghaulError `invalid_config` naming the setting, what was found, and what is allowed. */
 export function parseConfig(env: Environment, pid: number): Config {
   const parsed = parseEnvironment(ControllerEnvironment, env);
+  // Anybody may ask for a model of any name: workers that serve another one would be started for it again and again.
+  if (parsed.LONGHAUL_SCALE_PLATFORM !== 'none' && parsed.LONGHAUL_MODELS.length === 0)
+    throw new LonghaulError(
+      'invalid_config',
+      'LONGHAUL_MODELS: must name the models that workers are started for; it is not set',
+    );
   return { ...parsed, controllerName: parsed.LONGHAUL_CONTROLLER_ID ?? `${hostname()}-${pid}` };
+}
+
+/** What commands need that work on the store alone. */
+export function parseStoreConfig(env: Environment): readonly [url: string, settings: S3Settings] {
+  const { LONGHAUL_STORE, ...settings } = parseEnvironment(S3Environment.extend({ LONGHAUL_STORE: storeUrl }), env);
+  return [LONGHAUL_STORE, settings];
 }

@@ -2,12 +2,16 @@ import { type Clock, describeError, type JobId } from '@longhaul/core/contracts'
 import type { BatchRunners } from './batches/runners.ts';
 import { type DemandRecord, readDemand } from './demand.ts';
 import type { Log, Queues } from './ports.ts';
+import type { ScalingReport } from './scaling/port.ts';
+import type { Scaler } from './scaling/scaler.ts';
 import type { Sweep, Swept } from './sweep.ts';
 
 export interface ControllerParts {
   readonly sweep: Sweep;
   readonly queues: Queues;
   readonly batches: Pick<BatchRunners, 'round' | 'settled'>;
+  /** Null where nobody starts workers here. */
+  readonly scaler: Pick<Scaler, 'round' | 'look'> | null;
   readonly clock: Clock;
   readonly log: Log;
   readonly deliverWebhooks: (signal: AbortSignal) => Promise<number>;
@@ -18,8 +22,16 @@ export interface ControllerParts {
     readonly batchMs: number;
     readonly garbageMs: number;
     readonly stalledMs: number;
+    readonly scaleMs: number;
   };
   readonly onDemand: (record: DemandRecord) => void;
+}
+
+/** What a controller did that looks around once. */
+export interface Once {
+  readonly swept: Swept;
+  readonly demand: DemandRecord;
+  readonly scaling: ScalingReport | null;
 }
 
 /** Garbage can wait: a process that is started again and again must not list the whole store each time. */
@@ -39,10 +51,12 @@ export class Controller {
 
   /** Until the signal; resolves when nothing is under way. */
   async run(signal: AbortSignal): Promise<void> {
-    const { sweepMs, demandMs, batchMs, garbageMs } = this.parts.intervals;
+    const { sweepMs, demandMs, batchMs, garbageMs, scaleMs } = this.parts.intervals;
+    const { scaler } = this.parts;
     await Promise.all([
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
+      ...(scaler === null ? [] : [this.every('scaling', scaleMs, signal, () => scaler.round())]),
       this.every('webhooks', Math.max(1000, batchMs), signal, () => this.parts.deliverWebhooks(signal)),
       this.every('batches', batchMs, signal, () => this.parts.batches.round(signal)),
       this.parts.clock
@@ -53,9 +67,12 @@ export class Controller {
     await this.parts.batches.settled();
   }
 
-  /** One sweep, with time for the jobs of lost workers to be found, and the demand behind it. */
-  async once(signal: AbortSignal): Promise<{ readonly swept: Swept; readonly demand: DemandRecord }> {
-    const { queues, clock, intervals } = this.parts;
+  /**
+   * One sweep, with time for the jobs of lost workers to be found; the demand behind it; and what scaling makes of it, which
+   * is done only where `scale` is set.
+   */
+  async once(signal: AbortSignal, { scale }: { readonly scale: boolean }): Promise<Once> {
+    const { queues, clock, intervals, scaler } = this.parts;
     const swept = await this.sweepOnce(signal);
     // A job is found lost at the second look, and a look may be left to another who had just looked.
     const until = clock.now() + 3 * intervals.stalledMs;
@@ -64,7 +81,8 @@ export class Controller {
       await clock.sleep(Math.min(250, intervals.stalledMs), signal);
       demand = await readDemand(queues, clock);
     }
-    return { swept, demand };
+    const scaling = scaler === null ? null : await (scale ? scaler.round() : scaler.look());
+    return { swept, demand, scaling };
   }
 
   /** A reaper brought it back: what is poison ends here, before a worker is started for it. */

@@ -20,7 +20,7 @@ export function demandOf({ waiting, prioritized, delayedDue, orphaned }: QueueDe
   return waiting + prioritized + delayedDue + orphaned;
 }
 
-export async function readDemand(queues: Queues, clock: Clock): Promise<DemandRecord> {
+export async function readDemand(queues: Pick<Queues, 'models' | 'of'>, clock: Clock): Promise<DemandRecord> {
   const models: ModelDemand[] = [];
   for (const model of queues.models()) {
     const found = await queues.of(model).demand();

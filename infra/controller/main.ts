@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
@@ -6,16 +8,22 @@ import { garbageCollector } from './adapters/garbage.ts';
 import { createLog } from './adapters/log.ts';
 import { openQueues } from './adapters/queues.ts';
 import { BatchRunners } from './batches/runners.ts';
-import { parseConfig } from './config.ts';
+import { parseConfig, parseStoreConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import type { Log } from './ports.ts';
 import { Rate } from './rate.ts';
 import { demandText } from './render.ts';
+import { addScaling } from './scaling/command.ts';
+import type { LauncherIo } from './scaling/open-launcher.ts';
+import { openScaling } from './scaling/open-scaling.ts';
+import { scalingSwitches } from './scaling/operate.ts';
+import { recordText, scalingText } from './scaling/render.ts';
 import { Sweep } from './sweep.ts';
 import { deliverDue } from './webhooks/deliver.ts';
 
 interface Options {
   readonly once?: boolean;
+  readonly scale?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,17 +33,28 @@ async function main(argv: readonly string[]): Promise<number> {
   let code = 0;
   const program = new Command('longhaul controller')
     .description('bring lost jobs back and end what is due; settings come from the environment (LONGHAUL_*)')
-    .option('--once', 'one sweep, then the demand')
+    .option('--once', 'one sweep, then the demand, and what scaling would make of it')
+    .option('--scale', 'with --once: start the workers, too; for a clock that calls every minute')
     .option('--json', 'print the demand as JSON; without --once, a line each time it is read')
     .addHelpText(
       'after',
-      '\nExamples:\n  LONGHAUL_REDIS_URL=redis://127.0.0.1:6379 LONGHAUL_STORE=file:///srv/longhaul longhaul controller\n  longhaul controller --once --json\n',
+      '\nExamples:\n  LONGHAUL_REDIS_URL=redis://127.0.0.1:6379 LONGHAUL_STORE=file:///srv/longhaul longhaul controller\n  longhaul controller --once --json\n  longhaul controller --once --scale\n  longhaul controller scaling pause --reason prices\n',
     )
     .exitOverride()
+    .enablePositionalOptions()
     .configureOutput({ outputError: () => {} })
     .action(async (options: Options) => {
       code = await control(options);
     });
+  addScaling(program, async (work, { json = false }) => {
+    const store = await openConfiguredStore(...parseStoreConfig(process.env));
+    try {
+      const record = await work(scalingSwitches(store, clock));
+      process.stdout.write(json ? `${JSON.stringify({ kind: 'scaling', ...record })}\n` : recordText(record));
+    } finally {
+      await store.close();
+    }
+  });
   try {
     await program.parseAsync(argv, { from: 'user' });
     return code;
@@ -56,7 +75,9 @@ function report(code: string, message: string, json: boolean): void {
   else process.stderr.write(`longhaul: ${code}: ${message}\n`);
 }
 
-async function control({ once = false, json = false }: Options): Promise<number> {
+async function control({ once = false, scale = false, json = false }: Options): Promise<number> {
+  if (scale && !once)
+    throw new LonghaulError('invalid_argument', '--scale goes with --once; without it workers are started anyway');
   const config = parseConfig(process.env, process.pid);
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.controllerName);
   const stop = stopSignal(config.LONGHAUL_PARENT_PIPE, log);
@@ -73,14 +94,11 @@ async function control({ once = false, json = false }: Options): Promise<number>
     onNotice: (text) => log('warn', text),
   });
   const ledger = createLedger(store);
+  const sweep = new Sweep({ ledger, queues, clock, rate: new Rate(clock, config.LONGHAUL_SWEEP_RATE), log });
+  const scaling = await openScaling(config, { store, queues, sweep, clock, log }, scalingIo());
   const controller = new Controller({
-    sweep: new Sweep({
-      ledger,
-      queues,
-      clock,
-      rate: new Rate(clock, config.LONGHAUL_SWEEP_RATE),
-      log,
-    }),
+    sweep,
+    scaler: scaling?.scaler ?? null,
     queues,
     batches: new BatchRunners({
       store,
@@ -107,6 +125,7 @@ async function control({ once = false, json = false }: Options): Promise<number>
       demandMs: 1000 * config.LONGHAUL_DEMAND_SECONDS,
       garbageMs: 3_600_000 * config.LONGHAUL_GARBAGE_HOURS,
       stalledMs: config.LONGHAUL_STALLED_MS,
+      scaleMs: 1000 * config.LONGHAUL_SCALE_SECONDS,
     },
     onDemand: (record) => {
       if (json) process.stdout.write(`${JSON.stringify(record)}\n`);
@@ -115,9 +134,10 @@ async function control({ once = false, json = false }: Options): Promise<number>
   try {
     if (once) {
       await probeStore(store);
-      const { swept, demand } = await controller.once(stop);
+      const { swept, demand, scaling: decided } = await controller.once(stop, { scale });
       await Promise.all(reaping);
-      process.stdout.write(json ? `${JSON.stringify({ swept, ...demand })}\n` : demandText(demand));
+      const text = `${demandText(demand)}${decided === null ? '' : scalingText(decided)}`;
+      process.stdout.write(json ? `${JSON.stringify({ swept, ...demand, scaling: decided })}\n` : text);
       return 0;
     }
     if (await storeReady(store, log, stop)) {
@@ -128,9 +148,16 @@ async function control({ once = false, json = false }: Options): Promise<number>
     log('info', 'stopped', {});
     return 0;
   } finally {
+    await scaling?.close();
     await queues.close();
     await store.close();
   }
+}
+
+/** Where workers are found that are started as processes of this machine. */
+function scalingIo(): LauncherIo {
+  const program = fileURLToPath(new URL('../../worker/main.ts', import.meta.url));
+  return { env: process.env, execPath: process.execPath, workerProgram: existsSync(program) ? program : null };
 }
 
 /** Aborts at SIGINT, SIGTERM, or where asked for when the parent's pipe ends. */

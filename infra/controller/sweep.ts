@@ -46,6 +46,7 @@ export class Sweep {
   private readonly parts: SweepParts;
   private readonly asked = new Map<JobId, Asked>();
   private rounds = 0;
+  private deadlines: ReadonlyMap<string, number> = new Map();
 
   constructor(parts: SweepParts) {
     this.parts = parts;
@@ -58,22 +59,29 @@ export class Sweep {
     this.rounds += 1;
     const swept = { open: 0, rung: 0, ended: 0, removed: 0, failed: 0 };
     const models = new Set<string>();
+    const deadlines = new Map<string, number>();
     const open = new Set<JobId>();
     await eachOf(ledger.listOpen({ limit: Number.MAX_SAFE_INTEGER }), atOnce, async (jobId) => {
       swept.open += 1;
       if (open.size < mostRemembered) open.add(jobId);
-      const done = await this.attempt(jobId, thorough, signal, models);
+      const done = await this.attempt(jobId, thorough, signal, models, deadlines);
       if (done === null) swept.failed += 1;
       else if (done !== 'well') swept[done] += 1;
     });
     for (const model of queues.models()) swept.removed += await this.removeEnded(model, open, signal);
     await queues.keep(models);
+    this.deadlines = deadlines;
     return swept;
+  }
+
+  /** The earliest deadline among the model's jobs that waited in the last round, in milliseconds of the epoch. */
+  earliestDeadline(model: string): number | null {
+    return this.deadlines.get(model) ?? null;
   }
 
   /** One job, at once: it came back from a lost worker. Null where it could not be looked at. */
   async tend(jobId: JobId, signal: AbortSignal): Promise<Tended | null> {
-    return await this.attempt(jobId, true, signal, new Set());
+    return await this.attempt(jobId, true, signal, new Set(), new Map());
   }
 
   private async attempt(
@@ -81,13 +89,16 @@ export class Sweep {
     thorough: boolean,
     signal: AbortSignal,
     models: Set<string>,
+    deadlines: Map<string, number>,
   ): Promise<Tended | null> {
     const { ledger, queues, clock, rate, log } = this.parts;
     await rate.pass(signal);
     try {
       const { model, ring } = await this.askedBy(jobId);
       models.add(model);
-      const tended = await tend(jobId, ring, { ledger, queue: queues.of(model), now: clock.date(), thorough });
+      const parts = { ledger, queue: queues.of(model), now: clock.date(), thorough };
+      const { tended, deadline } = await tend(jobId, ring, parts);
+      if (deadline !== null) deadlines.set(model, Math.min(deadline, deadlines.get(model) ?? deadline));
       if (tended !== 'well') log('info', tended, { job: jobId, model });
       return tended;
     } catch (error) {

@@ -11,6 +11,12 @@ import type { SweptQueue } from './ports.ts';
  */
 export type Tended = 'well' | 'rung' | 'ended' | 'removed';
 
+export interface TendedJob {
+  readonly tended: Tended;
+  /** Of a job that waits for a worker; null where it has none, and for any other job. */
+  readonly deadline: number | null;
+}
+
 export interface TendParts {
   readonly ledger: Pick<Ledger, 'readHead' | 'endIfDue' | 'expire'>;
   readonly queue: SweptQueue;
@@ -23,27 +29,28 @@ export interface TendParts {
  * Brings queue and ledger together over one job. The ledger is the truth, so the queue is what is put right. Safe beside
  * workers and other controllers: what it does twice changes nothing, and it takes no job from a worker that has it.
  */
-export async function tend(jobId: JobId, ring: Ring, { ledger, queue, now, thorough }: TendParts): Promise<Tended> {
+export async function tend(jobId: JobId, ring: Ring, { ledger, queue, now, thorough }: TendParts): Promise<TendedJob> {
   const head = await ledger.readHead(jobId);
   if (head === null)
     throw new RejectedJob('job_not_found', `${jobId} is listed as open, and the ledger has no such job`);
   // Looked up behind the head: who takes the job from now on writes another head.
   const [place = 'absent'] = await queue.whereabouts([jobId]);
-  if (hasEnded(head.status)) return await removed(jobId, queue, place);
+  const waits = { deadline: head.expiresAt === null ? null : Date.parse(head.expiresAt) };
+  if (hasEnded(head.status)) return { tended: await removed(jobId, queue, place), deadline: null };
   if (place === 'held') {
     // Its worker sees the deadline itself; one that does not loses the job after a grace.
-    if (!deadlinePassed(head, now)) return 'well';
-    return (await ledger.expire(jobId)).outcome === 'ended' ? 'ended' : 'well';
+    const over = deadlinePassed(head, now) && (await ledger.expire(jobId)).outcome === 'ended';
+    return { tended: over ? 'ended' : 'well', deadline: null };
   }
-  if (!thorough && place !== 'absent' && !mayBeDue(head, now)) return 'well';
+  if (!thorough && place !== 'absent' && !mayBeDue(head, now)) return { tended: 'well', ...waits };
   const ending = await ledger.endIfDue(jobId, head);
   if (ending.outcome === 'ended') {
     await removed(jobId, queue, place);
-    return 'ended';
+    return { tended: 'ended', deadline: null };
   }
-  if (place !== 'absent') return 'well';
+  if (place !== 'absent') return { tended: 'well', ...waits };
   await queue.enqueue(jobId, ring);
-  return 'rung';
+  return { tended: 'rung', ...waits };
 }
 
 /** An end leaves its traces here: a result without a finished head is left by an owner, so the head says `running`. */

@@ -35,7 +35,7 @@ const processes = [
   {
     title: 'Controller',
     schema: ControllerEnvironment,
-    files: ['infra/controller/config.ts', 'core/ledger/s3-settings.ts'],
+    files: ['infra/controller/config.ts', 'infra/controller/scaling/settings.ts', 'core/ledger/s3-settings.ts'],
   },
   { title: 'API', schema: ApiEnvironment, files: ['producer/api/settings.ts'] },
   {

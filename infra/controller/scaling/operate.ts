@@ -1,0 +1,39 @@
+import { type Clock, RetryableFailure } from '@longhaul/core/contracts';
+import type { ObjectStore } from '@longhaul/core/ledger';
+import { readScalingRecord, type ScalingRecord, swapScalingRecord } from '@longhaul/core/scaling';
+import { turnDay } from './account.ts';
+
+const swapAttempts = 16;
+
+/** What a person does about the scaling of a fleet. Every controller follows with its next decision. */
+export interface ScalingSwitches {
+  read(): Promise<ScalingRecord>;
+  /** Nothing is started from now on; workers that run go on to their own end. */
+  pause(reason: string): Promise<ScalingRecord>;
+  resume(): Promise<ScalingRecord>;
+  /** Allows so many worker-hours more for the rest of the day (UTC). */
+  lift(hours: number): Promise<ScalingRecord>;
+}
+
+export function scalingSwitches(store: ObjectStore, clock: Clock): ScalingSwitches {
+  const parts = { store, clock: () => clock.date() };
+  const change = async (make: (record: ScalingRecord) => ScalingRecord): Promise<ScalingRecord> => {
+    for (let attempt = 1; attempt <= swapAttempts; attempt++) {
+      const held = await readScalingRecord(parts);
+      const swapped = await swapScalingRecord(parts, held, make(turnDay(held.record, clock.date())));
+      if (swapped !== null) return swapped.record;
+    }
+    throw new RetryableFailure('store_unavailable', `the scaling record changed under ${swapAttempts} attempts`);
+  };
+  return {
+    read: async () => turnDay((await readScalingRecord(parts)).record, clock.date()),
+    pause: (reason) =>
+      change((record) => ({ ...record, paused: { at: clock.date().toISOString(), reason: reason.slice(0, 512) } })),
+    resume: () => change((record) => ({ ...record, paused: null })),
+    lift: (hours) =>
+      change((record) => {
+        const before = record.lifted?.day === record.day ? record.lifted.hours : 0;
+        return { ...record, lifted: { day: record.day, hours: before + hours } };
+      }),
+  };
+}
