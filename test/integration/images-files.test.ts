@@ -23,7 +23,7 @@ const images: Readonly<Record<string, { name: ImageName; programs: readonly stri
       ['producer/main.ts', 'api', '--help'],
       ['infra/controller/main.ts', '--help'],
     ],
-    without: /\.node$|^(native|worker|models)\/|node-addon-api|\.test\.|tokenizers/,
+    without: /\.node$|^(native|worker|models|scripts|test)\/|^node_modules\/(node-addon-api|@anush008)\//,
   },
   'worker-cpu': {
     name: 'worker-cpu',

@@ -79,7 +79,8 @@ async function copyFromContext(at: Instruction, workdir: string, seen: (file: st
   const words = at.rest.split(/\s+/);
   const to = words.pop()!;
   for (const word of words) {
-    const sources = await Array.fromAsync(glob(word, { cwd: root }));
+    const sources: string[] = [];
+    for await (const source of glob(word, { cwd: root })) sources.push(source);
     if (sources.length === 0) throw new Error(`COPY ${word}: the context has no such file`);
     for (const source of sources.filter((file) => seen(file))) {
       const folder = (await stat(path.join(root, source))).isDirectory();
