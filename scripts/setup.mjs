@@ -11,7 +11,7 @@ const modules = path.join(root, 'node_modules');
 const cache = path.join(root, '.cache');
 const isRoot = process.getuid?.() === 0;
 
-const usage = `usage: node scripts/setup.mjs [--no-redis]
+const usage = `usage: node scripts/setup.mjs [--no-redis] [--prometheus] [--test]
 
 Installs what is missing, and nothing else:
   packages        npm ci, where node_modules does not match package-lock.json
@@ -20,9 +20,10 @@ Installs what is missing, and nothing else:
   redis-server    unless LONGHAUL_REDIS_URL is set: from LONGHAUL_REDIS_SERVER, PATH or .cache/redis, else from apt-get
 
   --no-redis      leaves redis-server out (building only)
-  --test          redis-server in any case: tests start and kill servers of their own; prometheus and promtool into
-                  .cache/prometheus, as no service; where this is root also clang for fuzzing, and chromium for the run
-                  page's tests. Only redis-server is needed: tests that lack another are skipped with that reason
+  --prometheus    prometheus and promtool into .cache/prometheus, as no service; what lacks them is skipped
+  --test          redis-server in any case: tests start and kill servers of their own; prometheus; where this is root also
+                  clang for fuzzing, and chromium for the run page's tests. Only redis-server is needed: tests that lack
+                  another are skipped with that reason
 `;
 
 /** A failure that a person can act on: what is missing, and the line to type. */
@@ -316,7 +317,7 @@ function isAlive(pid) {
   }
 }
 
-const known = new Set(['--test', '--no-redis', '--help', '-h']);
+const known = new Set(['--test', '--no-redis', '--prometheus', '--help', '-h']);
 const args = process.argv.slice(2);
 const unknown = args.find((arg) => !known.has(arg));
 if (args.includes('--help') || args.includes('-h')) {
@@ -333,7 +334,8 @@ if (args.includes('--help') || args.includes('-h')) {
       if (!args.includes('--no-redis')) await installRedis(args.includes('--test'));
       if (args.includes('--test')) await installFuzzer();
       if (args.includes('--test')) await installBrowser();
-      if (args.includes('--test')) await installPrometheus().catch(() => undefined);
+      const withPrometheus = args.includes('--test') || args.includes('--prometheus');
+      if (withPrometheus) await installPrometheus().catch(() => undefined);
       await buildNative(node);
     });
   } catch (error) {

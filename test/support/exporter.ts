@@ -8,18 +8,18 @@ export type Series = Readonly<Record<string, number>>;
 export interface Exporter {
   /** `host:port`, for a scrape. */
   readonly target: string;
-  /** What is served from now on, in place of all before. */
-  set(series: Series): void;
+  /** What is served from now on, in place of all before; a function is asked at each scrape. */
+  set(series: Series | (() => Series)): void;
   close(): Promise<void>;
 }
 
 /** A process that serves made-up series at `/metrics`, in Prometheus' text form. */
-export async function startExporter(series: Series): Promise<Exporter> {
+export async function startExporter(series: Series | (() => Series)): Promise<Exporter> {
   let served = series;
   const server = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' });
     response.end(
-      Object.entries(served)
+      Object.entries(typeof served === 'function' ? served() : served)
         .map(([name, value]) => `${name} ${value}\n`)
         .join(''),
     );
