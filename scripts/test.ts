@@ -4,30 +4,43 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
 import { parseArgs } from 'node:util';
+import { ladder } from './test/ladder.ts';
 import { Tally } from './test/tally.ts';
 
-const usage = `usage: npm test -- [--json] [PART …]
+const usage = `usage: npm test -- [--all] [--json] [PART …]
 
-Runs biome, tsc, every test file whose path contains one of the PARTs (all files where there is none), and the native
-operators and parsers under sanitizers; with a PART, test files alone. The last line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
+Runs biome, tsc and the test files. With PARTs: the test files whose path contains one of them, and nothing else. The last
+line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
 
+  --all    behind them the long ladder of faults, and the native operators and parsers under sanitizers, as CI does
   --json   one line of JSON per test in place of text; the last line is the same
+
+Examples:
+  npm test
+  npm test -- fault/kill unit/ledger
 `;
 
 const root = path.dirname(import.meta.dirname);
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  options: {
+    all: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
   allowPositionals: true,
 });
 
-async function testFiles(parts: readonly string[]): Promise<string[]> {
+/** All test files, the quick kinds first: a slip shows in seconds. */
+async function testFiles(): Promise<string[]> {
   const files: string[] = [];
   for await (const file of glob('test/{unit,golden,property,native,integration,fault}/**/*.test.ts', { cwd: root })) {
-    if (parts.length === 0 || parts.some((part) => file.includes(part))) files.push(path.join(root, file));
+    files.push(file);
   }
-  // Quick ones first: a slip shows in seconds.
+  const missing = ladder.filter((file) => !files.includes(file));
+  if (missing.length > 0)
+    throw new Error(`scripts/test/ladder.ts names files that are not there: ${missing.join(', ')}`);
   const order = ['unit', 'property', 'native', 'golden', 'integration', 'fault'];
-  const rank = (file: string) => order.indexOf(path.relative(root, file).split(path.sep)[1] ?? '');
+  const rank = (file: string) => order.indexOf(file.split(path.sep)[1] ?? '');
   return files.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 }
 
@@ -56,7 +69,14 @@ async function check(tally: Tally, name: string, command: string, args: readonly
 }
 
 async function runTests(tally: Tally, files: readonly string[]): Promise<void> {
-  const stream = run({ files, isolation: 'process', concurrency: 2, timeout: 600_000, cwd: root });
+  if (files.length === 0) return;
+  const stream = run({
+    files: files.map((file) => path.join(root, file)),
+    isolation: 'process',
+    concurrency: 2,
+    timeout: 600_000,
+    cwd: root,
+  });
   stream.on('test:pass', (data) => tally.event(data, null));
   stream.on('test:fail', (data) => tally.event(data, data.details.error));
   stream.on('test:stdout', (data) => tally.output(data.file ?? '', data.message));
@@ -76,19 +96,28 @@ async function main(): Promise<number> {
     if (name.startsWith('LONGHAUL_') && !kept) delete process.env[name];
   }
   delete process.env['NODE_TEST_CONTEXT'];
+  // Most of a short process is the compilation of what it imports.
+  process.env['NODE_COMPILE_CACHE'] ??= path.join(root, '.cache', 'compile');
   process.env['LONGHAUL_HOME'] = home;
   process.env['LONGHAUL_TEST_TRUTHS'] = home;
   const tally = new Tally({ root, json: values.json, write: (text) => void process.stdout.write(text) });
   try {
-    if (positionals.length === 0) {
+    const files = await testFiles();
+    if (positionals.length > 0) {
+      const chosen = files.filter((file) => positionals.some((part) => file.includes(part)));
+      if (chosen.length === 0) tally.failure('no test file', `none matches ${positionals.join(', ')}`);
+      await runTests(tally, chosen);
+    } else {
       await check(tally, 'biome check', 'biome', ['check', '--error-on-warnings', '.']);
       await check(tally, 'tsc --noEmit', 'tsc', ['--noEmit']);
+      await runTests(
+        tally,
+        files.filter((file) => !ladder.includes(file)),
+      );
     }
-    const files = await testFiles(positionals);
-    if (files.length === 0)
-      tally.failure('no test file', `none matches ${positionals.join(', ') || 'test/**/*.test.ts'}`);
-    else await runTests(tally, files);
-    if (positionals.length === 0) {
+    if (positionals.length === 0 && values.all) {
+      tally.milestone('the ladder begins');
+      await runTests(tally, ladder);
       const args = [path.join(root, 'scripts', 'sanitize.mjs'), '--seconds', '10'];
       await check(tally, 'native operators and hostile input under sanitizers', process.execPath, args);
     }

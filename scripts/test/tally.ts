@@ -102,6 +102,12 @@ export class Tally {
     if (result.outcome === 'failed') this.write(indent(result.detail ?? '', 6));
   }
 
+  /** A line for people: how long everything so far has taken. */
+  milestone(what: string): void {
+    const seconds = (performance.now() - this.began) / 1000;
+    if (!this.json) this.write(`\n${what}, after ${this.results.length} tests in ${seconds.toFixed(1)} s\n`);
+  }
+
   failure(name: string, detail: string): void {
     this.result({ file: 'checks', path: [name], seconds: 0, outcome: 'failed', detail });
   }

@@ -1,0 +1,19 @@
+/**
+ * The test files of the ladder: long proofs, most of them waits for locks and deadlines to run out. `npm test` leaves
+ * them out; `npm test -- --all` runs them behind everything else, and so does CI.
+ */
+export const ladder: readonly string[] = [
+  'test/fault/bad-utf8.test.ts',
+  'test/fault/controller.test.ts',
+  'test/fault/joined.test.ts',
+  'test/fault/kill-points.test.ts',
+  'test/fault/ownership.test.ts',
+  'test/fault/preemption.test.ts',
+  'test/fault/prefix-cache.test.ts',
+  'test/fault/redis.test.ts',
+  'test/fault/soak.test.ts',
+  'test/fault/store-answers.test.ts',
+  'test/fault/store-away.test.ts',
+  'test/fault/store.test.ts',
+  'test/integration/from-zero.test.ts',
+];
