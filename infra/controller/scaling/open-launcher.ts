@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Clock, type Environment, LonghaulError, workerNodeArgs } from '@longhaul/core/contracts';
 import type { WorkerLauncher } from './port.ts';
-import type { ScalingSettings } from './settings.ts';
+import { ofModel, type ScalingSettings } from './settings.ts';
 
 export interface LauncherIo {
   readonly env: Environment;
@@ -42,9 +42,38 @@ export async function openLauncher(
         clock,
       });
     }
-    case 'ecs':
-    case 'kubernetes':
-      return missing('LONGHAUL_SCALE_PLATFORM', 'not there yet');
+    case 'ecs': {
+      const { EcsLauncher } = await import('./launchers/ecs.ts');
+      const spot =
+        settings.LONGHAUL_ECS_SPOT_PROVIDER ?? missing('LONGHAUL_ECS_SPOT_PROVIDER', 'ecs needs it; it is not set');
+      const providers = { spot, 'on-demand': settings.LONGHAUL_ECS_ONDEMAND_PROVIDER ?? spot };
+      named('LONGHAUL_ECS_TASK_DEFINITION', settings.LONGHAUL_ECS_TASK_DEFINITION);
+      return new EcsLauncher({
+        cluster: settings.LONGHAUL_ECS_CLUSTER ?? missing('LONGHAUL_ECS_CLUSTER', 'ecs needs it; it is not set'),
+        definitionOf: (model) => ofModel(settings.LONGHAUL_ECS_TASK_DEFINITION, model),
+        providerOf: (market) => providers[market],
+        subnets: settings.LONGHAUL_ECS_SUBNETS,
+        securityGroups: settings.LONGHAUL_ECS_SECURITY_GROUPS,
+        endpoint: settings.LONGHAUL_ECS_ENDPOINT ?? null,
+        clock,
+      });
+    }
+    case 'kubernetes': {
+      const { KubeConfig } = await import('@kubernetes/client-node');
+      const { KubernetesLauncher } = await import('./launchers/kubernetes.ts');
+      named('LONGHAUL_KUBERNETES_JOB_TEMPLATE', settings.LONGHAUL_KUBERNETES_JOB_TEMPLATE);
+      const config = new KubeConfig();
+      config.loadFromDefault();
+      const namespace = settings.LONGHAUL_KUBERNETES_NAMESPACE;
+      return new KubernetesLauncher({
+        config,
+        namespace: namespace ?? missing('LONGHAUL_KUBERNETES_NAMESPACE', 'kubernetes needs it; it is not set'),
+        templateOf: (model, market) =>
+          (market === 'spot' ? undefined : ofModel(settings.LONGHAUL_KUBERNETES_ONDEMAND_JOB_TEMPLATE, model)) ??
+          ofModel(settings.LONGHAUL_KUBERNETES_JOB_TEMPLATE, model),
+        clock,
+      });
+    }
   }
 }
 
@@ -59,6 +88,10 @@ export function workerEnv(model: string, settings: ScalingSettings, env: Environ
     LONGHAUL_SLOTS: String(settings.LONGHAUL_SCALE_SLOTS),
     LONGHAUL_IDLE_EXIT_SECONDS: env['LONGHAUL_IDLE_EXIT_SECONDS'] ?? idleExitSeconds,
   };
+}
+
+function named(name: string, parts: readonly string[]): void {
+  if (parts.length === 0) missing(name, 'it is needed, and not set');
 }
 
 function missing(name: string, what: string): never {

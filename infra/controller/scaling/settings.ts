@@ -70,6 +70,8 @@ export const scalingSettings = {
   LONGHAUL_KUBERNETES_NAMESPACE: z.string().max(63).optional(),
   /** `kubernetes`: file of the Job (YAML or JSON) that each worker is made from: one for all models, or `MODEL=FILE,…`. */
   LONGHAUL_KUBERNETES_JOB_TEMPLATE: perModel,
+  /** `kubernetes`: the same for workers on on-demand machines; the first one where it is not set. */
+  LONGHAUL_KUBERNETES_ONDEMAND_JOB_TEMPLATE: perModel,
 };
 
 const Settings = z.object(scalingSettings);
