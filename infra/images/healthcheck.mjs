@@ -2,7 +2,7 @@
 // `node healthcheck.mjs` asks whether it is alive, `node healthcheck.mjs readyz` whether it does its work.
 const [path = 'healthz'] = process.argv.slice(2);
 const address = process.env.LONGHAUL_METRICS_ADDRESS ?? '';
-const port = /:(\d+)$/.exec(address)?.[1];
+const port = /(?:^|:)(\d+)$/.exec(address)?.[1];
 
 if (port === undefined) {
   console.error(`LONGHAUL_METRICS_ADDRESS is host:port; found ${JSON.stringify(address)}`);
