@@ -1,0 +1,176 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { type Base, reference } from '../images/bases.ts';
+import {
+  type Compose,
+  defaultOf,
+  environmentOf,
+  interpolate,
+  isMap,
+  type Json,
+  type Service,
+  strings,
+} from './read.ts';
+
+export interface Finding {
+  readonly service: string;
+  readonly rule: string;
+  readonly message: string;
+}
+
+interface Context {
+  readonly compose: Compose;
+  readonly name: string;
+  readonly bases: readonly Base[];
+  /** Names of all settings of our processes. */
+  readonly settings: ReadonlySet<string>;
+}
+
+/** What a service of the stack holds to. A rule yields what is wrong with one. */
+type Rule = (service: Service, context: Context) => Iterable<string>;
+
+const ours = /^longhaul-(control|worker|worker-cpu):/;
+/** The services that may be reached from the machine, on its loopback address. */
+const published = new Set(['api', 'grafana']);
+/** The services that hold what others must not reach. */
+const kept = new Set(['queue', 'store']);
+
+const rules: Readonly<Record<string, Rule>> = {
+  *image({ image }) {
+    const named = typeof image === 'string' ? interpolate(image, {}) : '';
+    const [, registry, tag] =
+      /^(?:([a-z0-9.-]+\.[a-z]+)\/)?[a-z0-9._/-]+:([A-Za-z0-9._-]+)(?:@sha256:[0-9a-f]{64})?$/.exec(named) ?? [];
+    if (tag === undefined || tag === 'latest')
+      yield `an image names its version; found ${JSON.stringify(image ?? null)}`;
+    else if (registry === undefined && !ours.test(named)) yield `an image names its registry; found ${named}`;
+  },
+  *base({ build }, { bases }) {
+    const args = isMap(build) && isMap(build['args']) ? build['args'] : {};
+    for (const [name, value] of Object.entries(args)) {
+      const base = bases.find((one) => one.name === name);
+      const wanted = base === undefined ? null : reference(base);
+      const found = defaultOf(String(value));
+      if (wanted !== found) yield `the default of ${name} is that of bases.env, ${wanted}; found ${found}`;
+    }
+  },
+  *hardened(service) {
+    if (service['read_only'] !== true) yield 'read_only is true';
+    if (!strings(service['cap_drop']).includes('ALL')) yield 'cap_drop is [ALL]';
+    if (!strings(service['security_opt']).includes('no-new-privileges:true'))
+      yield 'security_opt has no-new-privileges:true';
+    for (const key of ['privileged', 'cap_add', 'pid', 'ipc', 'devices', 'userns_mode']) {
+      if (service[key] !== undefined) yield `${key} is not set`;
+    }
+  },
+  *user(service) {
+    const { user, image, network_mode: network } = service;
+    // Our images say themselves who they are.
+    if (user === undefined) {
+      if (!ours.test(String(image))) yield 'user is set';
+    } else if (!/^[1-9]\d*:\d+$/.test(String(user)) && network !== 'none') {
+      yield `user is a number that is not 0, unless there is no network; found ${user}`;
+    }
+  },
+  *limits(service) {
+    const deploy = isMap(service['deploy']) ? service['deploy'] : {};
+    const resources = isMap(deploy['resources']) ? deploy['resources'] : {};
+    const limits = isMap(resources['limits']) ? resources['limits'] : {};
+    if (!/^\d+[MG]$/.test(String(limits['memory']))) yield 'deploy.resources.limits.memory is set';
+    if (typeof service['pids_limit'] !== 'number') yield 'pids_limit is set';
+  },
+  *ports(service, { name }) {
+    for (const port of strings(service['ports'])) {
+      if (!published.has(name)) yield `no port is published; found ${port}`;
+      else if (!port.startsWith('127.0.0.1:')) yield `ports are published on 127.0.0.1; found ${port}`;
+    }
+    if (service['ports'] !== undefined && strings(service['ports']).length === 0) yield 'ports are a list of strings';
+  },
+  *networks(service, { compose, name }) {
+    const names = strings(service['networks']);
+    if (service['network_mode'] !== undefined) {
+      if (service['network_mode'] !== 'none') yield `network_mode is none or not set; found ${service['network_mode']}`;
+      return;
+    }
+    if (names.length === 0) yield 'networks are named';
+    const all = isMap(compose.document['networks']) ? compose.document['networks'] : {};
+    for (const network of names) {
+      const declared = all[network];
+      if (declared === undefined) yield `the network ${network} is not declared`;
+      else if (kept.has(name) && !(isMap(declared) && declared['internal'] === true)) yield `${network} leads outside`;
+    }
+  },
+  *secrets(service) {
+    for (const [name, value] of Object.entries(environmentOf(service))) {
+      const secret = /(PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)/.test(name) && !name.endsWith('_FILE');
+      if (secret && value !== '') yield `${name} would stand in the environment: name a file`;
+      if (/\/\/[^/\s:@]*:[^@/\s]+@/.test(value)) yield `${name} has a password in its URL`;
+    }
+    for (const word of [...strings(service['command']), ...strings(service['entrypoint'])]) {
+      if (/--requirepass|\/\/[^/\s:@]*:[^@/\s]+@/.test(word)) yield 'a password stands in the command';
+    }
+  },
+  *settings(service, { settings }) {
+    if (!ours.test(String(service['image']))) return;
+    for (const name of Object.keys(environmentOf(service))) {
+      if (name.startsWith('LONGHAUL_') && !settings.has(name)) yield `no process has a setting ${name}`;
+    }
+  },
+  *health(service, { compose }) {
+    const { healthcheck } = service;
+    if (!isMap(healthcheck)) yield 'healthcheck is set, or disabled';
+    const needs = isMap(service['depends_on']) ? service['depends_on'] : {};
+    for (const [other, need] of Object.entries(needs)) {
+      const dependedOn = compose.services[other];
+      const condition = isMap(need) ? need['condition'] : null;
+      const checked = isMap(dependedOn?.['healthcheck']) && dependedOn['healthcheck']['disable'] !== true;
+      if (dependedOn === undefined) yield `it depends on ${other}, which is no service`;
+      else if (condition === 'service_healthy' && !checked)
+        yield `it waits for the health of ${other}, which nobody checks`;
+    }
+  },
+  *mounts(service, { compose }) {
+    const declared = isMap(compose.document['volumes']) ? compose.document['volumes'] : {};
+    for (const volume of strings(service['volumes'])) {
+      const [from = '', , mode] = volume.split(':');
+      if (from.startsWith('.')) {
+        if (!existsSync(path.join(compose.folder, from))) yield `${from} does not exist`;
+        if (mode !== 'ro') yield `${from} is mounted with :ro`;
+      } else if (from.startsWith('/')) yield `nothing of the machine is mounted; found ${from}`;
+      else if (declared[from] === undefined) yield `the volume ${from} is not declared`;
+      else if (from.endsWith('-secrets') && mode !== 'ro' && service['network_mode'] !== 'none') {
+        yield `${from} is mounted with :ro`;
+      }
+    }
+  },
+  *queue({ command }, { name }) {
+    if (name !== 'queue') return;
+    const words = strings(command);
+    const after = (option: string) => words[words.indexOf(option) + 1];
+    const wanted = { '--maxmemory-policy': 'noeviction', '--appendonly': 'yes' };
+    for (const [option, value] of Object.entries(wanted)) {
+      if (!words.includes(option) || after(option) !== value) yield `${option} is ${value}`;
+    }
+    if (!words.includes('--aclfile')) yield 'users have passwords: --aclfile';
+  },
+};
+
+export const ruleNames: readonly string[] = Object.keys(rules);
+
+/** All that is wrong by our own rules. */
+export function applyRules(
+  compose: Compose,
+  { bases, settings }: { readonly bases: readonly Base[]; readonly settings: ReadonlySet<string> },
+): Finding[] {
+  return Object.entries(compose.services).flatMap(([name, service]) =>
+    Object.entries(rules).flatMap(([rule, find]) =>
+      [...find(service, { compose, name, bases, settings })].map((message) => ({ service: name, rule, message })),
+    ),
+  );
+}
+
+/** For messages. */
+export function described({ service, rule, message }: Finding): string {
+  return `${service}: ${rule}: ${message}`;
+}
+
+export type { Json };
