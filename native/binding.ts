@@ -10,6 +10,7 @@ export type Isa = 'auto' | CpuIsa;
 /** Values are checked before they get here; the addon only asserts. */
 export interface Addon {
   probe(): EngineProbe;
+  arrivals(partBytes: number, files: number): NativeArrivals;
   load(
     checkpoint: NativeCheckpoint,
     /** -1: the CPU. */
@@ -27,6 +28,14 @@ export interface NativeCheckpoint {
   readonly config: ModelConfig;
   readonly files: readonly string[];
   readonly tensors: readonly TensorSource[];
+  /** Null: every file is there. */
+  readonly arrivals: NativeArrivals | null;
+}
+
+/** Which parts of the files may be read; loading waits for what it wants, and fails with what `fail` is told. */
+export interface NativeArrivals {
+  arrived(file: number, part: number): void;
+  fail(message: string): void;
 }
 
 /** A session is a slot number; work runs as if in the order of the calls. */

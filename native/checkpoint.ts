@@ -1,8 +1,9 @@
 // A checkpoint directory in the Hugging Face layout, checked down to every tensor before the engine sees it.
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { type ModelConfig, resolveConfig, resolveSpecialTokens, type SpecialTokens } from './config.ts';
+import { type Delivery, nothingKnown } from './delivery.ts';
 import { EngineError } from './errors.ts';
 import { type Quantization, readQuantization, type StoredTensor } from './quantization.ts';
 import { readSafetensorsHeader } from './safetensors.ts';
@@ -64,7 +65,8 @@ function expectedTensors(c: ModelConfig): Expected[] {
   return all;
 }
 
-export async function readCheckpoint(dir: string): Promise<Checkpoint> {
+/** What config.json and generation_config.json say. */
+export async function readModelConfig(dir: string): Promise<Pick<Checkpoint, 'config' | 'special'>> {
   const found = await stat(dir).catch(() => null);
   if (!found?.isDirectory()) throw new EngineError('model_not_found', `no model directory at ${dir}`);
   const configFile = join(dir, 'config.json');
@@ -77,11 +79,15 @@ export async function readCheckpoint(dir: string): Promise<Checkpoint> {
     raw,
     file: configFile,
   });
+  return { config, special };
+}
 
+export async function readCheckpoint(dir: string, delivery: Delivery = nothingKnown): Promise<Checkpoint> {
+  const { config, special } = await readModelConfig(dir);
   const files = await weightFiles(dir);
   const stored = new Map<string, StoredTensor>();
   for (const [file, path] of files.entries()) {
-    for (const [name, tensor] of await readSafetensorsHeader(path)) {
+    for (const [name, tensor] of await readSafetensorsHeader(path, delivery)) {
       if (stored.has(name)) throw new EngineError('model_corrupt', `${path}: tensor ${name} is in another file too`);
       stored.set(name, { ...tensor, file });
     }
@@ -94,7 +100,7 @@ export async function readCheckpoint(dir: string): Promise<Checkpoint> {
     stored.delete(expected.name);
     const [rows = 1, cols = 1] = expected.shape;
     const quantization = quantizable.has(expected.role)
-      ? await readQuantization(files, stored, expected.name, tensor, rows, cols)
+      ? await readQuantization({ paths: files, delivery }, stored, expected.name, tensor, rows, cols)
       : null;
     tensors.push(source(files[tensor.file] ?? dir, expected, tensor, quantization));
   }
@@ -138,10 +144,14 @@ function source(
 
 const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/)) });
 
-/** model.safetensors, or the shards that the index names. */
-async function weightFiles(dir: string): Promise<string[]> {
+/** model.safetensors, or the shards that the index names. One whose name is among `elsewhere` need not be there. */
+export async function weightFiles(
+  dir: string,
+  elsewhere: Pick<ReadonlyMap<string, string>, 'has'> = new Map(),
+): Promise<string[]> {
   const single = join(dir, 'model.safetensors');
-  if (await isFile(single)) return [single];
+  const isThere = async (path: string) => elsewhere.has(basename(path)) || (await isFile(path));
+  if (await isThere(single)) return [single];
   const indexFile = `${single}.index.json`;
   const raw = await readJson(indexFile);
   if (raw === null)
@@ -151,7 +161,7 @@ async function weightFiles(dir: string): Promise<string[]> {
     throw new EngineError('model_corrupt', `${indexFile}: ${index.error.issues[0]?.message}`, { cause: index.error });
   const files = [...new Set(Object.values(index.data.weight_map))].sort().map((name) => join(dir, name));
   for (const file of files)
-    if (!(await isFile(file)))
+    if (!(await isThere(file)))
       throw new EngineError('model_incomplete', `${indexFile} names ${file}, which is missing`);
   return files;
 }

@@ -1,19 +1,28 @@
-import { readCheckpoint } from './checkpoint.ts';
+import { readCheckpoint, readModelConfig, weightFiles } from './checkpoint.ts';
 import { modelDigest } from './digest.ts';
 import { asEngineError } from './errors.ts';
 import type { ModelInfo, ModelShape } from './types.ts';
 
 /**
  * What `ModelInfo` says of a checkpoint's identity and sizes, without the engine: the weights are hashed and not loaded.
+ * With digests that are known, the weights are not read, and need not be there.
  * Rejects with an EngineError: model_not_found, model_incomplete, model_corrupt, model_unsupported.
  */
-export async function fingerprintModel(dir: string): Promise<ModelShape & Pick<ModelInfo, 'digest'>> {
+export async function fingerprintModel(
+  dir: string,
+  known: ReadonlyMap<string, string> | null = null,
+): Promise<ModelShape & Pick<ModelInfo, 'digest'>> {
   try {
-    const { config, files } = await readCheckpoint(dir);
+    const { config, files } = known === null ? await readCheckpoint(dir) : await configAlone(dir, known);
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
-    const digest = await modelDigest(config, files);
+    const digest = await modelDigest(config, files, known ?? undefined);
     return { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank, digest };
   } catch (error) {
     throw asEngineError(error);
   }
+}
+
+async function configAlone(dir: string, known: ReadonlyMap<string, string>) {
+  const { config } = await readModelConfig(dir);
+  return { config, files: await weightFiles(dir, known) };
 }

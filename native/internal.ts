@@ -1,7 +1,9 @@
 // Loading with the choices that only tests make.
 import { availableParallelism } from 'node:os';
-import { addon, type Isa } from './binding.ts';
+import { basename } from 'node:path';
+import { type Addon, addon, type Isa, type NativeArrivals } from './binding.ts';
 import { readCheckpoint } from './checkpoint.ts';
+import { type Delivery, nothingKnown } from './delivery.ts';
 import { modelDigest } from './digest.ts';
 import { asEngineError, EngineError } from './errors.ts';
 import { EngineModel, stateLengths } from './model.ts';
@@ -10,7 +12,11 @@ import type { Model, ModelOptions } from './types.ts';
 const maxThreads = 64;
 const maxSlots = 4096;
 
-export async function loadModelWith(dir: string, options: ModelOptions & { readonly isa: Isa }): Promise<Model> {
+export async function loadModelWith(
+  dir: string,
+  options: ModelOptions & { readonly isa: Isa },
+  delivery: Delivery = nothingKnown,
+): Promise<Model> {
   const threads = options.threads ?? Math.min(availableParallelism(), maxThreads);
   if (!Number.isInteger(threads) || threads < 1 || threads > maxThreads)
     throw new EngineError(
@@ -32,17 +38,14 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
 
   try {
     const engine = addon();
-    const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir);
-    const digest = await modelDigest(config, files);
-    const native = await engine.load(
-      { config, files, tensors },
-      cudaDevice,
-      threads,
-      options.isa,
-      weights,
-      activations,
-      slots,
+    const { config, special, files, tensors, parameterCount } = await readCheckpoint(dir, delivery);
+    const digest = await modelDigest(config, files, delivery.digests);
+    const { arrivals, end } = follow(engine, files, delivery);
+    const loading = engine.load(
+      { config, files, tensors, arrivals },
+      ...([cudaDevice, threads, options.isa, weights, activations, slots] as const),
     );
+    const native = await loading.finally(end);
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const shape = { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank };
     const lengths = stateLengths(shape);
@@ -52,4 +55,23 @@ export async function loadModelWith(dir: string, options: ModelOptions & { reado
   } catch (error) {
     throw asEngineError(error);
   }
+}
+
+/** Tells the engine, which waits on its own threads, of the parts of its files. */
+function follow(
+  engine: Addon,
+  files: readonly string[],
+  { arriving }: Delivery,
+): { readonly arrivals: NativeArrivals | null; readonly end: () => void } {
+  if (arriving === null) return { arrivals: null, end: () => {} };
+  const arrivals = engine.arrivals(arriving.partBytes, files.length);
+  const indices = new Map(files.map((path, i) => [basename(path), i]));
+  const end = arriving.listen({
+    onPart: (name, part) => {
+      const file = indices.get(name);
+      if (file !== undefined) arrivals.arrived(file, part);
+    },
+    onFailure: (error) => arrivals.fail(asEngineError(error).message),
+  });
+  return { arrivals, end };
 }

@@ -7,6 +7,7 @@
 // Source: bitsandbytes (functional.py QuantState, nn/modules.py Linear8bitLt).
 import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
+import { type Delivery, ready } from './delivery.ts';
 import { EngineError } from './errors.ts';
 import type { Tensor } from './safetensors.ts';
 
@@ -37,6 +38,11 @@ export type Quantization =
       } | null;
     };
 
+export interface WeightFiles {
+  readonly paths: readonly string[];
+  readonly delivery: Delivery;
+}
+
 export type StoredTensor = Tensor & { readonly file: number };
 
 const blockSizes = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;
@@ -58,14 +64,14 @@ const QuantState = z.object({
  * keys that belong to it out of `stored`. Throws `model_corrupt` or `model_unsupported`, naming key, expected and found.
  */
 export async function readQuantization(
-  paths: readonly string[],
+  files: WeightFiles,
   stored: Map<string, StoredTensor>,
   name: string,
   tensor: StoredTensor,
   rows: number,
   cols: number,
 ): Promise<Quantization | null> {
-  const path = paths[tensor.file] ?? '';
+  const path = files.paths[tensor.file] ?? '';
   const take = (key: string): StoredTensor | null => {
     const found = stored.get(key) ?? null;
     stored.delete(key);
@@ -80,7 +86,7 @@ export async function readQuantization(
     if (format) {
       if (format.dtype !== 'U8' || format.bytes !== 1)
         throw corrupt(path, `${module}.weight_format must be one U8, found ${format.dtype} [${format.shape}]`);
-      const value = (await readRange(paths, format))[0];
+      const value = (await readRange(files, format))[0];
       if (value !== 0)
         throw new EngineError(
           'model_unsupported',
@@ -98,7 +104,7 @@ export async function readQuantization(
       'model_unsupported',
       `${path}: ${name} must have one quant_state of bitsandbytes__nf4 or __fp4, found ${states.join(', ')}`,
     );
-  const state = await readState(paths, path, stateKey, take(stateKey)!);
+  const state = await readState(files, path, stateKey, take(stateKey)!);
   if (!stateKey.endsWith(`__${state.quant_type}`))
     throw corrupt(path, `${stateKey} must say quant_type as its name does, found ${state.quant_type}`);
   if (state.shape[0] !== rows || state.shape[1] !== cols)
@@ -114,7 +120,7 @@ export async function readQuantization(
   const mapKey = `${name}.quant_map`;
   const map = required(path, mapKey, take(mapKey));
   expect(path, mapKey, map, 'F32', [16]);
-  const code = await readFloats(paths, path, mapKey, map);
+  const code = await readFloats(files, path, mapKey, map);
   const nestedAbsmax = take(`${name}.nested_absmax`);
   const nestedMap = take(`${name}.nested_quant_map`);
   const base = { kind: 'code4', scales: rangeOf(absmax), blockSize: state.blocksize, code } as const;
@@ -135,14 +141,14 @@ export async function readQuantization(
     nested: {
       scales: rangeOf(outer),
       blockSize: state.nested_blocksize,
-      map: await readFloats(paths, path, `${name}.nested_quant_map`, table),
+      map: await readFloats(files, path, `${name}.nested_quant_map`, table),
       offset: state.nested_offset,
     },
   };
 }
 
 async function readState(
-  paths: readonly string[],
+  files: WeightFiles,
   path: string,
   key: string,
   tensor: StoredTensor,
@@ -154,7 +160,7 @@ async function readState(
     );
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readRange(paths, tensor)));
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readRange(files, tensor)));
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
     throw corrupt(path, `${key} is not JSON: ${(cause as Error).message}`, cause);
@@ -165,13 +171,8 @@ async function readState(
   throw corrupt(path, `${key}: ${issue?.path.join('.')}: ${issue?.message}`, parsed.error);
 }
 
-async function readFloats(
-  paths: readonly string[],
-  path: string,
-  key: string,
-  tensor: StoredTensor,
-): Promise<Float32Array> {
-  const bytes = await readRange(paths, tensor);
+async function readFloats(files: WeightFiles, path: string, key: string, tensor: StoredTensor): Promise<Float32Array> {
+  const bytes = await readRange(files, tensor);
   const values = new Float32Array(bytes.length / 4);
   for (let i = 0; i < values.length; i += 1) values[i] = bytes.readFloatLE(4 * i);
   const at = values.findIndex((value) => !Number.isFinite(value) || Math.abs(value) > 1e6);
@@ -179,8 +180,9 @@ async function readFloats(
   return values;
 }
 
-async function readRange(paths: readonly string[], tensor: StoredTensor): Promise<Buffer> {
+async function readRange({ paths, delivery }: WeightFiles, tensor: StoredTensor): Promise<Buffer> {
   const path = paths[tensor.file] ?? '';
+  await ready(delivery, path, tensor.offset, tensor.offset + tensor.bytes);
   const out = Buffer.alloc(tensor.bytes);
   let file: FileHandle | null = null;
   try {

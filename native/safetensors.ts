@@ -1,6 +1,7 @@
 // The header of a safetensors file: 8 bytes of length (little endian), JSON, then the data it describes.
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
+import { type Delivery, nothingKnown, ready } from './delivery.ts';
 import { EngineError } from './errors.ts';
 
 /** The format's own limit. */
@@ -27,11 +28,15 @@ export interface Tensor {
 }
 
 /** Reads and checks a header. Whatever the file holds, the outcome is tensors inside it or `model_corrupt`. */
-export async function readSafetensorsHeader(path: string): Promise<Map<string, Tensor>> {
+export async function readSafetensorsHeader(
+  path: string,
+  delivery: Delivery = nothingKnown,
+): Promise<Map<string, Tensor>> {
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
     if (size < 8) throw corrupt(path, `a safetensors file has at least 8 bytes, found ${size}`);
+    await ready(delivery, path, 0, 8);
     const prefix = Buffer.alloc(8);
     await file.read(prefix, 0, 8, 0);
     const length = prefix.readBigUInt64LE();
@@ -39,6 +44,7 @@ export async function readSafetensorsHeader(path: string): Promise<Map<string, T
       throw corrupt(path, `the header may have at most ${maxHeaderBytes} bytes, found a length of ${length}`);
     if (length > BigInt(size - 8))
       throw corrupt(path, `the header of ${length} bytes does not fit into a file of ${size} bytes`);
+    await ready(delivery, path, 8, 8 + Number(length));
     const header = Buffer.alloc(Number(length));
     const { bytesRead } = await file.read(header, 0, header.length, 8);
     if (bytesRead !== header.length) throw corrupt(path, `the file ended while its header was read`);

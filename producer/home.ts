@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LonghaulError } from '@longhaul/core/contracts';
+import { modelNameOf, parseModelReference } from '@longhaul/core/models/reference';
 import type { Config } from './config.ts';
 import { readUpFile } from './up/up-file.ts';
 
@@ -42,7 +43,7 @@ export async function findHome(config: Config, option: string | undefined, cwd: 
       `no longhaul has run in ${dir}: start \`longhaul up --data ${dir}\`, or set LONGHAUL_STORE and LONGHAUL_REDIS_URL`,
     );
   }
-  const asked = config.model === null ? null : basename(resolve(cwd, config.model));
+  const asked = config.model === null ? null : nameOf(config.model, cwd);
   return {
     dir,
     storeUrl,
@@ -51,6 +52,10 @@ export async function findHome(config: Config, option: string | undefined, cwd: 
     upModel: up === null ? null : { name: up.model, dir: up.modelDir },
     defaultModel: asked ?? up?.model ?? defaultModelName,
   };
+}
+
+function nameOf(model: string, cwd: string): string {
+  return parseModelReference(model).kind === 'directory' ? basename(resolve(cwd, model)) : modelNameOf(model);
 }
 
 export async function isDirectory(path: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type Environment, parseEnvironment } from '@longhaul/core/contracts';
 import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
+import { modelSettings } from '@longhaul/core/models';
 import { z } from 'zod';
 import { preemptionSettings } from './preemption/settings.ts';
 import { defaultInflateRatio } from './text/index.ts';
@@ -12,9 +13,9 @@ const flag = z.enum(['0', '1']).transform((v) => v === '1');
 
 /** The environment of a worker. Every setting has its default here and nowhere else. */
 export const WorkerEnvironment = S3Environment.extend({
-  /** A model directory in the Hugging Face layout, or a name below `models/`. */
+  /** A model: a directory in the Hugging Face layout, a name below `models/`, `s3://bucket/prefix[@digest]` or `hf://org/repo[@revision]`. */
   LONGHAUL_MODEL: z.string().min(1),
-  /** The served name: jobs ask for it, and it names the queue. Default: the directory's basename. */
+  /** The served name: jobs ask for it, and it names the queue. Default: the last part of where the model is. */
   LONGHAUL_MODEL_NAME: z.string().min(1).optional(),
   /** The queue, live tokens and progress; `noeviction` and an append-only file. */
   LONGHAUL_REDIS_URL: z.url({ protocol: /^rediss?$/ }),
@@ -64,6 +65,7 @@ export const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_PARENT_PIPE: flag.default(false),
   /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  ...modelSettings,
   ...preemptionSettings,
 });
 

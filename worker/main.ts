@@ -49,7 +49,11 @@ async function main(argv: readonly string[]): Promise<number> {
   addJobOptions(program.command('run [file]'))
     .description('read one document straight through the engine, without a queue')
     .option('--text <text>', 'the document itself, in place of FILE')
-    .option('--model <dir or name>', 'model directory, Hugging Face layout, or a name below models/', modelDir)
+    .option(
+      '--model <dir or name>',
+      'model directory, a name below models/, s3://bucket/prefix or hf://org/repo',
+      modelDir,
+    )
     .option('--device <device>', 'cpu, auto or cuda:N', 'auto')
     .option('--weights <format>', 'as-stored, or quantized at load: int8, nf4, fp8', 'as-stored')
     .option('--activations <kind>', 'f32: exact; matched: rounded to what the weights are worth, faster', 'matched')
@@ -97,9 +101,10 @@ async function main(argv: readonly string[]): Promise<number> {
     .command('fingerprint')
     .description('what a state must match to be of a model: digests and sizes; the weights are hashed and not loaded')
     .option('--model <dir or name>', 'the model', modelDir)
+    .option('--digests <file>', 'JSON of the sha256 of weight files by name: these are not read, and need not be there')
     .option('--json', 'print as JSON')
     .addHelpText('after', example('longhaul-worker fingerprint --model models/tiny-english --json'))
-    .action(async (options: { model: string; json?: boolean }) => {
+    .action(async (options: { model: string; digests?: string; json?: boolean }) => {
       code = await fingerprint(options, io);
     });
 

@@ -15,7 +15,7 @@ export { openStore } from './open-store.ts';
 export { listOwned, type OwnedListing } from './owned-jobs.ts';
 export * from './port.ts';
 export { probeStore } from './probe-store.ts';
-export { openConfiguredStore, S3Environment, type S3Settings } from './s3-settings.ts';
+export { openConfiguredStore, S3Environment, type S3Settings, storeOptions } from './s3-settings.ts';
 export { EMPTY_CHAIN, extendChain, recordLine } from './segments.ts';
 export { StoreConfig, type StoreOptions } from './store-config.ts';
 export { type SweepCounts, type SweepOptions, sweepGarbage } from './sweep.ts';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
+import type { StoreOptions } from './store-config.ts';
 
 /** How a process reaches an S3 store, as its environment says; credentials come from the AWS chain. */
 export const S3Environment = z.object({
@@ -18,13 +19,17 @@ export const S3Environment = z.object({
 });
 export type S3Settings = z.infer<typeof S3Environment>;
 
-/** Opens the store at `url` with the process's S3 settings. */
-export function openConfiguredStore(url: string, settings: S3Settings): Promise<ObjectStore> {
-  return openStore(url, {
+export function storeOptions(settings: S3Settings): StoreOptions {
+  return {
     endpoint: settings.LONGHAUL_S3_ENDPOINT ?? null,
     region: settings.LONGHAUL_S3_REGION ?? null,
     credentials: null,
     forcePathStyle: settings.LONGHAUL_S3_FORCE_PATH_STYLE,
     requestChecksumCalculation: settings.LONGHAUL_S3_CHECKSUMS,
-  });
+  };
+}
+
+/** Opens the store at `url` with the process's S3 settings. */
+export function openConfiguredStore(url: string, settings: S3Settings): Promise<ObjectStore> {
+  return openStore(url, storeOptions(settings));
 }

@@ -1,9 +1,10 @@
-// Module entry: probe() and load(checkpoint, cudaDevice, threads, isa, weights, activations, slots). Same names and order as native/binding.ts.
+// Module entry: probe(), arrivals(partBytes, files) and load(checkpoint, cudaDevice, threads, isa, weights, activations, slots). Same names and order as native/binding.ts.
 #include <napi.h>
 
 #include <new>
 #include <thread>
 
+#include "addon/arrivals_handle.h"
 #include "addon/convert.h"
 #include "addon/model_handle.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 /** Per environment, so that worker threads each have their own. */
 struct AddonData {
-  Napi::FunctionReference model;
+  Napi::FunctionReference model, arrivals;
 };
 
 Napi::Value probe(const Napi::CallbackInfo& info) {
@@ -26,6 +27,10 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   out.Set("cores", int(std::thread::hardware_concurrency()));
   out.Set("cuda", probe_cuda());
   return out;
+}
+
+Napi::Value arrivals(const Napi::CallbackInfo& info) {
+  return info.Env().GetInstanceData<AddonData>()->arrivals.New({info[0], info[1]});
 }
 
 /** Reads and packs the weights on a pool thread. */
@@ -88,9 +93,10 @@ Napi::Value load(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* data = new AddonData{Napi::Persistent(ModelHandle::define(env))};
+  auto* data = new AddonData{Napi::Persistent(ModelHandle::define(env)), Napi::Persistent(ArrivalsHandle::define(env))};
   env.SetInstanceData(data);
   exports.Set("probe", Napi::Function::New(env, probe));
+  exports.Set("arrivals", Napi::Function::New(env, arrivals));
   exports.Set("load", Napi::Function::New(env, load));
   return exports;
 }

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <new>
 
+#include "addon/arrivals_handle.h"
 #include "engine/error.h"
 
 namespace longhaul {
@@ -114,6 +115,8 @@ Checkpoint to_checkpoint(const Napi::Object& value) {
                                   uint64_t(double_of(t, "offset")), uint64_t(double_of(t, "bytes")), int_of(t, "rows"),
                                   int_of(t, "cols"), to_quantization(t.Get("quantization"))});
   }
+  const Napi::Value arrivals = value.Get("arrivals");
+  if (arrivals.IsObject()) checkpoint.arrivals = ArrivalsHandle::Unwrap(arrivals.As<Napi::Object>())->arrivals();
   return checkpoint;
 }
 

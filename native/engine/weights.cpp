@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -59,60 +61,84 @@ double exp_fixed(double x) {
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, Quantize quantize, Backend& backend)
-      : c_(checkpoint.config), quantize_(quantize), backend_(backend) {
+      : c_(checkpoint.config), quantize_(quantize), backend_(backend), arrivals_(checkpoint.arrivals) {
     for (const std::string& path : checkpoint.files) files_.emplace_back(path);
     for (const TensorSource& t : checkpoint.tensors) tensors_[{t.role, t.layer}] = &t;
-    ahead_ = std::make_unique<ReadAhead>(order(), [this](int file, uint64_t offset, uint64_t bytes, char* out) {
-      files_.at(size_t(file)).read(offset, bytes, out);
-    });
   }
 
   Weights load() {
     Weights w;
-    w.embeddings = backend_.pack_table(host("embeddings", -1));
-    // Quantized at load, the head is int8 either way: what it is worth to the result is far more than what it weighs.
-    w.lm_head = packed(has("lm_head", -1) ? "lm_head" : "embeddings", -1, {c_.vocab_size},
-                       quantize_ == Quantize::none ? Quantize::none : Quantize::int8);
-    w.norm_f = vector("norm_f", -1, {c_.d_model});
-    for (int i = 0; i < c_.n_layer; ++i) w.layers.push_back(layer(i));
+    w.layers.resize(size_t(c_.n_layer));
+    std::vector<Step> steps = all(w);
+    std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) {
+      return std::pair(a.source.file, a.source.offset) < std::pair(b.source.file, b.source.offset);
+    });
+    std::vector<ReadAhead::Range> order;
+    for (const Step& step : steps)
+      if (step.stored) order.push_back(step.source);
+    ahead_ = std::make_unique<ReadAhead>(std::move(order), [this](int file, uint64_t offset, uint64_t bytes, char* out) {
+      read(file, offset, bytes, out);
+    });
+    for (const Step& step : steps) step.run();
     return w;
   }
 
  private:
-  LayerWeights layer(int i) {
-    LayerWeights w;
-    w.norm = vector("norm", i, {c_.d_model});
-    w.in_proj = packed("in_proj", i, {c_.d_inner, c_.d_inner}, quantize_);
-    if (has("in_proj_bias", i)) w.in_proj_bias = vector("in_proj_bias", i, {c_.d_inner, c_.d_inner});
-    w.conv_weight = by_channel("conv1d", i, [&](int channel, int k) { return size_t(k) * padded(c_.d_inner) + channel; });
-    w.conv_bias = has("conv1d_bias", i) ? vector("conv1d_bias", i, {c_.d_inner}) : Buffer(backend_, padded(c_.d_inner));
-    w.x_proj = packed("x_proj", i, {c_.dt_rank, c_.d_state, c_.d_state}, quantize_);
-    w.dt_proj = packed("dt_proj", i, {c_.d_inner}, quantize_);
-    w.dt_bias = vector("dt_proj_bias", i, {c_.d_inner});
-    w.a_log2e = by_channel(
-        "A_log", i, [&](int channel, int n) { return state_index(channel, n, c_.d_state); },
-        [](float x) { return float(-exp_fixed(x) * math::kLog2E); });
-    w.d = vector("D", i, {c_.d_inner});
-    w.out_proj = packed("out_proj", i, {c_.d_model}, quantize_);
-    if (has("out_proj_bias", i)) w.out_proj_bias = vector("out_proj_bias", i, {c_.d_model});
-    return w;
+  /** Reads one tensor and packs it into its place. One that is not stored says so when it runs, or is made of nothing. */
+  struct Step {
+    ReadAhead::Range source{0, 0, 0};
+    bool stored = false;
+    std::function<void()> run;
+  };
+
+  std::vector<Step> all(Weights& w) {
+    std::vector<Step> steps;
+    const auto add = [&](const char* role, int layer, std::function<void()> run) {
+      Step step;
+      const auto found = tensors_.find({role, layer});
+      step.stored = found != tensors_.end();
+      if (step.stored) step.source = {found->second->file, found->second->offset, found->second->bytes};
+      step.run = std::move(run);
+      steps.push_back(std::move(step));
+    };
+    add("embeddings", -1, [&] { w.embeddings = backend_.pack_table(host("embeddings", -1)); });
+    const char* const head = has("lm_head", -1) ? "lm_head" : "embeddings";
+    // Quantized at load, the head is int8 either way: what it is worth to the result is far more than what it weighs.
+    add(head, -1, [&, head] {
+      w.lm_head = packed(head, -1, {c_.vocab_size}, quantize_ == Quantize::none ? Quantize::none : Quantize::int8);
+    });
+    add("norm_f", -1, [&] { w.norm_f = vector("norm_f", -1, {c_.d_model}); });
+    for (int i = 0; i < c_.n_layer; ++i) {
+      LayerWeights& l = w.layers[size_t(i)];
+      const std::vector<int> halves{c_.d_inner, c_.d_inner};  // x | z
+      add("norm", i, [this, &l, i] { l.norm = vector("norm", i, {c_.d_model}); });
+      add("in_proj", i, [this, &l, i, halves] { l.in_proj = packed("in_proj", i, halves, quantize_); });
+      if (has("in_proj_bias", i)) add("in_proj_bias", i, [this, &l, i, halves] { l.in_proj_bias = vector("in_proj_bias", i, halves); });
+      add("conv1d", i, [this, &l, i] {
+        l.conv_weight = by_channel("conv1d", i, [&](int channel, int k) { return size_t(k) * padded(c_.d_inner) + channel; });
+      });
+      add("conv1d_bias", i, [this, &l, i] {
+        l.conv_bias = has("conv1d_bias", i) ? vector("conv1d_bias", i, {c_.d_inner}) : Buffer(backend_, padded(c_.d_inner));
+      });
+      add("x_proj", i, [this, &l, i] { l.x_proj = packed("x_proj", i, {c_.dt_rank, c_.d_state, c_.d_state}, quantize_); });
+      add("dt_proj", i, [this, &l, i] { l.dt_proj = packed("dt_proj", i, {c_.d_inner}, quantize_); });
+      add("dt_proj_bias", i, [this, &l, i] { l.dt_bias = vector("dt_proj_bias", i, {c_.d_inner}); });
+      add("A_log", i, [this, &l, i] {
+        l.a_log2e = by_channel(
+            "A_log", i, [&](int channel, int n) { return state_index(channel, n, c_.d_state); },
+            [](float x) { return float(-exp_fixed(x) * math::kLog2E); });
+      });
+      add("D", i, [this, &l, i] { l.d = vector("D", i, {c_.d_inner}); });
+      add("out_proj", i, [this, &l, i] { l.out_proj = packed("out_proj", i, {c_.d_model}, quantize_); });
+      if (has("out_proj_bias", i)) add("out_proj_bias", i, [this, &l, i] { l.out_proj_bias = vector("out_proj_bias", i, {c_.d_model}); });
+    }
+    return steps;
   }
 
-  /** The tensors in the order of `load`. */
-  std::vector<ReadAhead::Range> order() const {
-    std::vector<ReadAhead::Range> ranges;
-    const auto add = [&](const char* role, int layer) {
-      const auto found = tensors_.find({role, layer});
-      if (found != tensors_.end()) ranges.push_back({found->second->file, found->second->offset, found->second->bytes});
-    };
-    add("embeddings", -1);
-    add(has("lm_head", -1) ? "lm_head" : "embeddings", -1);
-    add("norm_f", -1);
-    for (int i = 0; i < c_.n_layer; ++i)
-      for (const char* role : {"norm", "in_proj", "in_proj_bias", "conv1d", "conv1d_bias", "x_proj", "dt_proj", "dt_proj_bias", "A_log",
-                               "D", "out_proj", "out_proj_bias"})
-        add(role, i);
-    return ranges;
+  /** Any thread. */
+  void read(int file, uint64_t offset, uint64_t bytes, char* out) const {
+    if (arrivals_) arrivals_->wait(size_t(file), offset, bytes);
+    files_.at(size_t(file)).read(offset, bytes, out);
   }
 
   bool has(const char* role, int layer) const { return tensors_.count({role, layer}) > 0; }
@@ -164,7 +190,7 @@ class Loader {
       throw EngineError("model_corrupt", t.role + " has no usable nested quantization");
     const std::vector<float> outer = floats(t, q.nested_scales, (blocks + q.nested_block_size - 1) / q.nested_block_size);
     std::vector<uint8_t> inner(blocks);
-    files_.at(size_t(q.scales.file)).read(q.scales.offset, blocks, reinterpret_cast<char*>(inner.data()));
+    read(q.scales.file, q.scales.offset, blocks, reinterpret_cast<char*>(inner.data()));
     scales_.resize(blocks);
     for (uint64_t i = 0; i < blocks; ++i) scales_[i] = q.nested_map[inner[i]] * outer[i / q.nested_block_size] + q.nested_offset;
   }
@@ -173,7 +199,7 @@ class Loader {
   std::vector<float> floats(const TensorSource& t, const StoredRange& range, uint64_t n) {
     if (range.bytes != n * 4) throw EngineError("model_corrupt", "the scales of " + t.role + " have the wrong length");
     std::vector<float> out(n);
-    files_.at(size_t(range.file)).read(range.offset, range.bytes, reinterpret_cast<char*>(out.data()));
+    read(range.file, range.offset, range.bytes, reinterpret_cast<char*>(out.data()));
     for (uint64_t i = 0; i < n; ++i)
       if (!std::isfinite(out[i]))
         throw EngineError("model_corrupt", "scale " + std::to_string(i) + " of " + t.role + " of layer " + std::to_string(t.layer) +
@@ -212,6 +238,7 @@ class Loader {
   const ModelConfig& c_;
   const Quantize quantize_;
   Backend& backend_;
+  const std::shared_ptr<Arrivals> arrivals_;  // or null
   std::vector<File> files_;
   std::map<std::pair<std::string, int>, const TensorSource*> tensors_;
   std::vector<float> scales_;

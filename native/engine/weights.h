@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "engine/arrivals.h"
 #include "engine/config.h"
 #include "engine/quantize.h"
 
@@ -44,6 +45,8 @@ struct Checkpoint {
   ModelConfig config;
   std::vector<std::string> files;
   std::vector<TensorSource> tensors;
+  /** Null: every file is there. */
+  std::shared_ptr<Arrivals> arrivals;
 };
 
 /** fp32 backend memory with an owner. */
@@ -84,7 +87,10 @@ struct Weights {
   std::vector<LayerWeights> layers;
 };
 
-/** Throws EngineError model_corrupt when a file ends before a tensor does, model_incomplete when a tensor is absent. */
+/**
+ * Tensor by tensor in the order in which they lie in the files, each as soon as its bytes are there. Throws EngineError
+ * model_corrupt when a file ends before a tensor does, model_incomplete when a tensor is absent or will not arrive.
+ */
 Weights load_weights(const Checkpoint& checkpoint, Quantize quantize, Backend& backend);
 
 }  // namespace longhaul

@@ -30,7 +30,12 @@ const processes = [
   {
     title: 'Worker',
     schema: WorkerEnvironment,
-    files: ['worker/config.ts', 'worker/preemption/settings.ts', 'core/ledger/s3-settings.ts'],
+    files: [
+      'worker/config.ts',
+      'core/models/settings.ts',
+      'worker/preemption/settings.ts',
+      'core/ledger/s3-settings.ts',
+    ],
   },
   {
     title: 'Controller',

@@ -22,8 +22,10 @@ import {
   PreconditionFailed,
   type S3Settings,
 } from '@longhaul/core/ledger';
+import { modelNameOf, parseModelReference } from '@longhaul/core/models';
 import { createStates } from '@longhaul/core/states';
 import { z } from 'zod';
+import { elsewhereOf } from '../adapters/elsewhere.ts';
 import { loadServedModel } from '../adapters/model.ts';
 import type { ProcessIo } from '../process.ts';
 import { ForkLimit } from '../tasks/fork-limit.ts';
@@ -84,15 +86,19 @@ export async function run(
   let close = () => {};
   try {
     const ledger = createLedger(store);
-    const loaded = await loadServedModel(options.model, {
-      device: options.device,
-      weights: options.weights,
-      activations: options.activations,
-      threads: options.threads ?? null,
-      chunkTokens: options.chunkTokens,
-      slots: 1,
-      forks: options.forks,
-    });
+    const loaded = await loadServedModel(
+      options.model,
+      {
+        device: options.device,
+        weights: options.weights,
+        activations: options.activations,
+        threads: options.threads ?? null,
+        chunkTokens: options.chunkTokens,
+        slots: 1,
+        forks: options.forks,
+      },
+      elsewhereOf(io.env, drain.signal),
+    );
     close = () => loaded.model.close();
     const source = document?.kind === 'stdin' ? (await ledger.putInput(io.stdin)).source : (document?.source ?? null);
     const placed = options.questions === undefined ? request : await placeQuestions(request, options.questions, store);
@@ -212,12 +218,10 @@ async function placeQuestions(request: JobRequest, file: string, store: ObjectSt
 
 /** The same command gives the same job, so that a second run goes on where the first one stopped. */
 function specOf(request: JobRequest, document: DocumentSource | null, model: string): JobSpec {
-  const name = ModelName.safeParse(basename(resolve(model)));
+  const shown = parseModelReference(model).kind === 'directory' ? basename(resolve(model)) : modelNameOf(model);
+  const name = ModelName.safeParse(shown);
   if (!name.success) {
-    throw new LonghaulError(
-      'invalid_argument',
-      `the model directory's name ${basename(resolve(model))} cannot name a model`,
-    );
+    throw new LonghaulError('invalid_argument', `the model's own name ${shown} cannot name a model`);
   }
   const asked = { document, model: name.data, ...request };
   const digest = createHash('sha256').update(JSON.stringify(asked)).digest('hex');

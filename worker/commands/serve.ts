@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { basename } from 'node:path';
 import { describeError, errorCode, LonghaulError, ModelName, systemClock } from '@longhaul/core/contracts';
 import { openFleet } from '@longhaul/core/fleet';
-import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
+import { createLedger, type ObjectStore, openConfiguredStore, probeStore, storeOptions } from '@longhaul/core/ledger';
+import { modelNameOf, transferOptions } from '@longhaul/core/models';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { createStates } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
 import { timed } from '../adapters/loop-delay.ts';
-import { loadServedModel } from '../adapters/model.ts';
+import { type LoadedModel, loadServedModel } from '../adapters/model.ts';
 import { startTelemetry } from '../adapters/telemetry.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
@@ -21,6 +21,9 @@ import { platformSources } from '../preemption/platforms.ts';
 import { signalSource } from '../preemption/signals.ts';
 import { watchPreemption } from '../preemption/watch.ts';
 import type { ProcessIo } from '../process.ts';
+import { obtainLog } from '../start/obtain-log.ts';
+import { imageMs } from '../start/placement.ts';
+import { StartReport } from '../start/report.ts';
 import type { JobContext } from '../tasks/context.ts';
 import { openDocument } from '../text/index.ts';
 import { Worker } from '../worker.ts';
@@ -87,15 +90,13 @@ interface Serving {
 async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving): Promise<number> {
   const fatal: Error[] = [];
   const modelName = servedName(config);
-  const { model, engine, tokenizer } = await loadServedModel(config.LONGHAUL_MODEL, {
-    device: config.LONGHAUL_DEVICE,
-    weights: config.LONGHAUL_WEIGHTS,
-    activations: config.LONGHAUL_ACTIVATIONS,
-    threads: config.LONGHAUL_THREADS ?? null,
-    chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
-    slots: config.LONGHAUL_SLOTS,
-    forks: config.LONGHAUL_FORKS,
-  });
+  const report = new StartReport(systemClock.now, log);
+  report.loading();
+  const loaded = await load(config, io, log, stop);
+  if (loaded === null) return 0;
+  report.loaded(loaded.arrival);
+  const { model, tokenizer } = loaded;
+  const engine = report.watched(loaded.engine);
   const { digest, isa, note } = model.info;
   log('info', 'model loaded', { model: modelName, digest, isa, engine: engine.identity });
   if (note !== null) log('warn', 'the engine is slower than it could be', { note });
@@ -191,7 +192,10 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
       },
       gone.signal,
     );
-    if (!stop.aborted) log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
+    if (!stop.aborted) {
+      log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
+      report.ready({ model: modelName, digest }, imageMs(config.ECS_CONTAINER_METADATA_URI_V4));
+    }
     await aborted;
 
     // Taking stops before the jobs are told to stop: a job handed back must not be taken again by us.
@@ -214,8 +218,35 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
   }
 }
 
+/** Null where the worker is stopped first. */
+async function load(config: Config, io: ProcessIo, log: Log, stop: AbortSignal): Promise<LoadedModel | null> {
+  try {
+    return await loadServedModel(
+      config.LONGHAUL_MODEL,
+      {
+        device: config.LONGHAUL_DEVICE,
+        weights: config.LONGHAUL_WEIGHTS,
+        activations: config.LONGHAUL_ACTIVATIONS,
+        threads: config.LONGHAUL_THREADS ?? null,
+        chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
+        slots: config.LONGHAUL_SLOTS,
+        forks: config.LONGHAUL_FORKS,
+      },
+      {
+        store: storeOptions(config),
+        transfer: transferOptions(config, io.env),
+        signal: stop,
+        onEvent: obtainLog(log, systemClock),
+      },
+    );
+  } catch (error) {
+    if (stop.aborted) return null;
+    throw error;
+  }
+}
+
 function servedName(config: Config): string {
-  const asked = config.LONGHAUL_MODEL_NAME ?? basename(config.LONGHAUL_MODEL);
+  const asked = config.LONGHAUL_MODEL_NAME ?? modelNameOf(config.LONGHAUL_MODEL);
   const name = ModelName.safeParse(asked);
   if (name.success) return name.data;
   throw new LonghaulError(

@@ -1,3 +1,8 @@
+export interface ArrivalsListener {
+  onPart(name: string, part: number): void;
+  onFailure(error: unknown): void;
+}
+
 /** Parts that have come, and who waits for them. */
 export class Arrivals {
   readonly #partBytes: number;
@@ -7,7 +12,7 @@ export class Arrivals {
     readonly resolve: () => void;
     reject(error: unknown): void;
   }>();
-  readonly #listeners = new Set<(name: string, part: number) => void>();
+  readonly #listeners = new Set<ArrivalsListener>();
   #failure: { readonly error: unknown } | null = null;
 
   constructor(partBytes: number) {
@@ -18,7 +23,7 @@ export class Arrivals {
     const parts = this.#parts.get(name) ?? new Set();
     if (parts.has(part)) return;
     this.#parts.set(name, parts.add(part));
-    for (const listener of this.#listeners) listener(name, part);
+    for (const { onPart } of this.#listeners) onPart(name, part);
     for (const waiting of this.#waiting) {
       if (!waiting.met()) continue;
       this.#waiting.delete(waiting);
@@ -28,8 +33,10 @@ export class Arrivals {
 
   /** Nothing more will come: whoever waits, or asks later for what is not there, gets the error. */
   fail(error: unknown): void {
-    this.#failure ??= { error };
-    for (const { reject } of this.#waiting) reject(this.#failure.error);
+    if (this.#failure !== null) return;
+    this.#failure = { error };
+    for (const { onFailure } of this.#listeners) onFailure(error);
+    for (const { reject } of this.#waiting) reject(error);
     this.#waiting.clear();
   }
 
@@ -50,9 +57,10 @@ export class Arrivals {
     await new Promise<void>((resolve, reject) => this.#waiting.add({ met, resolve, reject }));
   }
 
-  /** Tells of every part, also of those that are there already. The returned function ends it. */
-  listen(listener: (name: string, part: number) => void): () => void {
-    for (const [name, parts] of this.#parts) for (const part of parts) listener(name, part);
+  /** Tells of every part, those that are there first, and of the failure. The returned function ends it. */
+  listen(listener: ArrivalsListener): () => void {
+    for (const [name, parts] of this.#parts) for (const part of parts) listener.onPart(name, part);
+    if (this.#failure !== null) listener.onFailure(this.#failure.error);
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

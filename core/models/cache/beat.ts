@@ -10,7 +10,7 @@ export interface Beats {
   readonly staleMs: number;
 }
 
-export const usualBeats: Beats = { everyMs: 2000, staleMs: 20_000 };
+export const usualBeats: Beats = { everyMs: 1000, staleMs: 8000 };
 
 export function startBeating(path: string, beats: Beats, onBeat: () => void = () => {}): () => void {
   const timer = setInterval(() => {
