@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { checkExpressions } from '../../infra/telemetry/check/prometheus.ts';
-import type { Result } from '../../infra/telemetry/check/report.ts';
+import type { Result } from '../../scripts/checks/report.ts';
 import { promtool, withoutPrometheus } from '../support/prometheus.ts';
 import { repositoryRoot } from '../support/text-documents.ts';
 

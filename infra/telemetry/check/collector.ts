@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { readYaml } from './files.ts';
-import { judged, type Result } from './report.ts';
 
 /** Those parts of the collector's configuration that are used here, and nothing beside them: a slip in a key is found. */
 const address = z.string().regex(/^[\w.]+:\d{2,5}$/, 'host:port');

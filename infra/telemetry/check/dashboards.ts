@@ -1,10 +1,10 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { dashboardFiles, dashboards } from '../grafana/source/index.ts';
 import { repository, telemetryDir } from './files.ts';
 import { describedDashboards } from './layout.ts';
-import { judged, type Result } from './report.ts';
 
 const folder = path.join(telemetryDir, 'grafana', 'dashboards');
 const page = path.join(repository, 'docs', 'dashboards.md');

@@ -1,7 +1,7 @@
+import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { dashboards } from '../grafana/source/index.ts';
 import { knownAttributes, knownSeries, knownSpans } from './names.ts';
 import { readPromql } from './promql.ts';
-import { judged, type Result } from './report.ts';
 import type { Rules } from './rules.ts';
 
 export interface Expression {

@@ -1,10 +1,10 @@
+import { checked, type Result, skipped } from '../../../scripts/checks/report.ts';
 import { checkCollector } from './collector.ts';
 import { checkCommitted, checkDashboards } from './dashboards.ts';
 import { checkNames, checkTraces } from './expressions.ts';
 import { findPrometheus, noPrometheus } from './programs.ts';
 import { checkWithPromtool } from './prometheus.ts';
 import { checkProvisioning } from './provisioning.ts';
-import { checked, type Result, skipped } from './report.ts';
 import { checkRunbook, readRules } from './rules.ts';
 
 /** Every check of infra/telemetry that a plain machine can make; those that need Prometheus are skipped with that reason. */

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
+import { render } from '../../../scripts/checks/report.ts';
 import { writeDashboards } from './dashboards.ts';
 import { checkTelemetry } from './index.ts';
-import { render } from './report.ts';
 
 const usage = `usage: npm run check:telemetry -- [--write] [--json]
 

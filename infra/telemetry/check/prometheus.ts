@@ -3,9 +3,9 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { checked, judged, type Result } from '../../../scripts/checks/report.ts';
 import { type Expression, expressionsOf } from './expressions.ts';
 import { readYaml, telemetryDir } from './files.ts';
-import { checked, judged, type Result } from './report.ts';
 import type { Rules } from './rules.ts';
 
 /** What Prometheus' own tool says of configurations, rules, their unit tests, and every expression of the dashboards. */

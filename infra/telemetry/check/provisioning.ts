@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { readYaml } from './files.ts';
-import { judged, type Result } from './report.ts';
 
 const DataSources = z.strictObject({
   apiVersion: z.literal(1),

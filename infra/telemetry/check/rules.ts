@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { readText, readYaml } from './files.ts';
-import { judged, type Result } from './report.ts';
 
 const duration = z.string().regex(/^\d+[smhd]$/);
 const line = z
