@@ -219,6 +219,11 @@ export class Cluster {
     return { ...process.env, ...found };
   }
 
+  /** What workers and controllers of this cluster are told. */
+  get workerEnv(): Record<string, string> {
+    return this.env;
+  }
+
   /** A worker that is only on its way up. */
   launchWorker(id: string, env: Record<string, string> = {}): WorkerProcess {
     const worker = new WorkerProcess(id, { ...this.env, ...env });

@@ -306,6 +306,21 @@ test('nothing to do: the store is left alone, and a dry look writes and starts n
   assert.deepEqual(keys, []);
 });
 
+test('the slots of a worker that was lost are not free, although its last sign of life is not forgotten yet', async () => {
+  const { scaler, wants, orphans, platform, serve } = world();
+  const one = scaler();
+  wants(1);
+  await one.round();
+  serve(1);
+  wants(0);
+  await one.round();
+  platform.end([...platform.workers.keys()][0]!, { kind: 'broken', words: 'killed' });
+  orphans(1);
+  await one.round();
+  assert.equal(platform.workers.size, 1);
+  assert.equal(platform.asked.length, 2);
+});
+
 test('jobs of a model that nobody named start no worker', async () => {
   const { scaler, wants, platform } = world();
   wants(5, 'made-up');

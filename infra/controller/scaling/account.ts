@@ -31,6 +31,8 @@ export interface PaidSeconds {
 export interface Accounted {
   readonly record: ScalingRecord;
   readonly paid: readonly PaidSeconds[];
+  /** Workers that are known no more. */
+  readonly gone: readonly string[];
   /** Workers that failed before they served, to be told. */
   readonly failed: readonly { readonly id: string; readonly market: Market; readonly words: string }[];
 }
@@ -54,6 +56,7 @@ export function account(record: ScalingRecord, sighting: Sighting, now: number):
   const workers = new Map(Object.entries(record.workers));
   const scaling: Writable<ModelScaling> = { ...modelScaling(record, model) };
   const paid: PaidSeconds[] = [];
+  const gone: string[] = [];
   const failed: { id: string; market: Market; words: string }[] = [];
   let today = 0;
   const pay = (market: Market, from: number, until: number) => {
@@ -81,6 +84,7 @@ export function account(record: ScalingRecord, sighting: Sighting, now: number):
     const end = ended.find((one) => one.id === id);
     if (end === undefined && now - known.startedAt < listLagMs) continue;
     workers.delete(id);
+    gone.push(id);
     if (end === undefined) continue;
     // A worker that came and went between two looks was placed.
     const until = end.endedAt ?? known.countedUntil;
@@ -101,6 +105,7 @@ export function account(record: ScalingRecord, sighting: Sighting, now: number):
       record.workerSeconds + today,
     ),
     paid,
+    gone,
     failed,
   };
 }

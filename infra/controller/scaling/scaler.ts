@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, describeError, RetryableFailure } from '@longhaul/core/contracts';
-import type { Fleet, WorkerSign } from '@longhaul/core/fleet';
+import { type Fleet, forgetMs, type WorkerSign } from '@longhaul/core/fleet';
 import type { ObjectStore } from '@longhaul/core/ledger';
 import {
   type HeldRecord,
@@ -67,6 +67,8 @@ export class Scaler {
   private readonly parts: ScalerParts;
   /** The record as we saw it last: with nothing in it and nothing to do the store is left alone. */
   private known: ScalingRecord | null = null;
+  /** Workers that the platform says are gone, and when we heard of it: their signs of life are a little older. */
+  private readonly gone = new Map<string, number>();
   private readonly said = new Map<string, string>();
   private readonly open = new Set<string>();
 
@@ -100,7 +102,7 @@ export class Scaler {
     if (act && this.isQuiet(demand)) return this.report(this.known, []);
     const held = await this.read();
     const now = clock.date();
-    const signs = await fleet.workers();
+    const allSigns = await fleet.workers();
     const models = new Set(Object.values(held.record.workers).map(({ model }) => model));
     for (const [model, { intent }] of Object.entries(held.record.models)) if (intent !== null) models.add(model);
     for (const one of demand) if (one.demand > 0) models.add(one.model);
@@ -108,12 +110,15 @@ export class Scaler {
     let record = turnDay(held.record, now);
     const paid: PaidSeconds[] = [];
     for (const model of [...models].sort()) {
-      const found = await this.observe(record, model, signs, now.getTime());
+      const found = await this.observe(record, model, allSigns, now.getTime());
       record = found.record;
       paid.push(...found.paid);
+      for (const id of found.gone) this.gone.set(workerNameOf(id), now.getTime());
       if (act)
         for (const one of found.failed) this.parts.log('warn', 'a worker ended before it served', { model, ...one });
     }
+    for (const [name, at] of this.gone) if (now.getTime() - at > 2 * forgetMs) this.gone.delete(name);
+    const signs = allSigns.filter(({ name }) => !this.gone.has(name));
     const asks: [string, Intent][] = [];
     const reports: ModelReport[] = [];
     for (const one of demand) {
