@@ -1,12 +1,13 @@
 import { z } from 'zod';
+import { staleAlerts } from './alert-rules.ts';
 import type { Finding, Rendered, Rule } from './finding.ts';
-import { staleTemplate } from './job-template.ts';
+import { staleTemplates } from './job-template.ts';
 import { applied, Manifest, nameOf, type Workload, workloadOf } from './manifest.ts';
 import { access } from './rules/access.ts';
 import { network } from './rules/network.ts';
 import { images, lifetime, probes, resources, restricted } from './rules/pods.ts';
 import { references } from './rules/references.ts';
-import { scaling, templateIn } from './rules/scaling.ts';
+import { markets, scaling, templateIn } from './rules/scaling.ts';
 import { budgets, selectors } from './rules/selectors.ts';
 import { settings } from './rules/settings.ts';
 import { schemas } from './schema/index.ts';
@@ -40,10 +41,10 @@ export interface Report {
 /** Everything that can be said of an overlay without a cluster. `manifests`: as rendered, local ones among them. */
 export async function check(manifests: readonly Manifest[]): Promise<Report> {
   const sent = applied(manifests);
-  const template = Manifest.safeParse(templateIn(sent));
+  const templates = markets.flatMap((market) => Manifest.safeParse(templateIn(sent, market)).data ?? []);
   const workloads: Workload[] = [];
-  const findings: Finding[] = [...staleTemplate(manifests)];
-  for (const manifest of [...sent, ...(template.success ? [template.data] : [])]) {
+  const findings: Finding[] = [...staleTemplates(manifests), ...(await staleAlerts(sent))];
+  for (const manifest of [...sent, ...templates]) {
     try {
       const workload = workloadOf(manifest);
       if (workload !== null) workloads.push(workload);

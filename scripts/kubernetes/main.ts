@@ -2,13 +2,14 @@ import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { describeError } from '@longhaul/core/contracts';
+import { alertRules } from './alert-rules.ts';
 import { check } from './check.ts';
 import type { Finding } from './finding.ts';
 import { jobTemplateText } from './job-template.ts';
 import { kubectlKustomize, kubectlRender } from './kubectl.ts';
 import { render } from './kustomize.ts';
 import { applied, type Manifest, nameOf } from './manifest.ts';
-import { jobTemplate, templateIn } from './rules/scaling.ts';
+import { markets, templateFile, templateIn } from './rules/scaling.ts';
 
 const usage = `usage: npm run check:kubernetes -- [--write] [--filled-in] [--json] [DIR …]
 
@@ -17,7 +18,7 @@ published schemas, fields that nobody knows, the restricted Pod Security Standar
 policies, references, and the environment of each process by the process's own parser. Where kubectl is found, its kustomize must
 render the same.
 
-  --write      writes each overlay's job-template.yaml anew
+  --write      writes anew what follows from other files: each overlay's Job templates, and the alerts of components/monitoring
   --filled-in  placeholders (accounts, digests, names) are errors: for your own overlay, before it is applied
   --json       one JSON object
 
@@ -43,11 +44,14 @@ async function named(dirs: readonly string[]): Promise<readonly string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(overlays, entry.name));
 }
 
-/** What stands in the template so far is of no account, but the file must be there. */
-async function writeTemplate(dir: string): Promise<void> {
+/** What stands in the templates so far is of no account, but the files must be there. */
+async function writeTemplates(dir: string): Promise<void> {
   const manifests = await render(dir);
-  const text = jobTemplateText(manifests);
-  if (text !== null && templateIn(manifests) !== null) await writeFile(path.join(dir, jobTemplate.key), text);
+  for (const market of markets) {
+    const text = jobTemplateText(manifests, market);
+    const asked = templateIn(manifests, market) !== null;
+    if (text !== null && asked) await writeFile(path.join(dir, templateFile[market]), text);
+  }
 }
 
 function differing(ours: readonly Manifest[], theirs: readonly Manifest[]): readonly Finding[] {
@@ -101,7 +105,10 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const dirs = await named(positionals);
-  if (values.write) for (const dir of dirs) await writeTemplate(dir);
+  if (values.write) {
+    await writeFile(alertRules.file, await alertRules.text());
+    for (const dir of dirs) await writeTemplates(dir);
+  }
   const kubectl = await kubectlKustomize();
   const reports: OverlayReport[] = [];
   for (const dir of dirs) reports.push(await examine(dir, kubectl !== null, values['filled-in']));

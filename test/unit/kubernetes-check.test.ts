@@ -3,9 +3,10 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { check } from '../../scripts/kubernetes/check.ts';
-import { jobTemplateText } from '../../scripts/kubernetes/job-template.ts';
+import { jobTemplateOf, jobTemplateText } from '../../scripts/kubernetes/job-template.ts';
 import { render } from '../../scripts/kubernetes/kustomize.ts';
 import { isObject, type Manifest, nameOf, type Tree, type TreeObject } from '../../scripts/kubernetes/manifest.ts';
+import { markets } from '../../scripts/kubernetes/rules/scaling.ts';
 
 const overlays = path.resolve(import.meta.dirname, '../../infra/kubernetes/overlays');
 
@@ -319,7 +320,7 @@ const faults: readonly Fault[] = [
     'eks',
     'Role/longhaul-controller',
     'rules.0.verbs',
-    ['create', 'get', 'list', 'delete', 'patch'],
+    ['create', 'get', 'list', 'patch'],
     'access',
     /jobs patch/,
   ],
@@ -434,7 +435,7 @@ function planted([, overlay, object, at, value]: Fault): readonly Manifest[] {
   const local = manifests.find((manifest) => nameOf(manifest) === worker)!;
   put(local as unknown as Tree, at, value);
   const template = manifests.find(({ metadata }) => metadata.name === 'longhaul-job-template')!;
-  template['data'] = { 'job-template.yaml': jobTemplateText(manifests)! };
+  template['data'] = { 'job-template.yaml': jobTemplateText(manifests, 'spot')! };
   return manifests;
 }
 
@@ -478,10 +479,33 @@ test('a template that was not written anew is refused', async () => {
   assert.ok((await told(manifests)).some(({ rule }) => rule === 'job template'));
 });
 
-test('what the controller starts and what KEDA starts are the same Job', () => {
-  const spec = (overlay: Overlay, name: string, at: readonly string[]) => {
-    const found = rendered.get(overlay)!.find((manifest) => nameOf(manifest) === name);
-    return at.reduce<Tree | undefined>((tree, key) => childOf(tree, key), found as unknown as Tree);
-  };
-  assert.deepEqual(spec('eks-keda', scaled, ['spec', 'jobTargetRef']), spec('eks', worker, ['spec']));
+test('alerts that are not those of infra/telemetry are refused', async () => {
+  const manifests = structuredClone(rendered.get('eks')!) as Manifest[];
+  const rules = manifests.find(({ kind }) => kind === 'PrometheusRule')!;
+  put(rules as unknown as Tree, 'spec.groups.0.name', 'others');
+  assert.ok((await told(manifests)).some(({ rule }) => rule === 'alerts'));
+});
+
+const at = (overlay: Overlay, name: string, path: readonly string[]) => {
+  const found = rendered.get(overlay)!.find((manifest) => nameOf(manifest) === name);
+  return path.reduce<Tree | undefined>((tree, key) => childOf(tree, key), found as unknown as Tree);
+};
+
+test('what KEDA starts is the Job that the overlay says', () => {
+  assert.deepEqual(at('eks-keda', scaled, ['spec', 'jobTargetRef']), at('eks', worker, ['spec']));
+});
+
+test('the controller starts the same Job, on the nodes of the market that it asks for', () => {
+  const [spot, onDemand] = markets.map((market) => structuredClone(jobTemplateOf(rendered.get('eks')!, market)!));
+  const selector = `${pod}.nodeSelector`.split('.');
+  const nodes = [spot, onDemand].map((job) => selector.reduce<Tree | undefined>(childOf, job as unknown as Tree));
+  assert.deepEqual(nodes, [
+    { 'longhaul.dev/role': 'worker', 'karpenter.sh/capacity-type': 'spot' },
+    { 'longhaul.dev/role': 'worker', 'karpenter.sh/capacity-type': 'on-demand' },
+  ]);
+  const job = structuredClone(at('eks', worker, ['spec'])!);
+  for (const one of [job, spot!['spec'] as Tree, onDemand!['spec'] as Tree])
+    put(one, 'template.spec.nodeSelector', undefined);
+  assert.deepEqual(spot!['spec'], job);
+  assert.deepEqual(onDemand!['spec'], job);
 });

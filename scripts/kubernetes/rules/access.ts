@@ -4,7 +4,7 @@ import { isObject, type Manifest, nameOf, type Tree } from '../manifest.ts';
 /** All that may ever be done in a cluster by a process of ours: resource and verb. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'longhaul-worker': ['/pods get'],
-  'longhaul-controller': ['batch/jobs create', 'batch/jobs get', 'batch/jobs list', 'batch/jobs delete', '/pods list'],
+  'longhaul-controller': ['batch/jobs create', 'batch/jobs get', 'batch/jobs list', '/pods list'],
 };
 
 const listOf = (tree: unknown): readonly Tree[] => (Array.isArray(tree) ? tree : []);

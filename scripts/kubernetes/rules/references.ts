@@ -7,6 +7,9 @@ export const externalSecrets: Readonly<Record<string, readonly string[]>> = {
   'longhaul-redis-controller': ['url'],
   'longhaul-redis-worker': ['url'],
   'longhaul-redis-keda': ['address', 'username', 'password', 'tls'],
+  // Of overlays/local alone.
+  'longhaul-local-queue': ['password'],
+  'longhaul-store': ['user', 'password'],
 };
 
 /** Priority classes that every cluster has. */

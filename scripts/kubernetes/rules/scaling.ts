@@ -7,7 +7,12 @@ import { environmentOf } from './settings.ts';
 /** The places of a queue where jobs wait. `active` is none: workers have those. */
 export const waitingPlaces = ['wait', 'prioritized', 'delayed', 'fair:jobs'] as const;
 
-export const jobTemplate = { configMap: 'longhaul-job-template', key: 'job-template.yaml' } as const;
+export const markets = ['spot', 'on-demand'] as const;
+export type Market = (typeof markets)[number];
+
+/** Where the controller finds the Jobs that it starts workers from. */
+export const templateMap = 'longhaul-job-template';
+export const templateFile = { spot: 'job-template.yaml', 'on-demand': 'job-template-on-demand.yaml' } as const;
 
 const platformSetting = 'LONGHAUL_SCALE_PLATFORM';
 
@@ -61,10 +66,10 @@ function* wrongTriggers(manifest: Manifest, rendered: Rendered): Generator<strin
   }
 }
 
-/** Where the controller starts workers: the Job that it starts them from, out of its ConfigMap. Null: there is none. */
-export function templateIn(manifests: readonly Manifest[]): Tree | null {
-  const found = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === jobTemplate.configMap);
+/** The Job that the controller starts a worker of this market from, out of its ConfigMap. Null: there is none. */
+export function templateIn(manifests: readonly Manifest[], market: Market): Tree | null {
+  const found = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === templateMap);
   const data = found?.['data'];
-  const text = isObject(data) ? data[jobTemplate.key] : undefined;
+  const text = isObject(data) ? data[templateFile[market]] : undefined;
   return typeof text === 'string' ? (parse(text) as Tree) : null;
 }
