@@ -19,6 +19,7 @@ import { addSubmit } from './commands/submit.ts';
 import { addUp } from './commands/up.ts';
 import { addWorkers } from './commands/workers.ts';
 import { type CommandContext, exitCodes, write, writeJson } from './context.ts';
+import { traced } from './traced.ts';
 
 const stop = new AbortController();
 let exitCode: number = exitCodes.ok;
@@ -113,7 +114,7 @@ async function report(code: string, message: string, json: boolean): Promise<voi
   else await write(context.stderr, `longhaul: ${code}: ${message.replaceAll('\n', ' ')}\n`);
 }
 
-const code = await main(process.argv.slice(2));
+const code = await traced(process.argv.slice(2), context, main);
 // Everything of ours is closed and, once both streams are empty, said; a library's idle timer must not keep us.
 await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((said) => stream.write('', said))));
 process.exit(code);

@@ -20,6 +20,15 @@ import {
 import type { Ledger } from '@longhaul/core/ledger';
 import { type JobQueue, ringOf } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
+import {
+  activeTraceParent,
+  attribute,
+  countSubmitted,
+  inSpan,
+  spanName,
+  tellAbout,
+  tellJobEnd,
+} from '@longhaul/core/telemetry';
 import { type FollowEvent, type FollowOptions, followDefaults, followJob } from './follow.ts';
 import { keyedJobId, timeJobId } from './job-id.ts';
 import { keepStored, placeDocument, type SubmittedDocument } from './place-document.ts';
@@ -222,9 +231,39 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     return { jobs, unreadable };
   }
 
+  async function submitAs(id: JobId, now: Date, submission: Submission): Promise<Submitted> {
+    const { model, tenant, priority, request, expiresInMs } = submission;
+    const parts = {
+      jobId: id,
+      tenant,
+      createdAt: now,
+      model,
+      request,
+      priority,
+      expiresInMs,
+      trace: activeTraceParent(),
+    };
+    checkWords(parts, submission.document.kind !== 'none');
+    const before = await specBefore(id, submission);
+    const placed = await placeDocument(ledger, submission.document, before?.document ?? null, request.addBos);
+    const asked = before === null ? null : storedQuestions(before.task);
+    const questions =
+      submission.questions === null ? null : (asked ?? (await placeQuestions(ledger, submission.questions)));
+    const task = withQuestions(request.task, questions);
+    const spec = buildSpec({ ...parts, document: placed.source, request: { ...request, task } });
+    const outcome = await store(spec);
+    if (outcome === 'created') countSubmitted({ model, task: request.task.kind });
+    if (outcome === 'existing') {
+      const head = await ledger.readHead(id);
+      if (head !== null && hasEnded(head.status)) return { jobId: id, outcome, queue: 'ended', queueError: null };
+    }
+    const queueError = await ring(spec, placed.bytes, submission);
+    return { jobId: id, outcome, queue: queueError === null ? 'told' : 'unreachable', queueError };
+  }
+
   return {
     async submit(submission) {
-      const { model, tenant, priority, request, jobId, idempotencyKey, expiresInMs } = submission;
+      const { model, tenant, request, jobId, idempotencyKey } = submission;
       if (jobId !== null && idempotencyKey !== null) {
         throw new LonghaulError(
           'invalid_argument',
@@ -235,22 +274,10 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       const id =
         jobId ??
         (idempotencyKey === null ? timeJobId(now.getTime(), randomBytes(16)) : keyedJobId(tenant, idempotencyKey));
-      const parts = { jobId: id, tenant, createdAt: now, model, request, priority, expiresInMs };
-      checkWords(parts, submission.document.kind !== 'none');
-      const before = await specBefore(id, submission);
-      const placed = await placeDocument(ledger, submission.document, before?.document ?? null, request.addBos);
-      const asked = before === null ? null : storedQuestions(before.task);
-      const questions =
-        submission.questions === null ? null : (asked ?? (await placeQuestions(ledger, submission.questions)));
-      const task = withQuestions(request.task, questions);
-      const spec = buildSpec({ ...parts, document: placed.source, request: { ...request, task } });
-      const outcome = await store(spec);
-      if (outcome === 'existing') {
-        const head = await ledger.readHead(id);
-        if (head !== null && hasEnded(head.status)) return { jobId: id, outcome, queue: 'ended', queueError: null };
-      }
-      const queueError = await ring(spec, placed.bytes, submission);
-      return { jobId: id, outcome, queue: queueError === null ? 'told' : 'unreachable', queueError };
+      const told = { [attribute.jobId]: id, [attribute.task]: request.task.kind, [attribute.model]: model };
+      return await inSpan(spanName.submit, { ...told, [attribute.tenant]: tenant }, () =>
+        submitAs(id, now, submission),
+      );
     },
 
     status: view,
@@ -296,6 +323,7 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
     records: (jobId) => ledger.readOutput(jobId, { skip: 0 }),
 
     async cancel(jobId) {
+      const from = clock.date();
       const spec = await ledger.readSpec(jobId);
       const before = await ledger.readResult(jobId);
       if (before !== null) return { jobId, outcome: 'ended', status: (await view(jobId)).status };
@@ -307,9 +335,18 @@ export function createProducer({ ledger, openQueueFor, live, clock = systemClock
       if (removed || (await ledger.readHead(jobId))?.status !== 'running') {
         const acquired = await ledger.acquire(jobId, 'cancel');
         if (acquired.kind === 'lease') await acquired.lease.cancel();
+        const head = acquired.kind === 'lease' ? acquired.lease.head : acquired.head;
+        tellJobEnd(spec, head);
       }
       const { status } = await view(jobId);
-      return { jobId, outcome: hasEnded(status) ? 'cancelled' : 'requested', status };
+      const outcome = hasEnded(status) ? 'cancelled' : 'requested';
+      const generation = (await ledger.readHead(jobId))?.generation ?? 0;
+      tellAbout(spec, generation, spanName.cancel, {
+        from,
+        to: clock.date(),
+        attributes: { [attribute.result]: outcome },
+      });
+      return { jobId, outcome, status };
     },
   };
 }

@@ -1,4 +1,12 @@
-import { type DocumentSource, JobId, type JobRequest, JobSpec, LonghaulError, limits } from '@longhaul/core/contracts';
+import {
+  type DocumentSource,
+  JobId,
+  type JobRequest,
+  JobSpec,
+  LonghaulError,
+  limits,
+  type TraceParent,
+} from '@longhaul/core/contracts';
 
 /** Everything that a spec is made of. */
 export interface SpecParts {
@@ -11,6 +19,8 @@ export interface SpecParts {
   readonly priority: number;
   /** From `createdAt` on; null: the job never expires. */
   readonly expiresInMs: number | null;
+  /** The span that the job is made in; none where it is not given. */
+  readonly trace?: TraceParent | null;
 }
 
 const allowed: Readonly<Record<string, string>> = {
@@ -36,6 +46,7 @@ export function buildSpec(parts: SpecParts): JobSpec {
     from: parts.request.from,
     saveAs: parts.request.saveAs,
     prefixCache: parts.request.prefixCache,
+    trace: parts.trace ?? null,
     priority: parts.priority,
     expiresAt:
       parts.expiresInMs === null ? null : new Date(parts.createdAt.getTime() + parts.expiresInMs).toISOString(),

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { type Environment, parseEnvironment } from '@longhaul/core/contracts';
 import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
 import { modelSettings } from '@longhaul/core/models';
+import { MetricsAddress } from '@longhaul/core/telemetry';
 import { z } from 'zod';
 import { preemptionSettings } from './preemption/settings.ts';
 import { defaultInflateRatio } from './text/index.ts';
@@ -63,6 +64,8 @@ export const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_WORKER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),
+  /** `host:port` of `/metrics` for Prometheus, `/healthz` (alive) and `/readyz` (takes jobs); not set: nothing is served. */
+  LONGHAUL_METRICS_ADDRESS: MetricsAddress.optional(),
   /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   ...modelSettings,

@@ -25,6 +25,9 @@ const io: ProcessIo = {
   endWithin(ms) {
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), ms).unref();
   },
+  exitWithin(ms) {
+    setTimeout(() => process.exit(), ms).unref();
+  },
 };
 
 const defaultModel = 'tiny-english';

@@ -9,4 +9,6 @@ export interface ProcessIo {
   onStop(listener: (signal: string) => void): () => void;
   /** Ends the process by force if it has not ended by itself in so many ms: a hung device call ends by nothing else. */
   endWithin(ms: number): void;
+  /** Ends the process in order, with the exit code that it has by then, if it has not ended by itself in so many ms. */
+  exitWithin(ms: number): void;
 }

@@ -1,17 +1,29 @@
 import {
   type Clock,
   describeError,
+  type ErrorCode,
   type Failure,
   FatalFailure,
   type Head,
+  type JobError,
   type JobId,
   type JobResult,
+  type JobSpec,
   type LiveEvent,
   RetryableFailure,
 } from '@longhaul/core/contracts';
 import type { Lease, Ledger } from '@longhaul/core/ledger';
 import { type Settlement, type TakenJob, takenSeconds } from '@longhaul/core/queue';
 import type { LiveStream } from '@longhaul/core/stream';
+import {
+  countLeaseLost,
+  countSettled,
+  inAttempt,
+  jobAttributes,
+  type Outcome,
+  tellAttempt,
+  tellJobEnd,
+} from '@longhaul/core/telemetry';
 import { jobError } from './disposition.ts';
 import type { Engine, Log } from './ports.ts';
 import type { CommitPolicy, JobContext, StreamingTokenizer } from './tasks/context.ts';
@@ -102,20 +114,37 @@ export class Worker {
   private async settleErrors(job: TakenJob): Promise<Settlement> {
     const { ledger, log, name } = this.parts;
     if (this.draining.signal.aborted) return { kind: 'hand-back' };
-    let lease: Lease | null = null;
     try {
       const acquired = await ledger.acquire(job.jobId, name);
-      if (acquired.kind === 'settled') {
-        log('info', 'job had ended already', { job: job.jobId, status: acquired.head.status });
-        await this.announceEnd(acquired.head, await ledger.readResult(job.jobId));
-        return { kind: 'done', seconds: null };
-      }
-      lease = acquired.lease;
-      log('info', 'job taken', { job: job.jobId, epoch: lease.epoch, tokenOffset: lease.head.position.tokenOffset });
-      return await this.run(job, lease, acquired.spec);
+      if (acquired.kind === 'lease') return await this.attemptAt(job, acquired.lease, acquired.spec);
+      const { head, spec } = acquired;
+      log('info', 'job had ended already', { job: job.jobId, status: head.status });
+      await this.announceEnd(head, await ledger.readResult(job.jobId));
+      tellJobEnd(spec, head);
+      countSettled('settled', null, jobAttributes({ model: spec.model, task: spec.task.kind }));
+      return { kind: 'done', seconds: null };
     } catch (error) {
-      return await this.dispose(job, lease, error);
+      return (await this.dispose(job, null, error)).settlement;
     }
+  }
+
+  /** One attempt, told as it ends, whichever way. */
+  private async attemptAt(job: TakenJob, lease: Lease, spec: JobSpec): Promise<Settlement> {
+    const { epoch, head: taken } = lease;
+    const attributes = jobAttributes({ model: spec.model, task: spec.task.kind });
+    return await inAttempt(spec, taken, async (span) => {
+      this.parts.log('info', 'job taken', { job: job.jobId, epoch, tokenOffset: taken.position.tokenOffset });
+      const end = await this.run(job, lease, spec).then(
+        (settlement): Disposed => ({ settlement, code: null }),
+        (error: unknown) => this.dispose(job, lease, error),
+      );
+      const outcome = outcomeOf(end.settlement, lease.head);
+      countSettled(outcome, end.code, attributes);
+      if (end.code === 'lease_lost') countLeaseLost(spec.model);
+      tellAttempt(span, outcome, end.code, lease.head);
+      tellJobEnd(spec, lease.head);
+      return end.settlement;
+    });
   }
 
   private async run(job: TakenJob, lease: Lease, spec: JobContext['spec']): Promise<Settlement> {
@@ -172,14 +201,25 @@ export class Worker {
   }
 
   /** Turns an error into the job's fate. Committed work stays whatever happens here. */
-  private async dispose(job: TakenJob, lease: Lease | null, error: unknown): Promise<Settlement> {
-    const { clock, log } = this.parts;
+  private async dispose(job: TakenJob, lease: Lease | null, error: unknown): Promise<Disposed> {
+    const { log } = this.parts;
     const failure = jobError(job.signal.aborted ? job.signal.reason : error);
     const reason = `${failure.code}: ${describeError(failure)}`;
     log(failure.disposition === 'abandon' ? 'warn' : 'error', `attempt ended: ${failure.disposition}`, {
       job: job.jobId,
       reason,
     });
+    const settlement = await this.settlementOf(job, lease, failure, reason);
+    return { settlement, code: failure.code };
+  }
+
+  private async settlementOf(
+    job: TakenJob,
+    lease: Lease | null,
+    failure: JobError,
+    reason: string,
+  ): Promise<Settlement> {
+    const { clock } = this.parts;
     switch (failure.disposition) {
       case 'abandon':
         if (failure.code === 'lease_lost' && lease !== null) {
@@ -248,3 +288,24 @@ export class Worker {
 }
 
 const retryDelayMs = 5_000;
+
+/** What became of a job, and the code of what it failed with. */
+interface Disposed {
+  readonly settlement: Settlement;
+  readonly code: ErrorCode | null;
+}
+
+function outcomeOf({ kind }: Settlement, { status }: Head): Outcome {
+  switch (kind) {
+    case 'done':
+      return status === 'cancelled' || status === 'expired' ? status : 'done';
+    case 'quarantine':
+      return 'quarantined';
+    case 'hand-back':
+      return 'handed_back';
+    case 'retry':
+      return 'retried';
+    case 'abandon':
+      return 'abandoned';
+  }
+}

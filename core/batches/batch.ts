@@ -3,6 +3,7 @@ import { ErrorCode } from '../contracts/errors.ts';
 import { SegmentRun } from '../contracts/head.ts';
 import { ModelName, Tenant } from '../contracts/job.ts';
 import { limits } from '../contracts/limits.ts';
+import { TraceParent } from '../contracts/trace-parent.ts';
 import { FileId } from '../files/file.ts';
 import { AllowedSources } from '../openai/source-policy.ts';
 import { WebhookUrl } from '../webhooks/event.ts';
@@ -43,6 +44,8 @@ export const BatchSpec = z.strictObject({
   metadata: BatchMetadata.nullable(),
   /** Told when the batch ends. */
   webhook: WebhookUrl.nullable().default(null),
+  /** The span that the batch was made in: the traces of its lines, one a job, say so. */
+  trace: TraceParent.nullable().default(null),
 });
 export type BatchSpec = z.infer<typeof BatchSpec>;
 

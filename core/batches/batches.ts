@@ -7,6 +7,7 @@ import { timeId } from '../files/file-id.ts';
 import { createFiles } from '../files/files.ts';
 import { jsonBytes } from '../ledger/json-object.ts';
 import { type ObjectStore, PreconditionFailed } from '../ledger/object-store.ts';
+import { activeTraceParent } from '../telemetry/trace-parent.ts';
 import { type BatchHead, type BatchId, BatchSpec, batchHasEnded, CostLimit } from './batch.ts';
 import {
   type BatchParts,
@@ -97,7 +98,13 @@ export function createBatches(store: ObjectStore, options: { readonly clock?: ()
       const now = parts.clock();
       const windowMs = parseWindow('completion_window', request.completionWindow);
       const id: BatchId = `batch_${idempotencyKey === null ? timeId(now, randomBytes(16)) : keyed(request.tenant, idempotencyKey)}`;
-      const spec = checked(BatchSpec, { v: 1, id, createdAt: now.toISOString(), ...request });
+      const spec = checked(BatchSpec, {
+        v: 1,
+        id,
+        createdAt: now.toISOString(),
+        trace: activeTraceParent(),
+        ...request,
+      });
       if (maxCost !== null) checked(CostLimit, maxCost, 'max_cost.');
       await files.head(spec.tenant, spec.inputFileId);
       const key = batchKeys.spec(spec.tenant, id);
@@ -218,9 +225,9 @@ function unlessMissing(error: unknown): null {
   throw error;
 }
 
-/** The same request may come again at another moment, when other models are served and other sources allowed. */
+/** The same request may come again at another moment, in another trace, when other models are served and other sources allowed. */
 function checkSame(stored: BatchSpec, found: BatchSpec): void {
-  const free: readonly string[] = ['createdAt', 'models', 'sources'];
+  const free: readonly string[] = ['createdAt', 'models', 'sources', 'trace'];
   const differs = (Object.keys(found) as (keyof BatchSpec)[]).find(
     (name) => !free.includes(name) && !isDeepStrictEqual(stored[name], found[name]),
   );

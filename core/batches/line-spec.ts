@@ -7,6 +7,8 @@ import { lineJobId } from './keys.ts';
 export interface LineSpecParts extends Pick<BatchSpec, 'id' | 'tenant' | 'priority'> {
   readonly createdAt: Date;
   readonly expiresAt: string | null;
+  /** The span that the line's job is made in. */
+  readonly trace?: JobSpec['trace'];
 }
 
 /** The spec of a line's one job, not checked yet. `document`: where the planned one lies. */
@@ -20,6 +22,7 @@ export function lineSpec(plan: Plan, document: DocumentSource | null, batch: Lin
     document,
     priority: batch.priority,
     expiresAt: batch.expiresAt,
+    trace: batch.trace ?? null,
     ...plan.choices[0]!.request,
   };
 }

@@ -17,4 +17,5 @@ export { parseSourceReference } from './source-reference.ts';
 export * from './state.ts';
 export * from './task.ts';
 export { Timeline, TimelineMark } from './timeline.ts';
+export * from './trace-parent.ts';
 export * from './worker-args.ts';

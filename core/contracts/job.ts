@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Compression, DocumentSource, InvalidUtf8 } from './source.ts';
 import { StateName, StateRef } from './state-name.ts';
 import { Task } from './task.ts';
+import { TraceParent } from './trace-parent.ts';
 
 /** `[A-Za-z0-9_-]`, so that an id is safe in an object key, a queue id and a stream name. */
 export const JobId = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{7,63}$/);
@@ -34,6 +35,8 @@ const SpecFields = z.strictObject({
   saveAs: StateName.nullable().default(null),
   /** Whether the beginning of the document may come from the prefix cache, and be left there by a state that is saved. */
   prefixCache: z.boolean().default(true),
+  /** The span that the job was made in, for what is seen of it. Null: its maker told none, or is of an earlier version. */
+  trace: TraceParent.nullable().default(null),
 });
 type SpecFields = z.infer<typeof SpecFields>;
 

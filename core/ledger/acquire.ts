@@ -22,10 +22,10 @@ export async function acquire(parts: LedgerParts, spec: JobSpec, owner: string):
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const held = await readOrCreateHead(parts, spec);
     const { head } = held;
-    if (hasEnded(head.status)) return { kind: 'settled', head };
+    if (hasEnded(head.status)) return { kind: 'settled', head, spec };
 
     const result = await readResult(parts, jobId, head.generation);
-    if (result !== null) return { kind: 'settled', head: (await finishHead(parts, spec, result)).head };
+    if (result !== null) return { kind: 'settled', head: (await finishHead(parts, spec, result)).head, spec };
 
     const due = await endThatIsDue(parts, spec, head);
     // Also before ending it: the takeover fences an owner that is still at work, whose commits would outrun the result.
@@ -33,7 +33,7 @@ export async function acquire(parts: LedgerParts, spec: JobSpec, owner: string):
     if (taken === null) continue;
     if (due === null) return { kind: 'lease', lease: holdLease(parts, spec, taken), spec };
     const ended = await settle(parts, spec, due(taken.head));
-    return { kind: 'settled', head: ended.held.head };
+    return { kind: 'settled', head: ended.held.head, spec };
   }
   throw new RetryableFailure('store_unavailable', `${jobId} was taken by others at each of ${ATTEMPTS} attempts`);
 }

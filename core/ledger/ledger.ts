@@ -221,10 +221,10 @@ class StoreLedger implements Ledger {
   }
 }
 
-/** The same job submitted again may come from another moment; anything else is another job under the same id. */
+/** The same job submitted again may come from another moment and another trace; anything else is another job under the same id. */
 function checkSame(stored: JobSpec, found: JobSpec): void {
   const differs = (Object.keys(found) as (keyof JobSpec)[]).find(
-    (name) => name !== 'createdAt' && !isDeepStrictEqual(stored[name], found[name]),
+    (name) => name !== 'createdAt' && name !== 'trace' && !isDeepStrictEqual(stored[name], found[name]),
   );
   if (differs === undefined) return;
   throw new LonghaulError('job_exists', `${found.jobId} exists with another ${differs}; submit under another id`);

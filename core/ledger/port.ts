@@ -86,7 +86,7 @@ export interface Ledger {
 
 export type Acquired =
   | { readonly kind: 'lease'; readonly lease: Lease; readonly spec: JobSpec }
-  | { readonly kind: 'settled'; readonly head: Head };
+  | { readonly kind: 'settled'; readonly head: Head; readonly spec: JobSpec };
 
 export interface Redriven {
   /** `open`: it had not ended, and nothing was changed. */

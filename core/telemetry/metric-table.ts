@@ -10,7 +10,7 @@ export interface MetricDefinition {
   readonly unit: string;
   readonly description: string;
   readonly attributes: readonly string[];
-  readonly by: Recorder;
+  readonly by: readonly Recorder[];
   /** Upper bounds of a histogram's buckets. */
   readonly buckets: readonly number[] | null;
 }
@@ -33,18 +33,18 @@ const genAiAttributes = [genAi.operation, genAi.provider, genAi.requestModel];
 
 /** Every metric there is. docs/telemetry.md shows this table, and a test holds the two and a real run together. */
 export const metric = {
-  tokensRead: counter('worker', 'longhaul.tokens.read', '{token}', ofJob, 'Tokens of input that the engine took'),
-  tokensGenerated: counter('worker', 'longhaul.tokens.generated', '{token}', ofJob, 'Tokens sampled'),
+  tokensRead: counter(['worker'], 'longhaul.tokens.read', '{token}', ofJob, 'Tokens of input that the engine took'),
+  tokensGenerated: counter(['worker'], 'longhaul.tokens.generated', '{token}', ofJob, 'Tokens sampled'),
   tokensRecomputed: counter(
-    'worker',
+    ['worker'],
     'longhaul.tokens.recomputed',
     '{token}',
     ofJob,
     'Tokens run again after a worker was lost, as far as it had told its progress',
   ),
-  commits: counter('worker', 'longhaul.commits', '{commit}', ofJob, 'Commits'),
+  commits: counter(['worker'], 'longhaul.commits', '{commit}', ofJob, 'Commits'),
   commitSeconds: histogram(
-    'worker',
+    ['worker'],
     'longhaul.commit.duration',
     's',
     ofJob,
@@ -52,7 +52,7 @@ export const metric = {
     commitBuckets,
   ),
   chunkSeconds: histogram(
-    'worker',
+    ['worker'],
     'longhaul.chunk.duration',
     's',
     ofJob,
@@ -60,30 +60,30 @@ export const metric = {
     chunkBuckets,
   ),
   loopDelaySeconds: gauge(
-    'worker',
+    ['worker'],
     'longhaul.event_loop.delay',
     's',
     [],
     "How late the event loop's timers are: p99 of the last seconds",
   ),
   jobsSettled: counter(
-    'worker',
+    ['worker'],
     'longhaul.jobs.settled',
     '{job}',
     [model, task, attribute.outcome, attribute.errorCode],
     "Jobs that left a worker's hand, by how",
   ),
-  jobsActive: gauge('worker', 'longhaul.jobs.active', '{job}', ofModel, 'Jobs in hand'),
-  slots: gauge('worker', 'longhaul.slots', '{job}', ofModel, 'Jobs that the worker can have in hand'),
+  jobsActive: gauge(['worker'], 'longhaul.jobs.active', '{job}', ofModel, 'Jobs in hand'),
+  slots: gauge(['worker'], 'longhaul.slots', '{job}', ofModel, 'Jobs that the worker can have in hand'),
   preemptions: counter(
-    'worker',
+    ['worker'],
     'longhaul.preemptions',
     '{notice}',
     [attribute.source, attribute.action],
     'Notices that the worker must go, or may have to',
   ),
   flushSeconds: histogram(
-    'worker',
+    ['worker'],
     'longhaul.flush.duration',
     's',
     ofModel,
@@ -91,7 +91,7 @@ export const metric = {
     flushBuckets,
   ),
   resumeSeconds: histogram(
-    'worker',
+    ['worker'],
     'longhaul.resume.duration',
     's',
     ofJob,
@@ -99,21 +99,21 @@ export const metric = {
     flushBuckets,
   ),
   leasesLost: counter(
-    'worker',
+    ['worker'],
     'longhaul.leases.lost',
     '{lease}',
     ofModel,
     'Jobs in hand whose lock could not be kept',
   ),
   checkpointsDamaged: counter(
-    'worker',
+    ['worker'],
     'longhaul.checkpoints.damaged',
     '{checkpoint}',
     ofModel,
     'Checkpoints that could not be used, so that a job went back to an earlier one',
   ),
   startSeconds: gauge(
-    'worker',
+    ['worker'],
     'longhaul.start.duration',
     's',
     [attribute.phase],
@@ -121,7 +121,7 @@ export const metric = {
   ),
 
   genAiTokens: histogram(
-    'worker',
+    ['worker'],
     'gen_ai.client.token.usage',
     '{token}',
     [...genAiAttributes, genAi.tokenType],
@@ -129,7 +129,7 @@ export const metric = {
     tokenBuckets,
   ),
   genAiRequestSeconds: histogram(
-    'worker',
+    ['worker'],
     'gen_ai.server.request.duration',
     's',
     genAiAttributes,
@@ -137,7 +137,7 @@ export const metric = {
     longBuckets,
   ),
   genAiFirstTokenSeconds: histogram(
-    'worker',
+    ['worker'],
     'gen_ai.server.time_to_first_token',
     's',
     genAiAttributes,
@@ -145,7 +145,7 @@ export const metric = {
     longBuckets,
   ),
   genAiTokenSeconds: histogram(
-    'worker',
+    ['worker'],
     'gen_ai.server.time_per_output_token',
     's',
     genAiAttributes,
@@ -154,72 +154,78 @@ export const metric = {
   ),
 
   queueJobs: gauge(
-    'controller',
+    ['controller'],
     'longhaul.queue.jobs',
     '{job}',
     [model, attribute.place],
     'Jobs of the queue, by where they are',
   ),
-  queueDemand: gauge('controller', 'longhaul.queue.demand', '{job}', ofModel, 'Jobs that want a worker with room'),
+  queueDemand: gauge(['controller'], 'longhaul.queue.demand', '{job}', ofModel, 'Jobs that want a worker with room'),
   queueOldestSeconds: gauge(
-    'controller',
+    ['controller'],
     'longhaul.queue.oldest_age',
     's',
     ofModel,
     'Since the submit of the job that has waited longest for its first worker; 0 where none waits',
   ),
   sweepJobs: counter(
-    'controller',
+    ['controller'],
     'longhaul.sweep.jobs',
     '{job}',
     [attribute.result],
     'Jobs that a sweep put right, or could not look at',
   ),
   workers: gauge(
-    'controller',
+    ['controller'],
     'longhaul.workers',
     '{worker}',
     [model, attribute.market, attribute.state],
     'Workers that were started and have not ended',
   ),
   workersStarted: counter(
-    'controller',
+    ['controller'],
     'longhaul.workers.started',
     '{worker}',
     [model, attribute.market],
     'Workers that the platform took on',
   ),
   workersRefused: counter(
-    'controller',
+    ['controller'],
     'longhaul.workers.refused',
     '{worker}',
     [model, attribute.market],
     'Workers that the platform had no room for',
   ),
   workerSeconds: counter(
-    'controller',
+    ['controller'],
     'longhaul.worker.seconds',
     's',
     [model, attribute.market],
     'Seconds of workers that are paid for',
   ),
   scalingBreaker: gauge(
-    'controller',
+    ['controller'],
     'longhaul.scaling.breaker',
     '1',
     ofModel,
     '1 while the budget of worker hours is spent and none is started',
   ),
   webhooks: counter(
-    'controller',
+    ['controller'],
     'longhaul.webhooks',
     '{event}',
     [attribute.result],
     'Webhooks tried, by what came of it',
   ),
-  jobsQuarantined: gauge('controller', 'longhaul.jobs.quarantined', '{job}', ofModel, 'Jobs that wait to be redriven'),
+  jobsQuarantined: gauge(
+    ['controller'],
+    'longhaul.jobs.quarantined',
+    '{job}',
+    ofModel,
+    'Jobs that wait to be redriven',
+  ),
   loopFailing: gauge(
-    'controller',
+    ['controller'],
     'longhaul.loop.failing',
     '1',
     [attribute.loop],
@@ -227,14 +233,20 @@ export const metric = {
   ),
 
   httpSeconds: histogram(
-    'api',
+    ['api'],
     'http.server.request.duration',
     's',
     [http.method, http.route, http.status],
     'One request, until its answer was sent',
     httpBuckets,
   ),
-  jobsSubmitted: counter('api', 'longhaul.jobs.submitted', '{job}', ofJob, 'Jobs that were made'),
+  jobsSubmitted: counter(
+    ['api', 'controller'],
+    'longhaul.jobs.submitted',
+    '{job}',
+    ofJob,
+    'Jobs that were made, those of batches by the controller',
+  ),
 } as const satisfies Record<string, MetricDefinition>;
 
 /** The name of a metric's samples on a worker's own `/metrics`; histograms add `_bucket`, `_sum` and `_count`. */
@@ -244,7 +256,7 @@ export function prometheusName({ name, kind }: MetricDefinition): string {
 }
 
 function counter(
-  by: Recorder,
+  by: readonly Recorder[],
   name: string,
   unit: string,
   attributes: readonly string[],
@@ -254,7 +266,7 @@ function counter(
 }
 
 function gauge(
-  by: Recorder,
+  by: readonly Recorder[],
   name: string,
   unit: string,
   attributes: readonly string[],
@@ -264,7 +276,7 @@ function gauge(
 }
 
 function histogram(
-  by: Recorder,
+  by: readonly Recorder[],
   name: string,
   unit: string,
   attributes: readonly string[],

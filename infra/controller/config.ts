@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type Environment, LonghaulError, ModelName, parseEnvironment } from '@longhaul/core/contracts';
 import { S3Environment, type S3Settings } from '@longhaul/core/ledger';
+import { MetricsAddress } from '@longhaul/core/telemetry';
 import { z } from 'zod';
 import { scalingSettings } from './scaling/settings.ts';
 
@@ -53,6 +54,8 @@ export const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_CONTROLLER_ID: z.string().max(64).optional(),
   /** Drain and exit when stdin ends: the process that started us is gone. */
   LONGHAUL_PARENT_PIPE: flag.default(false),
+  /** `host:port` of `/metrics` for Prometheus, `/healthz` (alive) and `/readyz` (its loops run); not set: nothing is served. */
+  LONGHAUL_METRICS_ADDRESS: MetricsAddress.optional(),
   /** The least of the JSON lines on stderr. */
   LONGHAUL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   ...scalingSettings,

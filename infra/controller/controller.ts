@@ -1,4 +1,5 @@
 import { type Clock, describeError, type JobId } from '@longhaul/core/contracts';
+import { countSwept, setLoopFailing } from '@longhaul/core/telemetry';
 import type { BatchRunners } from './batches/runners.ts';
 import { type DemandRecord, readDemand } from './demand.ts';
 import type { Log, Queues } from './ports.ts';
@@ -25,6 +26,8 @@ export interface ControllerParts {
     readonly scaleMs: number;
   };
   readonly onDemand: (record: DemandRecord) => void;
+  /** Counts the jobs that wait to be redriven. */
+  readonly countQuarantined: (signal: AbortSignal) => Promise<void>;
 }
 
 /** What a controller did that looks around once. */
@@ -57,6 +60,7 @@ export class Controller {
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
       ...(scaler === null ? [] : [this.every('scaling', scaleMs, signal, () => scaler.round())]),
+      this.every('quarantine', sweepMs, signal, () => this.parts.countQuarantined(signal)),
       this.every('webhooks', Math.max(1000, batchMs), signal, () => this.parts.deliverWebhooks(signal)),
       this.every('batches', batchMs, signal, () => this.parts.batches.round(signal)),
       this.parts.clock
@@ -88,6 +92,7 @@ export class Controller {
   /** A reaper brought it back: what is poison ends here, before a worker is started for it. */
   async reaped(jobId: JobId, signal: AbortSignal): Promise<void> {
     const { sweep, log } = this.parts;
+    countSwept('reaped');
     log('info', 'came back from a lost worker', { job: jobId });
     try {
       await sweep.tend(jobId, signal);
@@ -105,6 +110,7 @@ export class Controller {
   private async sweepOnce(signal: AbortSignal): Promise<Swept> {
     const swept = await this.parts.sweep.round(signal);
     const { open, ...done } = swept;
+    for (const result of ['rung', 'ended', 'removed', 'failed'] as const) countSwept(result, swept[result]);
     const quiet = Object.values(done).every((count) => count === 0);
     this.parts.log(quiet ? 'debug' : 'info', 'swept', { ...swept });
     return swept;
@@ -133,6 +139,7 @@ export class Controller {
         log(failing ? 'debug' : 'warn', `${what} failed; trying again`, { reason: describeError(error) });
         failing = true;
       }
+      setLoopFailing(what, failing);
       await clock.sleep(ms, signal).catch(() => undefined);
     }
   }

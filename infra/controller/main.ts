@@ -1,16 +1,20 @@
 import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
+import { startTelemetry } from '@longhaul/core/telemetry';
 import { Command, CommanderError } from 'commander';
 import { garbageCollector } from './adapters/garbage.ts';
+import { Gauges } from './adapters/gauges.ts';
 import { createLog } from './adapters/log.ts';
 import { openQueues } from './adapters/queues.ts';
 import { BatchRunners } from './batches/runners.ts';
 import { parseConfig, parseStoreConfig } from './config.ts';
 import { Controller } from './controller.ts';
 import type { Log } from './ports.ts';
+import { Quarantined } from './quarantined.ts';
 import { Rate } from './rate.ts';
 import { demandText } from './render.ts';
 import { addScaling } from './scaling/command.ts';
@@ -28,6 +32,9 @@ interface Options {
 }
 
 const clock = systemClock;
+
+/** Milliseconds that the end waits for what telemetry has to say. */
+const lastWordsMs = 2000;
 
 async function main(argv: readonly string[]): Promise<number> {
   let code = 0;
@@ -81,6 +88,16 @@ async function control({ once = false, scale = false, json = false }: Options): 
   const config = parseConfig(process.env, process.pid);
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.controllerName);
   const stop = stopSignal(config.LONGHAUL_PARENT_PIPE, log);
+  let runs = false;
+  const telemetry = await startTelemetry({
+    env: process.env,
+    service: 'longhaul-controller',
+    instance: config.controllerName,
+    // One look is over before anybody could ask.
+    address: once ? null : (config.LONGHAUL_METRICS_ADDRESS ?? null),
+    ready: () => runs && !stop.aborted,
+    log,
+  });
   const store = await openConfiguredStore(config.LONGHAUL_STORE, config);
   const reaping = new Set<Promise<void>>();
   const queues = openQueues({
@@ -94,7 +111,10 @@ async function control({ once = false, scale = false, json = false }: Options): 
     onNotice: (text) => log('warn', text),
   });
   const ledger = createLedger(store);
-  const sweep = new Sweep({ ledger, queues, clock, rate: new Rate(clock, config.LONGHAUL_SWEEP_RATE), log });
+  const rate = new Rate(clock, config.LONGHAUL_SWEEP_RATE);
+  const sweep = new Sweep({ ledger, queues, clock, rate, log });
+  const gauges = new Gauges((model) => sweep.oldestSeconds(model));
+  const quarantined = new Quarantined(ledger, rate);
   const scaling = await openScaling(config, { store, queues, sweep, clock, log }, scalingIo());
   const controller = new Controller({
     sweep,
@@ -127,7 +147,9 @@ async function control({ once = false, scale = false, json = false }: Options): 
       stalledMs: config.LONGHAUL_STALLED_MS,
       scaleMs: 1000 * config.LONGHAUL_SCALE_SECONDS,
     },
+    countQuarantined: async (signal) => gauges.sawQuarantined(await quarantined.count(signal)),
     onDemand: (record) => {
+      gauges.sawDemand(record);
       if (json) process.stdout.write(`${JSON.stringify(record)}\n`);
     },
   });
@@ -141,6 +163,7 @@ async function control({ once = false, scale = false, json = false }: Options): 
       return 0;
     }
     if (await storeReady(store, log, stop)) {
+      runs = true;
       log('info', 'ready', { store: store.url, models: config.LONGHAUL_MODELS });
       await controller.run(stop);
       await Promise.all(reaping);
@@ -151,6 +174,7 @@ async function control({ once = false, scale = false, json = false }: Options): 
     await scaling?.close();
     await queues.close();
     await store.close();
+    await Promise.race([telemetry.shutdown(), setTimeout(lastWordsMs)]);
   }
 }
 

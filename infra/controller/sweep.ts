@@ -1,6 +1,7 @@
 import { type Clock, describeError, errorCode, hasEnded, type JobId, RetryableFailure } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import { type Ring, ringOf } from '@longhaul/core/queue';
+import { attribute, spanName, type TracedJob, tellAbout, tellJobEnd } from '@longhaul/core/telemetry';
 import { eachOf } from './each-of.ts';
 import type { Log, Queues } from './ports.ts';
 import type { Rate } from './rate.ts';
@@ -33,9 +34,19 @@ const mostRemembered = 50_000;
 /** Every so many rounds look at what leaves no trace in a head. */
 const thoroughEvery = 10;
 
+/** What of a job's spec is wanted again. */
 interface Asked {
   readonly model: string;
   readonly ring: Ring;
+  readonly job: TracedJob;
+}
+
+/** What one round finds out about each model. */
+interface Found {
+  readonly models: Set<string>;
+  readonly deadlines: Map<string, number>;
+  /** When the job was made that has waited longest for its first worker, in milliseconds of the epoch. */
+  readonly oldest: Map<string, number>;
 }
 
 /**
@@ -46,7 +57,7 @@ export class Sweep {
   private readonly parts: SweepParts;
   private readonly asked = new Map<JobId, Asked>();
   private rounds = 0;
-  private deadlines: ReadonlyMap<string, number> = new Map();
+  private found: Found = nothingFound();
 
   constructor(parts: SweepParts) {
     this.parts = parts;
@@ -58,48 +69,62 @@ export class Sweep {
     const thorough = this.rounds % thoroughEvery === 0;
     this.rounds += 1;
     const swept = { open: 0, rung: 0, ended: 0, removed: 0, failed: 0 };
-    const models = new Set<string>();
-    const deadlines = new Map<string, number>();
+    const found = nothingFound();
     const open = new Set<JobId>();
     await eachOf(ledger.listOpen({ limit: Number.MAX_SAFE_INTEGER }), atOnce, async (jobId) => {
       swept.open += 1;
       if (open.size < mostRemembered) open.add(jobId);
-      const done = await this.attempt(jobId, thorough, signal, models, deadlines);
+      const done = await this.attempt(jobId, thorough, signal, found);
       if (done === null) swept.failed += 1;
       else if (done !== 'well') swept[done] += 1;
     });
     for (const model of queues.models()) swept.removed += await this.removeEnded(model, open, signal);
-    await queues.keep(models);
-    this.deadlines = deadlines;
+    await queues.keep(found.models);
+    this.found = found;
     return swept;
   }
 
   /** The earliest deadline among the model's jobs that waited in the last round, in milliseconds of the epoch. */
   earliestDeadline(model: string): number | null {
-    return this.deadlines.get(model) ?? null;
+    return this.found.deadlines.get(model) ?? null;
+  }
+
+  /** Seconds since the submit of the model's job that had waited longest in the last round for its first worker; 0 where none did. */
+  oldestSeconds(model: string): number {
+    const made = this.found.oldest.get(model);
+    return made === undefined ? 0 : Math.max(0, this.parts.clock.date().getTime() - made) / 1000;
   }
 
   /** One job, at once: it came back from a lost worker. Null where it could not be looked at. */
   async tend(jobId: JobId, signal: AbortSignal): Promise<Tended | null> {
-    return await this.attempt(jobId, true, signal, new Set(), new Map());
+    return await this.attempt(jobId, true, signal, nothingFound(), 'reaped');
   }
 
+  /** `before`: told of a job with which nothing is wrong any more; null: nothing is. */
   private async attempt(
     jobId: JobId,
     thorough: boolean,
     signal: AbortSignal,
-    models: Set<string>,
-    deadlines: Map<string, number>,
+    found: Found,
+    before: 'reaped' | null = null,
   ): Promise<Tended | null> {
     const { ledger, queues, clock, rate, log } = this.parts;
     await rate.pass(signal);
     try {
-      const { model, ring } = await this.askedBy(jobId);
-      models.add(model);
-      const parts = { ledger, queue: queues.of(model), now: clock.date(), thorough };
-      const { tended, deadline } = await tend(jobId, ring, parts);
-      if (deadline !== null) deadlines.set(model, Math.min(deadline, deadlines.get(model) ?? deadline));
+      const { model, ring, job } = await this.askedBy(jobId);
+      found.models.add(model);
+      const now = clock.date();
+      const { tended, deadline, head } = await tend(jobId, ring, { ledger, queue: queues.of(model), now, thorough });
+      if (deadline !== null) earlier(found.deadlines, model, deadline);
+      if (head.status === 'queued' && head.stats.attempts === 0) {
+        earlier(found.oldest, model, Date.parse(job.createdAt));
+      }
       if (tended !== 'well') log('info', tended, { job: jobId, model });
+      const result = tended === 'well' ? before : tended;
+      if (result === null) return tended;
+      const attributes = { [attribute.result]: result };
+      tellAbout(job, head.generation, spanName.tend, { from: now, to: clock.date(), attributes });
+      tellJobEnd(job, head);
       return tended;
     } catch (error) {
       if (error instanceof RetryableFailure) throw error;
@@ -113,7 +138,9 @@ export class Sweep {
     const known = this.asked.get(jobId);
     if (known !== undefined) return known;
     const spec = await this.parts.ledger.readSpec(jobId);
-    const asked = { model: spec.model, ring: ringOf(spec) };
+    const { createdAt, model, task, tenant, trace } = spec;
+    const job = { jobId, createdAt, model, task: { kind: task.kind }, tenant, trace };
+    const asked = { model, ring: ringOf(spec), job };
     const [oldest] = this.asked.keys();
     if (this.asked.size >= mostRemembered && oldest !== undefined) this.asked.delete(oldest);
     this.asked.set(jobId, asked);
@@ -140,4 +167,12 @@ export class Sweep {
     }
     return removed;
   }
+}
+
+function nothingFound(): Found {
+  return { models: new Set(), deadlines: new Map(), oldest: new Map() };
+}
+
+function earlier(of: Map<string, number>, model: string, moment: number): void {
+  of.set(model, Math.min(moment, of.get(model) ?? moment));
 }

@@ -15,6 +15,8 @@ export interface TendedJob {
   readonly tended: Tended;
   /** Of a job that waits for a worker; null where it has none, and for any other job. */
   readonly deadline: number | null;
+  /** As it was found, or as its end left it. */
+  readonly head: Head;
 }
 
 export interface TendParts {
@@ -36,21 +38,22 @@ export async function tend(jobId: JobId, ring: Ring, { ledger, queue, now, thoro
   // Looked up behind the head: who takes the job from now on writes another head.
   const [place = 'absent'] = await queue.whereabouts([jobId]);
   const waits = { deadline: head.expiresAt === null ? null : Date.parse(head.expiresAt) };
-  if (hasEnded(head.status)) return { tended: await removed(jobId, queue, place), deadline: null };
+  if (hasEnded(head.status)) return { tended: await removed(jobId, queue, place), deadline: null, head };
   if (place === 'held') {
     // Its worker sees the deadline itself; one that does not loses the job after a grace.
-    const over = deadlinePassed(head, now) && (await ledger.expire(jobId)).outcome === 'ended';
-    return { tended: over ? 'ended' : 'well', deadline: null };
+    if (!deadlinePassed(head, now)) return { tended: 'well', deadline: null, head };
+    const expiry = await ledger.expire(jobId);
+    return { tended: expiry.outcome === 'ended' ? 'ended' : 'well', deadline: null, head: expiry.head };
   }
-  if (!thorough && place !== 'absent' && !mayBeDue(head, now)) return { tended: 'well', ...waits };
+  if (!thorough && place !== 'absent' && !mayBeDue(head, now)) return { tended: 'well', ...waits, head };
   const ending = await ledger.endIfDue(jobId, head);
   if (ending.outcome === 'ended') {
     await removed(jobId, queue, place);
-    return { tended: 'ended', deadline: null };
+    return { tended: 'ended', deadline: null, head: ending.head };
   }
-  if (place !== 'absent') return { tended: 'well', ...waits };
+  if (place !== 'absent') return { tended: 'well', ...waits, head };
   await queue.enqueue(jobId, ring);
-  return { tended: 'rung', ...waits };
+  return { tended: 'rung', ...waits, head };
 }
 
 /** An end leaves its traces here: a result without a finished head is left by an owner, so the head says `running`. */

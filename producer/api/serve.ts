@@ -1,9 +1,12 @@
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { Readable } from 'node:stream';
 import { LonghaulError } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
+import { followContexts, startTelemetry } from '@longhaul/core/telemetry';
 import type { CommandContext } from '../context.ts';
 import { withSession } from '../session.ts';
+import { within } from '../within.ts';
 import { forecaster } from './forecast.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { KeyRing } from './keys/key-ring.ts';
@@ -28,6 +31,9 @@ export interface ServeOptions {
 /** Milliseconds that requests under way have to end once the server closes. */
 const graceMs = 5000;
 
+/** Milliseconds that the end waits for what telemetry has to say. */
+const lastWordsMs = 2000;
+
 /** Serves until the context's signal. `onListening` gets the URL that it answers at. */
 export async function serve(
   options: ServeOptions,
@@ -37,7 +43,18 @@ export async function serve(
 ): Promise<void> {
   const settings = parseApiSettings(context.env);
   const stop = AbortSignal.any([context.signal, ...(settings.parentPipe ? [parentGone(context.stdin)] : [])]);
-  await withSession(context, options.data, async (session) => {
+  let listening = false;
+  const telemetry = await startTelemetry({
+    env: context.env,
+    service: 'longhaul-api',
+    instance: `${hostname()}-${context.pid}`,
+    address: settings.metricsAddress,
+    ready: () => listening && !stop.aborted,
+    log,
+  });
+  // A caller's trace goes with its job also where nothing is told from here.
+  await followContexts();
+  const serving = withSession(context, options.data, async (session) => {
     const { home, ledger, states, store, live, producer } = session;
     const { clock } = context;
     const keys = new ApiKeys(store, clock);
@@ -70,6 +87,7 @@ export async function serve(
       await listen(server, options);
       const { address, port, family } = server.server.address() as AddressInfo;
       const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+      listening = true;
       log('info', 'listening', { url, store: store.url, models });
       onListening(url);
       if (!stop.aborted) await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
@@ -82,6 +100,11 @@ export async function serve(
     }
     log('info', 'stopped');
   });
+  try {
+    await serving;
+  } finally {
+    await within(lastWordsMs, telemetry.shutdown(), 'telemetry').catch(() => undefined);
+  }
 }
 
 async function listen(server: Awaited<ReturnType<typeof createServer>>, { host, port, anyPort }: ServeOptions) {

@@ -17,6 +17,7 @@ import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
 import { stateRoutes } from './routes/states.ts';
 import { submitRoutes } from './routes/submit.ts';
+import { observeRequests } from './telemetry.ts';
 import type { ApiServer, ZodTypes } from './type-provider.ts';
 import { validateRequest } from './validation.ts';
 
@@ -73,6 +74,7 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
   app.setNotFoundHandler((request) => {
     throw new ApiError(404, `no route ${request.method} ${pathOf(request.url)}`, { code: 'unknown_url' });
   });
+  observeRequests(app);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
   });

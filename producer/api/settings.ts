@@ -1,5 +1,6 @@
 import { type Environment, ModelName, parseEnvironment } from '@longhaul/core/contracts';
 import { AllowedSources } from '@longhaul/core/openai';
+import { MetricsAddress } from '@longhaul/core/telemetry';
 import { z } from 'zod';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -33,6 +34,8 @@ export const ApiEnvironment = z.object({
     .transform((text) => text.split(/\s+/).filter((one) => one !== ''))
     .pipe(AllowedSources)
     .default(['https://']),
+  /** `host:port` of `/metrics` for Prometheus, `/healthz` (alive) and `/readyz` (listens); not set: nothing is served there. */
+  LONGHAUL_METRICS_ADDRESS: MetricsAddress.optional(),
   /** `1`: ends when stdin ends, as the process that started it is gone. */
   LONGHAUL_PARENT_PIPE: z.enum(['0', '1']).default('0'),
 });
@@ -46,6 +49,7 @@ export interface ApiSettings {
   readonly openJobs: number;
   readonly sources: AllowedSources;
   readonly parentPipe: boolean;
+  readonly metricsAddress: MetricsAddress | null;
 }
 
 /** @throws LonghaulError `invalid_config` */
@@ -59,6 +63,7 @@ export function parseApiSettings(env: Environment): ApiSettings {
     burst: read.LONGHAUL_API_BURST,
     openJobs: read.LONGHAUL_API_OPEN_JOBS,
     sources: read.LONGHAUL_API_SOURCES,
+    metricsAddress: read.LONGHAUL_METRICS_ADDRESS ?? null,
     parentPipe: read.LONGHAUL_PARENT_PIPE === '1',
   };
 }

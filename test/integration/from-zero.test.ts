@@ -42,7 +42,7 @@ test('a thousand jobs from zero workers are accepted durably, wait in little mem
       ...{ v: 1, jobId, tenant: 'default', createdAt: new Date().toISOString(), model: 'test', task: scoreTask },
       ...{ document: { kind: 'inline', text: `abc#${jobId.replace(/\D/g, '').replaceAll(/\d/g, 'd')}#` } },
       ...{ compression: 'auto', invalidUtf8: 'error', addBos: false, priority: 0, expiresAt: null },
-      ...{ from: null, saveAs: null, prefixCache: true },
+      ...{ from: null, saveAs: null, prefixCache: true, trace: null },
     };
     assert.equal(await cluster.ledger.submit(spec), 'created');
     if (jobs.indexOf(jobId) < rungFor) await cluster.queue.enqueue(jobId, ringWith(0));

@@ -53,6 +53,7 @@ async function takenJob(jobId: JobId): Promise<Lease> {
     from: null,
     saveAs: null,
     prefixCache: false,
+    trace: null,
   });
   return leaseOf(await cluster.ledger.acquire(jobId, 'w1'));
 }

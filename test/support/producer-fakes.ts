@@ -225,7 +225,7 @@ export class FakeLedger implements Ledger {
     this.calls.push('acquire');
     if (!this.cancelMark) throw new Error('the fake settles cancelled jobs only');
     this.finish('cancelled');
-    return { kind: 'settled', head: this.head ?? headOf() } as const;
+    return { kind: 'settled', head: this.head ?? headOf(), spec: specOf() } as const;
   }
 
   async loadCheckpoint(): Promise<never> {

@@ -32,20 +32,34 @@ export function watchLoopDelay(): LoopDelayWatch {
   };
 }
 
+/** Milliseconds of a window that a gauge tells of: several readers may ask, and none empties it for the others. */
+const windowMs = 15_000;
+
+/** The p99 over the window before this one, or over this one where it is worse, in seconds. */
+function windowed(watch: LoopDelayWatch, now: () => number): () => number {
+  let before = 0;
+  let since = now();
+  return () => {
+    const { p99Ms } = watch.read();
+    const told = Math.max(before, p99Ms) / 1000;
+    if (now() - since >= windowMs) {
+      before = p99Ms;
+      since = now();
+      watch.reset();
+    }
+    return told;
+  };
+}
+
 /**
- * Tells the operator how the event loop fared: a gauge (p99 since it was collected last), and a line at the end of each
+ * Tells the operator how the event loop fared: a gauge (p99 of the last seconds), and a line at the end of each
  * attempt with the delay meanwhile.
  */
 export function timed<Job extends { readonly jobId: string }, End extends { readonly kind: string }>(
   handle: (job: Job) => Promise<End>,
   log: Log,
 ): (job: Job) => Promise<End> {
-  const gauge = watchLoopDelay();
-  observeLoopDelay(() => {
-    const { p99Ms } = gauge.read();
-    gauge.reset();
-    return p99Ms / 1000;
-  });
+  observeLoopDelay(windowed(watchLoopDelay(), () => performance.now()));
   return async (job) => {
     const watch = watchLoopDelay();
     try {

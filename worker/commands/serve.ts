@@ -6,9 +6,9 @@ import { modelNameOf, transferOptions } from '@longhaul/core/models';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { createStates } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
+import { observeSlots, recordFlush, startTelemetry } from '@longhaul/core/telemetry';
 import { timed } from '../adapters/loop-delay.ts';
 import { type LoadedModel, loadServedModel } from '../adapters/model.ts';
-import { startTelemetry } from '../adapters/telemetry.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
 import { ecsTaskId } from '../ecs-task.ts';
@@ -33,6 +33,9 @@ const drainSeconds = 60;
 
 /** Seconds for what is still to be said: to Redis, to the store's connections, and of spans. */
 const lastWordsSeconds = 2;
+
+/** Milliseconds that the process has for its exit where telemetry could not be sent. */
+const exitMs = 250;
 
 /** Milliseconds without an answer of the store after which the log says so. */
 const storeSlowMs = 3000;
@@ -61,15 +64,27 @@ export async function serve(settings: Config, io: ProcessIo): Promise<number> {
   ];
   const on = { leave: requestStop, soon: () => soon.abort() };
   const watching = watchPreemption(sources, { on, log, signal: watched.signal });
-  const telemetry = await startTelemetry(io.env);
+  let takes = false;
+  const telemetry = await startTelemetry({
+    env: io.env,
+    service: 'longhaul-worker',
+    instance: config.workerName,
+    address: config.LONGHAUL_METRICS_ADDRESS ?? null,
+    ready: () => takes && !stop.signal.aborted && !soon.signal.aborted,
+    log,
+  });
+  const onReady = () => {
+    takes = true;
+  };
   try {
-    const code = await serveUntil({ config, log, stop: stop.signal, soon: soon.signal, requestStop, io });
+    const code = await serveUntil({ config, log, stop: stop.signal, soon: soon.signal, requestStop, onReady, io });
     log('info', 'stopped', { code });
     return code;
   } finally {
     watched.abort();
     await watching;
-    await within(telemetry.shutdown(), lastWordsSeconds);
+    // A collector that is away is not waited for, and must not keep the process either.
+    if (!(await within(telemetry.shutdown(), lastWordsSeconds))) io.exitWithin(exitMs);
   }
 }
 
@@ -84,10 +99,12 @@ interface Serving {
   readonly stop: AbortSignal;
   readonly soon: AbortSignal;
   readonly requestStop: (reason: string) => void;
+  /** Called once jobs are taken. */
+  readonly onReady: () => void;
   readonly io: ProcessIo;
 }
 
-async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving): Promise<number> {
+async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }: Serving): Promise<number> {
   const fatal: Error[] = [];
   const modelName = servedName(config);
   const report = new StartReport(systemClock.now, log);
@@ -152,6 +169,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
         requestStop(`fatal: ${error.message}`);
       },
     });
+    observeSlots(modelName, () => ({ active: worker.jobs.length, slots: config.LONGHAUL_SLOTS }));
     const consumer = openConsumer({
       url: config.LONGHAUL_REDIS_URL,
       model: modelName,
@@ -192,17 +210,20 @@ async function serveUntil({ config, log, stop, soon, requestStop, io }: Serving)
       },
       gone.signal,
     );
+    onReady();
     if (!stop.aborted) {
       log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
       report.ready({ model: modelName, digest }, imageMs(config.ECS_CONTAINER_METADATA_URI_V4));
     }
     await aborted;
+    const leavingAt = systemClock.now();
 
     // Taking stops before the jobs are told to stop: a job handed back must not be taken again by us.
     await within(consumer.pause(), drainSeconds);
     worker.drain(String(stop.reason));
     const closed = await within(consumer.close(), drainSeconds);
     if (!closed) log('error', 'drain took too long; leaving', { seconds: drainSeconds, jobs: worker.jobs });
+    if (closed) recordFlush((systemClock.now() - leavingAt) / 1000, modelName);
     orderly = closed && fatal.length === 0;
     return fatal.length > 0 ? 1 : 0;
   } finally {

@@ -1,4 +1,5 @@
 import { describeError } from '@longhaul/core/contracts';
+import { countPreemption } from '@longhaul/core/telemetry';
 import type { Log } from '../ports.ts';
 import type { PreemptionAction, PreemptionSource } from './port.ts';
 
@@ -21,6 +22,7 @@ export async function watchPreemption(sources: readonly PreemptionSource[], watc
       log('info', news ? 'preemption notice' : 'preemption notice; another was first', fields);
       if (!news) continue;
       standing = action;
+      countPreemption(source.name, action);
       on[action](what);
     }
   };

@@ -6,7 +6,6 @@ import {
   type Question,
   type TopLogprobs,
 } from '@longhaul/core/contracts';
-import { countTokensGenerated, countTokensRead } from '@longhaul/core/telemetry';
 import type { Session, StepResult, Want } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
@@ -99,7 +98,7 @@ class Answer {
       const last = to === prompt.length;
       const want: Want = last ? this.want() : { kind: 'nothing' };
       const result = await this.step(session, prompt.subarray(from, to), want, 'prefill', leave);
-      countTokensRead(to - from);
+      this.context.meter.readTokens(to - from);
       if (last) this.take(result);
       from = to;
     }
@@ -151,6 +150,6 @@ class Answer {
     this.tokens.push(token);
     if (this.task.logprobs) this.logprobs.push(logprob);
     if (this.task.topLogprobs > 0) this.top.push(topOf(result.top, 0, this.task.topLogprobs, this.context.tokenizer));
-    countTokensGenerated(1);
+    this.context.meter.token(this.index === 0 && this.tokens.length === 1);
   }
 }

@@ -5,8 +5,10 @@ import {
   type JobResult,
   type Position,
 } from '@longhaul/core/contracts';
+import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import { answerOf } from './answer.ts';
 import { type CommitPoint, Committer } from './committer.ts';
+import { completeJob } from './complete.ts';
 import type { JobContext } from './context.ts';
 import { readDocument } from './ingest.ts';
 import { LiveWriter } from './live-writer.ts';
@@ -44,12 +46,14 @@ export async function ask(context: JobContext, task: AskTask, run: TaskRun): Pro
 
     progress.update({ phase: 'generate', tokens: attempt.session.position });
     const sums = new AnswerSums(attempt);
-    const end = await answerAll(context, task, attempt, sums, cancel.signal, async (record) => {
-      committer.add([record]);
-      if (sizeOf(record) <= liveChars) live.emit({ kind: 'answer', position: sums.count, record });
-      progress.update({ outputTokens: sums.count });
-      await committer.offer(sums.point());
-    });
+    const end = await inSpan(spanName.generate, { [attribute.outputCount]: sums.count }, (span) =>
+      answerAll(context, task, attempt, sums, cancel.signal, async (record) => {
+        committer.add([record]);
+        if (sizeOf(record) <= liveChars) live.emit({ kind: 'answer', position: sums.count, record });
+        progress.update({ outputTokens: sums.count });
+        await committer.offer(sums.point());
+      }).finally(() => span.setAttribute(attribute.tokens, context.meter.generated)),
+    );
     await committer.flush(sums.point());
     if (end === 'interrupted') {
       await live.settle();
@@ -122,7 +126,7 @@ async function complete(context: JobContext, attempt: Attempt, sums: AnswerSums)
   const { input, session } = attempt;
   const state = await publishState(context, attempt);
   const cached = cachedTokensOf(attempt);
-  return await context.lease.complete({
+  return await completeJob(context, {
     finishReason: 'answered',
     usage: {
       inputTokens: session.position - cached + promptTokens,

@@ -7,7 +7,15 @@ import {
   type ScoreTotals,
 } from '@longhaul/core/contracts';
 import type { Lease } from '@longhaul/core/ledger';
-import { countTokensRecomputed, recordCommit } from '@longhaul/core/telemetry';
+import {
+  activeContext,
+  attribute,
+  countTokensRecomputed,
+  failSpan,
+  recordCommit,
+  spanName,
+  startSpan,
+} from '@longhaul/core/telemetry';
 import type { Snapshot } from '@longhaul/native';
 import { jobError } from '../disposition.ts';
 import type { JobContext } from './context.ts';
@@ -47,6 +55,8 @@ export class Committer {
   private early: boolean;
   /** A commit was begun after `soon`. */
   private hurried = false;
+  /** The attempt's: a commit is told below it, also while a span of what is read or written is open. */
+  private readonly trace = activeContext();
 
   constructor(context: JobContext, pins: Pins, recomputedTokens: number) {
     this.context = context;
@@ -116,6 +126,13 @@ export class Committer {
     this.busySince = this.lastAt;
     this.recomputedTokens = 0;
     const snapshot = point.snapshot?.() ?? null;
+    const beganAt = this.lastAt;
+    const attributes = {
+      [attribute.tokenOffset]: point.position.tokenOffset,
+      [attribute.outputCount]: point.position.outputCount,
+      [attribute.epoch]: this.lease.epoch,
+    };
+    const span = startSpan(spanName.commit, attributes, this.trace);
     this.inFlight = (async () => {
       const state = snapshot === null ? null : tensorsOf(this.context.engine, this.pins, await snapshot);
       await this.persist(() =>
@@ -129,13 +146,18 @@ export class Committer {
           busySeconds,
         }),
       );
-      recordCommit((clock.now() - this.lastAt) / 1000);
-      countTokensRecomputed(recomputedTokens);
+      const { job } = this.context.meter;
+      recordCommit((clock.now() - beganAt) / 1000, job);
+      if (recomputedTokens > 0) countTokensRecomputed(recomputedTokens, job);
+      span.setAttribute(attribute.seq, this.lease.head.seq);
     })().then(
       () => {
+        span.end();
         this.inFlight = null;
       },
       (error: unknown) => {
+        failSpan(span, error);
+        span.end();
         this.inFlight = null;
         this.failure = error;
       },

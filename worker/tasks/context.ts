@@ -5,6 +5,7 @@ import type { LiveStream } from '@longhaul/core/stream';
 import type { Engine, Log } from '../ports.ts';
 import type { Document, TextCursor, Tokenizer, TokenStream } from '../text/ports.ts';
 import type { Watch } from '../watchdog.ts';
+import type { AttemptMeter } from './attempt-meter.ts';
 import type { ForkLimit } from './fork-limit.ts';
 
 /** A tokenizer that can also stream a document. */
@@ -47,6 +48,7 @@ export interface JobContext {
   readonly live: LiveStream | null;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: AttemptMeter;
   readonly worker: string;
   readonly policy: CommitPolicy;
   /** Aborts when the worker drains: finish the chunk, commit, hand back. */

@@ -6,9 +6,10 @@ import {
   RejectedJob,
   type TokenRecord,
 } from '@longhaul/core/contracts';
-import { countTokensGenerated } from '@longhaul/core/telemetry';
+import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import type { StepResult, Want } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
+import { completeJob } from './complete.ts';
 import type { JobContext } from './context.ts';
 import { Continuation } from './continuation.ts';
 import { LiveWriter } from './live-writer.ts';
@@ -53,22 +54,27 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
     }
 
     progress.update({ phase: 'generate' });
-    while (text.finishReason === null) {
-      if (cancel.requested || context.drain.aborted) {
-        await Promise.all([committer.flush(decode.point()), live.settle()]);
-        if (!cancel.requested) return { kind: 'drained' };
-        return await cancel.end();
+    const end = await inSpan(spanName.generate, { [attribute.outputCount]: text.count }, async (span) => {
+      const before = text.count;
+      while (text.finishReason === null && !cancel.requested && !context.drain.aborted) {
+        await decode.step();
+        progress.update({ tokens: attempt.session.position, outputTokens: text.count });
+        await committer.offer(decode.point());
       }
-      await decode.step();
-      progress.update({ tokens: attempt.session.position, outputTokens: text.count });
-      await committer.offer(decode.point());
+      span.setAttribute(attribute.tokens, text.count - before);
+      return text.finishReason;
+    });
+    if (end === null) {
+      await Promise.all([committer.flush(decode.point()), live.settle()]);
+      if (!cancel.requested) return { kind: 'drained' };
+      return await cancel.end();
     }
     await decode.readLast();
     await committer.flush(decode.point());
     const state = await publishState(context, attempt);
     const cached = cachedTokensOf(attempt);
-    const completing = context.lease.complete({
-      finishReason: text.finishReason,
+    const completing = completeJob(context, {
+      finishReason: end,
       usage: {
         inputTokens: (decode.position().inputTokens ?? cached) - cached,
         cachedTokens: cached,
@@ -166,7 +172,7 @@ class Decode {
       this.task.topLogprobs === 0 ? undefined : topOf(result.top, 0, this.task.topLogprobs, this.context.tokenizer);
     const record: TokenRecord = this.text.push(result.token, result.logprob, top);
     this.committer.add([record]);
-    countTokensGenerated(1);
+    this.context.meter.token(this.text.count === 1);
     const event: LiveEvent = { kind: 'token', ...record };
     this.live.emit(event);
   }

@@ -1,5 +1,6 @@
 import { cachedTokensOf, type Position } from '@longhaul/core/contracts';
 import { type CommitPoint, Committer } from './committer.ts';
+import { completeJob } from './complete.ts';
 import type { JobContext } from './context.ts';
 import { ProgressReporter } from './progress.ts';
 import { publishState } from './publish.ts';
@@ -25,7 +26,7 @@ export async function ingest(context: JobContext, run: TaskRun): Promise<TaskEnd
     const state = await publishState(context, attempt);
     const { input, session } = attempt;
     const cached = cachedTokensOf(attempt);
-    const completing = context.lease.complete({
+    const completing = completeJob(context, {
       finishReason: 'read',
       usage: {
         inputTokens: session.position - cached,

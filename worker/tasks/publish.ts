@@ -1,4 +1,5 @@
 import { errorCode, type StateOrigin, type StatePoint, type Task } from '@longhaul/core/contracts';
+import { inSpan, spanName } from '@longhaul/core/telemetry';
 import type { JobContext } from './context.ts';
 import type { Attempt } from './resume.ts';
 import { stateMoved } from './start.ts';
@@ -10,12 +11,23 @@ import { tensorsOf } from './tensors.ts';
  * Errors: `state_moved` for an append that another one overtook.
  */
 export async function publishState(context: JobContext, attempt: Attempt): Promise<StatePoint | null> {
-  const { engine, lease, spec, states } = context;
-  const { input, pins, session } = attempt;
-  const parent = pins.from === null ? null : { name: pins.from.name, version: pins.from.version };
+  const { spec } = context;
+  const parent = parentOf(attempt);
   const appended = spec.task.kind === 'append' ? parent : null;
   const name = appended?.name ?? spec.saveAs;
   if (name === null) return null;
+  return await inSpan(spanName.publish, {}, () => publishAs(context, attempt, name, appended));
+}
+
+async function publishAs(
+  context: JobContext,
+  attempt: Attempt,
+  name: string,
+  appended: Parent | null,
+): Promise<StatePoint> {
+  const { engine, lease, spec, states } = context;
+  const { input, pins, session } = attempt;
+  const parent = parentOf(attempt);
   context.watch.waitsFor('store');
   const state = tensorsOf(engine, pins, await session.snapshot());
   context.lost.throwIfAborted();
@@ -44,6 +56,13 @@ export async function publishState(context: JobContext, attempt: Attempt): Promi
     if (own !== null) return own;
     throw stateMoved(appended, null, error);
   }
+}
+
+type Parent = NonNullable<StateOrigin['parent']>;
+
+/** The version that the job began from. */
+function parentOf({ pins: { from } }: Attempt): Parent | null {
+  return from === null ? null : { name: from.name, version: from.version };
 }
 
 /** What an append published before it was redriven: the newest version is its own, of an earlier generation. */

@@ -1,4 +1,4 @@
-import { countTokensRead, recordChunk } from '@longhaul/core/telemetry';
+import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import type { StepResult, Want } from '@longhaul/native';
 import type { CancelWatch } from './cancellation.ts';
 import type { CommitPoint, Committer } from './committer.ts';
@@ -16,6 +16,12 @@ export interface ChunkTask {
   point(chunk: InputChunk): CommitPoint;
 }
 
+export interface ReadRun {
+  readonly committer: Committer;
+  readonly progress: ProgressReporter;
+  readonly cancel: CancelWatch;
+}
+
 export type ReadEnd = 'end' | 'drained' | 'cancelled';
 
 /**
@@ -25,9 +31,25 @@ export type ReadEnd = 'end' | 'drained' | 'cancelled';
 export async function readInput(
   context: JobContext,
   attempt: Attempt,
-  run: { readonly committer: Committer; readonly progress: ProgressReporter; readonly cancel: CancelWatch },
+  run: ReadRun,
   task: ChunkTask,
 ): Promise<ReadEnd> {
+  const { meter } = context;
+  // Chunks are many and alike: one span says how many they were.
+  return await inSpan(spanName.read, { [attribute.tokenOffset]: attempt.session.position }, async (span) => {
+    const before = { chunks: meter.chunks, tokens: meter.read };
+    try {
+      return await readChunks(context, attempt, run, task);
+    } finally {
+      span.setAttributes({
+        [attribute.chunks]: meter.chunks - before.chunks,
+        [attribute.tokens]: meter.read - before.tokens,
+      });
+    }
+  });
+}
+
+async function readChunks(context: JobContext, attempt: Attempt, run: ReadRun, task: ChunkTask): Promise<ReadEnd> {
   const { engine, lost, drain, soon } = context;
   const { input, pins, session } = attempt;
   const { committer, progress, cancel } = run;
@@ -56,8 +78,7 @@ export async function readInput(
       throw stepped.reason;
     }
     task.take(chunk, stepped.value);
-    recordChunk((context.clock.now() - startedAt) / 1000);
-    countTokensRead(chunk.tokens.length);
+    context.meter.chunk((context.clock.now() - startedAt) / 1000, chunk.tokens.length);
     progress.update({ tokens: chunk.position.tokenOffset, bytes: chunk.position.inputByteOffset });
 
     // A source that holds us up must not hold up the commit that the machine's end asks for. What fails here fails the

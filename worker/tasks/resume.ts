@@ -8,6 +8,7 @@ import {
   type SourcePin,
   type StartPin,
 } from '@longhaul/core/contracts';
+import { attribute, countCheckpointDamaged, inSpan, spanName } from '@longhaul/core/telemetry';
 import type { Session } from '@longhaul/native';
 import type { JobContext } from './context.ts';
 import { openTokenStream } from './document.ts';
@@ -39,6 +40,14 @@ export async function openAttempt(
   prompt: Prompt | null,
   cancelled: AbortSignal,
 ): Promise<Attempt> {
+  const { position, seq } = context.lease.head;
+  const name = seq > 0 ? spanName.resume : spanName.open;
+  return await inSpan(name, { [attribute.tokenOffset]: position.tokenOffset, [attribute.seq]: seq }, () =>
+    open(context, prompt, cancelled),
+  );
+}
+
+async function open(context: JobContext, prompt: Prompt | null, cancelled: AbortSignal): Promise<Attempt> {
   const { engine, lease, spec, tokenizer } = context;
   if (lease.head.pins !== null) checkPins(context, lease.head.pins);
 
@@ -132,6 +141,7 @@ async function openSession(
       if (!isUnusable(error)) throw error;
       const message = describeError(error);
       const { position } = await lease.fallBack({ key: ref.key, message });
+      countCheckpointDamaged(spec.model);
       log('warn', 'a checkpoint cannot be used: the job goes back', {
         job: spec.jobId,
         key: ref.key,

@@ -1,5 +1,5 @@
-import { attribute, inSpan, spanName } from '@longhaul/core/telemetry';
 import { ask } from './ask.ts';
+import { AttemptMeter } from './attempt-meter.ts';
 import { CancelWatch } from './cancellation.ts';
 import type { JobContext } from './context.ts';
 import { generate } from './generate.ts';
@@ -8,32 +8,24 @@ import { score } from './score.ts';
 import type { TaskEnd, TaskRun } from './task.ts';
 
 /** One attempt at one job, from its head to its end or to a drain. */
-export async function runJob(context: JobContext): Promise<TaskEnd> {
-  const { lease, spec, worker } = context;
-  const attributes = {
-    [attribute.jobId]: spec.jobId,
-    [attribute.task]: spec.task.kind,
-    [attribute.model]: spec.model,
-    [attribute.worker]: worker,
-    [attribute.epoch]: lease.epoch,
-    [attribute.tokenOffset]: lease.head.position.tokenOffset,
-  };
-  return inSpan(spanName.job, attributes, async (span) => {
-    const recomputed = await lostTokens(context);
-    const cancel = new CancelWatch(context);
-    try {
-      const run: TaskRun = { cancel, recomputed };
-      const end = await perform(context, run);
-      span.setAttribute(attribute.outcome, end.kind);
-      return end;
-    } catch (error) {
-      // A cancel or the deadline cuts short what waits for the document, by an error.
-      if (!cancel.requested || context.lost.aborted) throw error;
-      return await cancel.end();
-    } finally {
-      cancel.close();
-    }
-  });
+export async function runJob(parts: Omit<JobContext, 'meter'>): Promise<TaskEnd> {
+  const meter = new AttemptMeter(parts.spec, parts.lease, parts.clock);
+  const context: JobContext = { ...parts, meter };
+  const recomputed = await lostTokens(context);
+  const cancel = new CancelWatch(context);
+  try {
+    const run: TaskRun = { cancel, recomputed };
+    const end = await perform(context, run);
+    if (end.kind === 'done') meter.done(end.result);
+    return end;
+  } catch (error) {
+    // A cancel or the deadline cuts short what waits for the document, by an error.
+    if (!cancel.requested || context.lost.aborted) throw error;
+    return await cancel.end();
+  } finally {
+    cancel.close();
+    meter.close();
+  }
 }
 
 async function perform(context: JobContext, run: TaskRun): Promise<TaskEnd> {

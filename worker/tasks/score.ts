@@ -7,6 +7,7 @@ import {
 } from '@longhaul/core/contracts';
 import type { Session } from '@longhaul/native';
 import { type CommitPoint, Committer } from './committer.ts';
+import { completeJob } from './complete.ts';
 import type { JobContext } from './context.ts';
 import type { InputChunk } from './input.ts';
 import { ProgressReporter } from './progress.ts';
@@ -75,7 +76,7 @@ function complete(
   const { input, session } = attempt;
   const cached = cachedTokensOf(attempt);
   const { inputBytes } = input;
-  return context.lease.complete({
+  return completeJob(context, {
     finishReason: 'read',
     usage: { inputTokens: session.position - cached, cachedTokens: cached, outputTokens: 0, inputBytes },
     text: null,

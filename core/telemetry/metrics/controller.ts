@@ -32,7 +32,7 @@ export function countSwept(result: 'rung' | 'ended' | 'removed' | 'reaped' | 'fa
   if (jobs > 0) counterOf(metric.sweepJobs).add(jobs, { [attribute.result]: result });
 }
 
-/** `gone`: given up after its day, or the end that it tells of never came. */
+/** One try: `failed` is tried again, `gone` is given up after its day. */
 export function countWebhook(result: 'delivered' | 'failed' | 'gone'): void {
   counterOf(metric.webhooks).add(1, { [attribute.result]: result });
 }

@@ -9,28 +9,28 @@ export function jobAttributes({ model, task }: { readonly model: string; readonl
 }
 
 /** Tokens of input that the engine took. */
-export function countTokensRead(tokens: number, job: Attributes = {}): void {
+export function countTokensRead(tokens: number, job: Attributes): void {
   counterOf(metric.tokensRead).add(tokens, job);
 }
 
 /** Tokens sampled. */
-export function countTokensGenerated(tokens: number, job: Attributes = {}): void {
+export function countTokensGenerated(tokens: number, job: Attributes): void {
   counterOf(metric.tokensGenerated).add(tokens, job);
 }
 
 /** Tokens run again after a takeover. */
-export function countTokensRecomputed(tokens: number, job: Attributes = {}): void {
+export function countTokensRecomputed(tokens: number, job: Attributes): void {
   counterOf(metric.tokensRecomputed).add(tokens, job);
 }
 
 /** One commit and how long it took. */
-export function recordCommit(seconds: number, job: Attributes = {}): void {
+export function recordCommit(seconds: number, job: Attributes): void {
   counterOf(metric.commits).add(1, job);
   histogramOf(metric.commitSeconds).record(seconds, job);
 }
 
 /** One step of the engine with one chunk. */
-export function recordChunk(seconds: number, job: Attributes = {}): void {
+export function recordChunk(seconds: number, job: Attributes): void {
   histogramOf(metric.chunkSeconds).record(seconds, job);
 }
 

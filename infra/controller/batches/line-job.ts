@@ -2,6 +2,7 @@ import { type AskedLine, type BatchSpec, batchKeys, type InputLine, lineJobId, l
 import { type DocumentSource, hasEnded, type JobSpec, LonghaulError, RetryableFailure } from '@longhaul/core/contracts';
 import { PreconditionFailed } from '@longhaul/core/ledger';
 import { ringOf } from '@longhaul/core/queue';
+import { activeTraceParent, attribute, countSubmitted, inNewTrace, spanName } from '@longhaul/core/telemetry';
 import type { RunnerParts } from './parts.ts';
 
 /** A line that has a job. */
@@ -23,10 +24,20 @@ export async function submitLine(
   expiresAt: string,
 ): Promise<void> {
   const document = await placeDocument(parts, batch, line, asked);
-  const spec = lineSpec(asked.plan, document, { ...batch, createdAt: parts.clock.date(), expiresAt }, line);
+  await inNewTrace(spanName.submit, batch.trace, { [attribute.batchId]: batch.id }, async (span) => {
+    const createdAt = parts.clock.date();
+    const made = { ...batch, createdAt, expiresAt, trace: activeTraceParent() };
+    const spec = lineSpec(asked.plan, document, made, line);
+    span.setAttribute(attribute.jobId, spec.jobId);
+    await submitOrFind(parts, spec);
+  });
+}
+
+async function submitOrFind(parts: RunnerParts, spec: JobSpec): Promise<void> {
   let made: 'created' | 'existing' = 'existing';
   try {
     made = await parts.ledger.submit(spec);
+    if (made === 'created') countSubmitted({ model: spec.model, task: spec.task.kind });
   } catch (error) {
     // The same line under an earlier deadline of the batch.
     if (!(error instanceof LonghaulError) || error.code !== 'job_exists' || error instanceof RetryableFailure)

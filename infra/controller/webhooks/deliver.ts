@@ -3,6 +3,7 @@ import { batchHasEnded, readBatchHead } from '@longhaul/core/batches';
 import { type Clock, describeError } from '@longhaul/core/contracts';
 import { type ObjectStore, PreconditionFailed } from '@longhaul/core/ledger';
 import { type HttpsOptions, requestPublic } from '@longhaul/core/net';
+import { countWebhook } from '@longhaul/core/telemetry';
 import { OUTBOX_BYTES, OutboxEntry, webhookKeys, webhookSecret } from '@longhaul/core/webhooks';
 import { Webhook } from 'standardwebhooks';
 import { eachOf } from '../each-of.ts';
@@ -58,14 +59,17 @@ async function deliver(parts: DeliveryParts, key: string, signal: AbortSignal): 
   const refusal = await send(parts, entry, signal);
   if (refusal === null) {
     await store.delete(key);
+    countWebhook('delivered');
     log('info', 'webhook heard', { event: entry.id, attempts });
     return true;
   }
   if (now - Date.parse(entry.createdAt) >= dayMs) {
     await store.delete(key);
+    countWebhook('gone');
     log('warn', 'webhook given up after a day', { event: entry.id, attempts, reason: refusal });
     return false;
   }
+  countWebhook('failed');
   log('info', 'webhook not heard; trying again', { event: entry.id, attempts, reason: refusal });
   const nextAt = new Date(clock.date().getTime() + pauseBefore(attempts)).toISOString();
   await swap(store, key, { ...claim, nextAt, nonce: randomUUID() }, etag);

@@ -1,0 +1,47 @@
+import { type Context, context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { scope } from './instruments.ts';
+import { recordHttpRequest } from './metrics/api.ts';
+import { http } from './names.ts';
+import { parseTraceParent } from './trace-parent.ts';
+
+export interface HttpRequest {
+  readonly method: string;
+  /** Its pattern; null where the request has none. */
+  readonly route: string | null;
+  /** The caller's header: its trace is continued, and nothing else is taken from it. */
+  readonly traceparent: string | undefined;
+}
+
+/** One request as it is served. */
+export interface ServedRequest {
+  /** Runs `work` as a part of the request. */
+  within<T>(work: () => T): T;
+  /** The answer was sent, or the caller is gone. */
+  end(status: number): void;
+}
+
+/**
+ * Begins to tell of a request. A page that polls would fill the traces with nothing: a GET has a span only as a part of its
+ * caller's trace.
+ */
+export function serveRequest({ method, route, traceparent }: HttpRequest): ServedRequest {
+  const began = performance.now();
+  const caller = parseTraceParent(traceparent);
+  let served: Context = caller === null ? context.active() : trace.setSpanContext(context.active(), caller);
+  let span: Span | null = null;
+  if (caller !== null || (method !== 'GET' && method !== 'HEAD')) {
+    const attributes = { [http.method]: method, ...(route !== null && { [http.route]: route }) };
+    const name = route === null ? method : `${method} ${route}`;
+    span = trace.getTracer(scope).startSpan(name, { kind: SpanKind.SERVER, attributes }, served);
+    served = trace.setSpan(served, span);
+  }
+  return {
+    within: (work) => context.with(served, work),
+    end(status) {
+      recordHttpRequest((performance.now() - began) / 1000, { method, route, status });
+      span?.setAttribute(http.status, status);
+      if (status >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
+      span?.end();
+    },
+  };
+}
