@@ -175,7 +175,14 @@ test('log lines of the job name its trace', () => {
 /** What one run of this kind must tell, by OTLP and on `/metrics`. */
 const expected = [
   ...[metric.tokensRead, metric.tokensGenerated, metric.tokensRecomputed, metric.commits, metric.commitSeconds],
-  ...[metric.chunkSeconds, metric.loopDelaySeconds, metric.jobsSettled, metric.jobsActive, metric.slots],
+  ...[
+    metric.chunkSeconds,
+    metric.startSeconds,
+    metric.loopDelaySeconds,
+    metric.jobsSettled,
+    metric.jobsActive,
+    metric.slots,
+  ],
   ...[metric.resumeSeconds, metric.genAiTokens, metric.genAiRequestSeconds, metric.genAiTokenSeconds],
   ...[metric.queueJobs, metric.queueDemand, metric.queueOldestSeconds, metric.loopFailing, metric.sweepJobs],
   ...[metric.httpSeconds, metric.jobsSubmitted],
