@@ -80,7 +80,7 @@ test('a pipeline of the collector that is not whole is found', async () => {
   assert.deepEqual(faultsOfCollector(bad), [
     'processors: transform/names is in no pipeline',
     'pipeline traces: there is no otlp/tempo among the exporters',
-    'exporters: otlphttp/traces is in no pipeline',
+    'exporters: otlp_http/traces is in no pipeline',
     'pipeline metrics: memory_limiter is to be the first processor',
     'pipeline metrics: batch is to be the last processor',
     'the extension health_check is not started',

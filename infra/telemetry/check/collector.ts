@@ -49,7 +49,7 @@ const Collector = z.strictObject({
   receivers: z.strictObject({ otlp: Otlp }),
   processors: z.strictObject({
     memory_limiter: MemoryLimiter,
-    resourcedetection: z.strictObject({
+    resource_detection: z.strictObject({
       detectors: z.array(z.enum(['env', 'system', 'ec2', 'ecs', 'eks', 'gcp'])).min(1),
       timeout: duration,
       override: z.boolean(),
@@ -62,7 +62,7 @@ const Collector = z.strictObject({
     batch: Batch,
   }),
   exporters: z.strictObject({
-    'otlphttp/traces': OtlpHttp,
+    'otlp_http/traces': OtlpHttp,
     prometheus: z.strictObject({ endpoint: address, metric_expiration: duration }),
   }),
   service: z.strictObject({
