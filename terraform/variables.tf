@@ -308,7 +308,7 @@ variable "api_tasks" {
 }
 
 variable "controller_mode" {
-  description = "service: one controller runs always, and a waiting job is seen within seconds. schedule: one is started each minute for a look."
+  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started each minute for a look."
   type        = string
   default     = "service"
 

@@ -8,20 +8,18 @@ locals {
 
   programs = {
     api = {
-      command     = ["api", "--host", "0.0.0.0", "--port", "8080"]
+      command     = ["/usr/local/bin/node", "producer/main.ts", "api", "--host", "0.0.0.0", "--port", "8080"]
       environment = var.api_environment
       cpu         = 512
       memory      = 1024
       port        = 8080
-      health      = "http://127.0.0.1:8080/healthz"
     }
     controller = {
-      command     = ["controller", "--json"]
+      command     = ["/usr/local/bin/node", "infra/controller/main.ts", "--json"]
       environment = var.controller_environment
       cpu         = 256
       memory      = 512
       port        = 9464
-      health      = "http://127.0.0.1:9464/healthz"
     }
   }
 }
@@ -78,8 +76,9 @@ resource "aws_ecs_task_definition" "this" {
       { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
     ]
 
+    # The image's own check, which ECS does not look for: it asks the process at LONGHAUL_METRICS_ADDRESS.
     healthCheck = {
-      command     = ["CMD", "node", "-e", "fetch('${each.value.health}').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+      command     = ["CMD", "/usr/local/bin/node", "/app/healthcheck.mjs"]
       interval    = 30
       timeout     = 5
       retries     = 3
@@ -223,7 +222,7 @@ resource "aws_scheduler_schedule" "controller" {
     role_arn = var.scheduler_role_arn
 
     input = jsonencode({
-      containerOverrides = [{ name = "controller", command = ["controller", "--once", "--scale", "--json"] }]
+      containerOverrides = [{ name = "controller", command = ["/usr/local/bin/node", "infra/controller/main.ts", "--once", "--scale", "--json"] }]
     })
 
     ecs_parameters {

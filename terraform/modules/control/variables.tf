@@ -170,7 +170,7 @@ variable "api_tasks" {
 }
 
 variable "controller_mode" {
-  description = "service: one controller runs always, and a waiting job is seen within seconds. schedule: one is started each minute for a look; batches and webhooks go on at each look alone."
+  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started each minute for a look, and batches and webhooks do not go on between looks."
   type        = string
 
   validation {

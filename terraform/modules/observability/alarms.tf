@@ -27,6 +27,16 @@ locals {
       pattern = "{ $.msg = \"commit waits for the store\" }"
       value   = "1"
     }
+    refused = {
+      group   = var.log_groups["controller"]
+      pattern = "{ $.msg = \"workers refused\" }"
+      value   = "1"
+    }
+    budget_spent = {
+      group   = var.log_groups["controller"]
+      pattern = "{ $.msg = \"the budget of worker hours is spent\" }"
+      value   = "1"
+    }
     failed_starts = {
       group   = aws_cloudwatch_log_group.tasks.name
       pattern = "{ $.detail.stopCode = \"TaskFailedToStart\" }"
@@ -87,6 +97,30 @@ locals {
         periods    = 2
         comparison = "GreaterThanThreshold"
         threshold  = 5
+        missing    = "notBreaching"
+        dimensions = {}
+      }
+      refused = {
+        text       = "Starts of workers are refused: is the quota of G and VT instances above 0, and is there capacity in the three zones?"
+        namespace  = local.ours
+        metric     = "refused"
+        statistic  = "Sum"
+        period     = 900
+        periods    = 1
+        comparison = "GreaterThanThreshold"
+        threshold  = 2
+        missing    = "notBreaching"
+        dimensions = {}
+      }
+      budget_spent = {
+        text       = "Jobs wait, and the worker-hours of the day are spent: raise worker_limits.day_hours, or wait for midnight UTC."
+        namespace  = local.ours
+        metric     = "budget_spent"
+        statistic  = "Sum"
+        period     = 300
+        periods    = 1
+        comparison = "GreaterThanThreshold"
+        threshold  = 0
         missing    = "notBreaching"
         dimensions = {}
       }

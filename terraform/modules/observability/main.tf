@@ -3,15 +3,9 @@
 
 data "aws_caller_identity" "current" {}
 
-data "aws_partition" "current" {}
-
-data "aws_region" "current" {}
-
 locals {
-  account   = data.aws_caller_identity.current.account_id
-  partition = data.aws_partition.current.partition
-  region    = data.aws_region.current.region
-  ours      = "longhaul/${var.name}"
+  account = data.aws_caller_identity.current.account_id
+  ours    = "longhaul/${var.name}"
 }
 
 # ---- Who is told

@@ -12,8 +12,8 @@ locals {
   }
 
   # The objects of the ledger that are ever replaced, always by compare-and-swap. All others are written once:
-  # core/ledger/keys.ts, core/states/keys.ts, core/batches/keys.ts, core/webhooks/event.ts, producer/api/keys/api-keys.ts,
-  # core/ledger/probe-store.ts. A test holds this list against the key builders.
+  # core/ledger/keys.ts, core/states/keys.ts, core/batches/keys.ts, core/webhooks/event.ts, core/scaling/record-object.ts,
+  # core/ledger/probe-store.ts, producer/api/keys/api-keys.ts. A test runs the programs under these policies.
   mutable_keys = [
     "api-keys/*",
     "batches/*/*/head.json",
@@ -21,6 +21,7 @@ locals {
     "jobs/*/pins/*.json",
     "outbox/*",
     "probe/*",
+    "scaling/*",
     "states/*/*/pins/*.json",
   ]
 }

@@ -1,0 +1,297 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are Terraform's
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkAll } from '../../scripts/terraform/check.ts';
+import { type Configuration, loadModules, parseModule } from '../../scripts/terraform/configuration.ts';
+import { checkConventions } from '../../scripts/terraform/conventions.ts';
+import {
+  byPath,
+  everyModule,
+  exampleDeployment,
+  exampleInputs,
+  renderedPolicies,
+} from '../../scripts/terraform/example-deployment.ts';
+import type { Value } from '../../scripts/terraform/functions.ts';
+import { checkPolicies } from '../../scripts/terraform/policies.ts';
+import { checkReferences } from '../../scripts/terraform/references.ts';
+import { checkRights, readRows, rowsOf } from '../../scripts/terraform/rights.ts';
+import { checkSchema, readSchema, terraformRoot } from '../../scripts/terraform/schema.ts';
+import { checkSettings } from '../../scripts/terraform/settings.ts';
+
+const modules = await loadModules(terraformRoot);
+const schema = await readSchema();
+
+/** All modules, with one text of one of them replaced, which must be there. */
+async function planted(path: string, from: string, to: string): Promise<Configuration[]> {
+  const target = modules.find((one) => one.path === path)!;
+  assert.ok(
+    target.files.some(({ text }) => text.includes(from)),
+    `${path} has no ${JSON.stringify(from)}`,
+  );
+  const files = target.files.map(({ name, text }) => ({ name, text: text.replace(from, () => to) }));
+  const changed = await parseModule(path, files);
+  return modules.map((one) => (one.path === path ? changed : one));
+}
+
+function faultsIn(all: readonly Configuration[], path: string): string[] {
+  const others = byPath(all);
+  const one = others.get(path)!;
+  const found = [...checkConventions(one), ...checkSchema(one, schema), ...checkReferences(one, others, schema)];
+  return found.map(({ where, text }) => `${where}: ${text}`);
+}
+
+test('terraform/ has no fault', async () => {
+  const found = (await checkAll()).flatMap(({ faults }) => faults);
+  assert.deepEqual(found, []);
+});
+
+const plants: readonly (readonly [what: string, path: string, from: string, to: string, expected: RegExp])[] = [
+  [
+    'an argument nobody knows',
+    'modules/storage',
+    'block_public_acls  ',
+    'block_public_acl   ',
+    /block_public_acl is no argument/,
+  ],
+  [
+    'a nested one',
+    'modules/workers',
+    'use_local_storage = true',
+    'use_local_disk = true',
+    /local_storage_configuration\.use_local_disk is no argument/,
+  ],
+  [
+    'one in a dynamic block',
+    'modules/observability',
+    'threshold_type            = "PERCENTAGE"',
+    'threshold_kind            = "PERCENTAGE"',
+    /notification\.threshold_kind is no argument/,
+  ],
+  [
+    'an argument that is missing',
+    'modules/registry',
+    '  name                 = "${var.name}/${each.key}"\n',
+    '',
+    /aws_ecr_repository\.this: name is missing/,
+  ],
+  [
+    'a block that is missing',
+    'modules/workers',
+    '        vcpu_count {\n          min = ceil(var.instances.cpu / 1024)\n        }\n',
+    '',
+    /vcpu_count is missing/,
+  ],
+  [
+    'a block twice',
+    'modules/control',
+    'flexible_time_window {\n    mode = "OFF"\n  }',
+    'flexible_time_window {\n    mode = "OFF"\n  }\n\n  flexible_time_window {\n    mode = "OFF"\n  }',
+    /flexible_time_window stands 2 times/,
+  ],
+  [
+    'a value of another type',
+    'modules/keys',
+    'deletion_window_in_days = 30',
+    'deletion_window_in_days = "soon"',
+    /takes a number/,
+  ],
+  [
+    'a variable that is not there',
+    'modules/keys',
+    'alias/${var.name}',
+    'alias/${var.nmae}',
+    /there is no variable nmae/,
+  ],
+  [
+    'a local that is not there',
+    'modules/keys',
+    '${local.account}:root',
+    '${local.acount}:root',
+    /there is no local acount/,
+  ],
+  [
+    'a resource that is not there',
+    'modules/keys',
+    'aws_kms_key.this.key_id',
+    'aws_kms_key.that.key_id',
+    /there is no aws_kms_key\.that/,
+  ],
+  [
+    'an attribute that is not there',
+    'modules/keys',
+    'aws_kms_key.this.key_id',
+    'aws_kms_key.this.key_di',
+    /has no attribute key_di/,
+  ],
+  [
+    'an output that is not there',
+    '.',
+    'module.keys.key_arn',
+    'module.keys.key_anr',
+    /module keys has no output key_anr/,
+  ],
+  ['a call without what is required', '.', '  keep_images = 20\n', '', /modules\/registry needs keep_images/],
+  [
+    'a call with too much',
+    '.',
+    '  keep_images = 20\n',
+    '  keep_images = 20\n  keep_pictures = 3\n',
+    /has no variable keep_pictures/,
+  ],
+  ['a function that is not known', 'modules/workers', 'ceil(', 'round(', /the function round is not known/],
+  [
+    'a variable that nobody reads',
+    'modules/registry',
+    'variable "keep_images"',
+    'variable "spare" {\n  description = "Nothing."\n  type = string\n  validation {\n    condition = var.spare != null\n    error_message = "x"\n  }\n}\n\nvariable "keep_images"',
+    /var\.spare is declared, and nothing reads it/,
+  ],
+  [
+    'a variable without a check',
+    'modules/keys',
+    'can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.name))',
+    'true',
+    /has a validation that does not look at it/,
+  ],
+  [
+    'an output without a word',
+    'modules/keys',
+    '  description = "The key."\n',
+    '',
+    /output\.key_arn: has no description/,
+  ],
+  [
+    'a log in the clear',
+    'modules/workers',
+    '  kms_key_id        = var.kms_key_arn\n',
+    '',
+    /aws_cloudwatch_log_group\.worker: kms_key_id is not as it must be/,
+  ],
+  [
+    'a secret in the state',
+    'modules/queue',
+    '  secret_string_wo = jsonencode',
+    '  secret_string = jsonencode',
+    /secret_string would stand in the state/,
+  ],
+];
+
+for (const [what, path, from, to, expected] of plants) {
+  test(`a planted fault is found: ${what}`, async () => {
+    assert.match(faultsIn(await planted(path, from, to), path).join('\n'), expected);
+  });
+}
+
+test('what is no HCL is told with its file and line', async () => {
+  await assert.rejects(
+    planted('modules/keys', 'resource "aws_kms_alias" "this" {', 'resource "aws_kms_alias" "this" {{'),
+    /modules\/keys\/main\.tf:\d+/,
+  );
+});
+
+function policyFaults(all: readonly Configuration[]): string {
+  return checkPolicies(renderedPolicies(exampleDeployment(all)))
+    .map(({ where, text }) => `${where}: ${text}`)
+    .join('\n');
+}
+
+test('a policy that is wider than its reason is found', async () => {
+  const identity = 'modules/identity';
+  const pattern = await planted(identity, 'actions   = ["s3:GetObject"]', 'actions   = ["s3:Get*"]');
+  assert.match(policyFaults(pattern), /modules\/identity: \w+ Models: the action s3:Get\* is a pattern/);
+  const all = await planted(
+    identity,
+    'resources = ["${local.ecs}:task-definition/${var.name}-worker:*"]',
+    'resources = ["*"]',
+  );
+  assert.match(policyFaults(all), /controller StartWorkers: names every resource/);
+  const source = 'variable = "aws:SourceAccount"\n      values   = [local.account]';
+  const anybody = await planted(
+    'modules/observability',
+    source,
+    source.replace('aws:SourceAccount', 'aws:SecureTransport'),
+  );
+  assert.match(policyFaults(anybody), /alarms AlarmsAndBudgets: lets in .*cloudwatch\.amazonaws\.com/);
+});
+
+test('a right that is more or less than the table says is found', async () => {
+  const rows = await readRows();
+  const faults = (all: readonly Configuration[]) => {
+    const root = exampleDeployment(all);
+    return checkRights(rows, renderedPolicies(root), root)
+      .map(({ text }) => text)
+      .join('\n');
+  };
+  const more = await planted(
+    'modules/identity',
+    '"${var.ledger_arn}/jobs/*/ckpt/*",\n      "${var.ledger_arn}/prefixes/*",\n      "${var.ledger_arn}/probe/*",\n      "${var.ledger_arn}/states/*/*/ckpt/*",',
+    '"${var.ledger_arn}/jobs/*",',
+  );
+  assert.match(
+    faults(more),
+    /worker, s3:DeleteObject of ledger jobs\/j1\/spec\.json: the table says not allowed, and the policies say allowed/,
+  );
+  const less = await planted(
+    'modules/storage',
+    'sid           = "WrittenOnce"\n    effect        = "Deny"',
+    'sid           = "WrittenOnce"\n    effect        = "Allow"',
+  );
+  assert.match(faults(less), /the table says denied, and the policies say allowed/);
+});
+
+test('the table must be one', () => {
+  const head = '| who | call | of | with | may |\n|---|---|---|---|---|\n';
+  assert.throws(() => rowsOf('nothing'), /no table of rights/);
+  assert.throws(
+    () => rowsOf(`${head}| worker | \`s3:GetObject\` | \`ledger a\` | | perhaps |`),
+    /docs\/iam\.md:3 is no row/,
+  );
+  assert.equal(rowsOf(`${head}| worker | \`s3:GetObject\` | \`ledger a\` | | yes |`).length, 1);
+});
+
+test('a setting that no program knows is found, and a value that it does not take', async () => {
+  const faults = (all: readonly Configuration[]) =>
+    checkSettings(exampleDeployment(all))
+      .map(({ where, text }) => `${where}: ${text}`)
+      .join('\n');
+  const name = await planted('modules/workers', 'LONGHAUL_SLOTS  ', 'LONGHAUL_SLOTZ  ');
+  assert.match(faults(name), /task worker: LONGHAUL_SLOTZ is no setting of the worker/);
+  const value = await planted(
+    '.',
+    'LONGHAUL_SCALE_PLATFORM         = "ecs"',
+    'LONGHAUL_SCALE_PLATFORM         = "ec2"',
+  );
+  assert.match(faults(value), /task controller: LONGHAUL_SCALE_PLATFORM/);
+});
+
+test('values that a variable does not take are refused in its own words', () => {
+  const refused = (inputs: Readonly<Record<string, Value>>) => {
+    const root = exampleDeployment(modules, { ...exampleInputs, ...inputs });
+    for (const { evaluation } of everyModule(root)) evaluation.checkVariables();
+  };
+  refused({});
+  assert.throws(() => refused({ name: 'Longhaul' }), /name takes 3 to 22/);
+  assert.throws(() => refused({ image_digests: { control: 'latest' } }), /image_digests are sha256/);
+  assert.throws(() => refused({ document_sources: ['s3://bucket/prefix'] }), /document_sources are s3/);
+  assert.throws(() => refused({ api_ingress_cidrs: ['everywhere'] }), /api_ingress_cidrs are IPv4 blocks/);
+});
+
+test('before the first push there is no task, and afterwards each names its image by digest', () => {
+  const images = (inputs: Readonly<Record<string, Value>>) =>
+    everyModule(exampleDeployment(modules, { ...exampleInputs, ...inputs })).flatMap(({ evaluation }) =>
+      evaluation.module.resources
+        .filter(({ type }) => type === 'aws_ecs_task_definition')
+        .flatMap((resource) => evaluation.configured(resource))
+        .map(({ values }) => (JSON.parse(values['container_definitions'] as string) as { image: string }[])[0]!.image),
+    );
+  assert.deepEqual(images({ image_digests: {} }), []);
+  const made = images({});
+  assert.equal(made.length, 3);
+  for (const image of made) assert.match(image, /@sha256:[0-9a-f]{64}$/);
+});
+
+test('no interruption is made on purpose in production', () => {
+  const root = exampleDeployment(modules, { ...exampleInputs, environment: 'production' });
+  assert.equal(root.child('identity').output('fault_role_arn'), null);
+  assert.equal(root.output('spot_experiment_id'), null);
+});
