@@ -12,7 +12,7 @@ export interface LauncherIo {
 }
 
 /** Idle seconds of a worker of this machine, where its environment names none. */
-const idleExitSeconds = '120';
+const idleExitSeconds = '180';
 
 /** Not a worker's: they name one process each, or would tie the worker to the controller that started it. */
 const ownSettings = ['LONGHAUL_PARENT_PIPE', 'LONGHAUL_CONTROLLER_ID', 'LONGHAUL_METRICS_ADDRESS', 'OTEL_SERVICE_NAME'];

@@ -3,7 +3,7 @@ import type { Market, ScalingDecision, ScalingLimits, ScalingMoment, ScalingPoli
 /** Limits that are no deployment's own; docs/decisions/0036-workers-by-slots-that-are-wanting.md says where they come from. */
 export const defaultTuning = {
   onDemandAfterRefusals: 3,
-  deadlinePressureMs: 20 * 60_000,
+  deadlinePressureMs: 10 * 60_000,
   refusalPauseMs: 60_000,
   startWithinMs: 10 * 60_000,
   leastWorkerSeconds: 600,

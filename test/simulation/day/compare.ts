@@ -28,7 +28,7 @@ export function strategiesOf(arrivals: readonly Arrival[], a: Assumptions): Stra
 /** What our strategy comes to when one thing is otherwise. */
 export function variationsOf(a: Assumptions): { readonly name: string; readonly a: Assumptions }[] {
   return [
-    ...[30, 120, 300, 900].map((value) => ({ name: `idle exit ${value} s`, a: { ...a, idleExitSeconds: value } })),
+    ...[30, 120, 180, 300, 900].map((value) => ({ name: `idle exit ${value} s`, a: { ...a, idleExitSeconds: value } })),
     ...[60, 120, 180, 420].map((value) => ({ name: `boot ${value} s`, a: withBoot(a, value) })),
     ...[0, 24, 5, 1].map((value) => ({
       name: value === 0 ? 'no interruptions' : `a wave every ${value} h in each pool`,
@@ -37,7 +37,7 @@ export function variationsOf(a: Assumptions): { readonly name: string; readonly 
     { name: 'spot refused 9 times of 10', a: { ...a, spotRefusedShare: 0.9 } },
     ...[5, 15, 60].map((value) => ({ name: `scaled every ${value} s`, a: { ...a, scaleSeconds: value } })),
     ...[15, 60, 240].map((value) => ({ name: `refusal pause ${value} s`, a: { ...a, refusalPauseSeconds: value } })),
-    ...[0, 20, 120].map((value) => ({
+    ...[0, 10, 60].map((value) => ({
       name: `on demand ${value} min before a deadline`,
       a: { ...a, deadlinePressureSeconds: value * 60 },
     })),

@@ -12,7 +12,7 @@ import { generateDay } from './generate-day.ts';
 import { playDay } from './measure.ts';
 import { type Assumptions, defaults, parameterRows, withSettings } from './parameters.ts';
 import { dayPicture } from './picture.ts';
-import { markdownTable, rowsOf } from './report.ts';
+import { markdownTable, rowsOf, turned } from './report.ts';
 import { ours } from './strategies/ours.ts';
 
 const storedDay = path.resolve(import.meta.dirname, '../../fixtures/arrivals/day.jsonl');
@@ -138,19 +138,9 @@ async function main(): Promise<void> {
   if (values.json)
     return void say(`${JSON.stringify({ arrivals: values.arrivals, seeds, assumptions: a, ...simulated }, null, 1)}\n`);
   if (!values.markdown) say(`${describeDay(arrivals)}; seeds ${seeds[0]}–${seeds.at(-1)}\n\n`);
-  show(rowsOf('strategy', simulated.strategies));
-  const few = [
-    'cost',
-    'workerHours',
-    'spotShare',
-    'waitP50',
-    'tenantWaitP95',
-    'idleShare',
-    'starts',
-    'interruptions',
-    'recomputed',
-    'missedDeadlines',
-  ] as const;
+  const compared = rowsOf('strategy', simulated.strategies);
+  show(values.markdown ? turned(compared) : compared);
+  const few = ['cost', 'waitP50', 'tenantWaitP95', 'idleShare', 'starts', 'interruptions', 'recomputed'] as const;
   if (values.sensitivity) show(rowsOf('longhaul, with', simulated.sensitivity, few));
 }
 

@@ -54,7 +54,7 @@ export const parameters = {
   chunkTokens: parameter(2048, 'tokens', 'LONGHAUL_CHUNK_TOKENS'),
   lockSeconds: parameter(90, 's', 'LONGHAUL_LOCK_MS'),
   stalledSeconds: parameter(30, 's', 'LONGHAUL_STALLED_MS'),
-  idleExitSeconds: parameter(300, 's', 'LONGHAUL_IDLE_EXIT_SECONDS'),
+  idleExitSeconds: parameter(180, 's', 'LONGHAUL_IDLE_EXIT_SECONDS'),
   scaleSeconds: parameter(15, 's', 'LONGHAUL_SCALE_SECONDS'),
   onDemandAfterRefusals: parameter(defaultTuning.onDemandAfterRefusals, 'refusals', 'the policy'),
   deadlinePressureSeconds: parameter(defaultTuning.deadlinePressureMs / 1000, 's', 'the policy'),

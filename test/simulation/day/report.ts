@@ -45,6 +45,11 @@ export function rowsOf(title: string, rows: readonly Row[], only?: readonly (key
   ];
 }
 
+/** Columns as rows: what is compared stands side by side. */
+export function turned(rows: readonly (readonly string[])[]): string[][] {
+  return (rows[0] ?? []).map((_, i) => rows.map((row) => row[i] ?? ''));
+}
+
 /** Rows of cells, the first one the titles, as a table of Markdown. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   const [head = [], ...rest] = rows;
