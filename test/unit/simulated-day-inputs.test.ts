@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import type { JobView } from '../../producer/view.ts';
 import { costPerMillion, costRows, s3Requests, tokensPerSecondAt } from '../simulation/day/cost-model.ts';
@@ -80,4 +84,32 @@ test('a million tokens cost the price of the time that reading them takes, and t
   assert.equal(Math.round(tokensPerSecondAt(13.455, 0.5)), 500);
   const [head, ...rows] = costRows([1, 0.5]);
   assert.ok(rows.every((row) => row.length === head!.length && Number(row.at(-1)) > Number(row.at(-2))));
+});
+
+test('the command prints one JSON object, its help, and what is wrong with its input', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'longhaul-day-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [path.resolve(import.meta.dirname, '../simulation/day/main.ts'), ...args], {
+      encoding: 'utf8',
+    });
+  const arrivals = path.join(folder, 'day.jsonl');
+  await writeFile(
+    arrivals,
+    '{"at":10,"tenant":"a","tokens":5000}\n{"at":70000,"tenant":"b","tokens":9000,"deadline":900}\n',
+  );
+  const svg = path.join(folder, 'day.svg');
+  const done = run('--json', '--seeds', '2', '--arrivals', arrivals, '--svg', svg);
+  assert.equal(done.status, 0, done.stderr);
+  const { strategies, seeds, assumptions } = JSON.parse(done.stdout);
+  assert.deepEqual(seeds, [1, 2]);
+  assert.equal(strategies[0].name, 'longhaul');
+  assert.ok(strategies[0].measures.cost.median > 0 && strategies[0].measures.cost.median < 1);
+  assert.equal(assumptions.slots, 4);
+  const help = run('--help');
+  assert.ok(help.status === 0 && help.stdout.includes('Example:'));
+  await writeFile(arrivals, '{"at":10}\n');
+  const wrong = run('--arrivals', arrivals);
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.stderr, /day\.jsonl, line 1: /);
 });

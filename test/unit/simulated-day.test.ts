@@ -3,10 +3,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { type Arrival, arrivalLines, parseArrivals } from '../simulation/day/arrival.ts';
-import { strategiesOf } from '../simulation/day/compare.ts';
+import { playRow, strategiesOf } from '../simulation/day/compare.ts';
+import { costRows, docBusyShares } from '../simulation/day/cost-model.ts';
 import { type Day, playDay } from '../simulation/day/measure.ts';
 import { type Assumptions, defaults, withBoot, withSettings } from '../simulation/day/parameters.ts';
 import { dayPicture } from '../simulation/day/picture.ts';
+import { markdownTable, rowsOf, turned } from '../simulation/day/report.ts';
 import { ours } from '../simulation/day/strategies/ours.ts';
 import type { World } from '../simulation/day/world.ts';
 
@@ -138,4 +140,15 @@ test('arrivals are read as they are written; a line that is none is named, and s
   assert.equal(withSettings(defaults, ['slots=2']).slots, 2);
   assert.throws(() => withSettings(defaults, ['slot=2']), /--set takes one of .*found slot$/);
   assert.throws(() => withSettings(defaults, ['slots=many']), /--set slots takes a number from 0, found many/);
+});
+
+test('docs/operations.md shows what the command says today', async () => {
+  const page = await readFile(path.resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  const seeds = Array.from({ length: 9 }, (_, i) => i + 1);
+  const rows = rowsOf('strategy', [playRow('longhaul', day, ours(defaults), defaults, seeds, () => undefined)]);
+  for (const [measure, value] of turned(rows).slice(1)) {
+    assert.ok(page.includes(`| ${measure} | ${value} |`), `${measure} is ${value}: npm run simulate:day -- --markdown`);
+  }
+  const costs = markdownTable(costRows(docBusyShares));
+  assert.ok(page.includes(costs), 'dollars a million tokens: npm run simulate:day -- --costs --markdown');
 });

@@ -52,6 +52,9 @@ const gflopPerToken = 13.455;
 /** Tokens a second at a share of the peak. */
 export const tokensPerSecondAt = (peakTflops: number, share: number) => (peakTflops * 1000 * share) / gflopPerToken;
 
+/** How busy: always, as the simulated day, less, hardly. */
+export const docBusyShares = [1, 0.6, 0.3, 0.1] as const;
+
 export function costRows(busyShares: readonly number[], overheadShare = 0.01): string[][] {
   const dollars = (value: number) => (value < 0.1 ? value.toFixed(3) : value.toFixed(2));
   const head = [

@@ -6,7 +6,7 @@ import { describeError } from '@longhaul/core/contracts';
 import { table } from '../../../producer/render/table.ts';
 import { type Arrival, arrivalLines, parseArrivals } from './arrival.ts';
 import { playRow, type Row, strategiesOf, variationsOf } from './compare.ts';
-import { costRows } from './cost-model.ts';
+import { costRows, docBusyShares } from './cost-model.ts';
 import { arrivalsOfJobs } from './from-jobs.ts';
 import { generateDay } from './generate-day.ts';
 import { playDay } from './measure.ts';
@@ -111,7 +111,7 @@ async function main(): Promise<void> {
     return void show([['name', 'value', 'unit', 'from'], ...parameterRows(a)]);
   }
   if (values.costs) {
-    const rows = costRows([1, 0.6, 0.3, 0.1]);
+    const rows = costRows(docBusyShares);
     return void (values.json ? say(`${JSON.stringify(rows, null, 1)}\n`) : show(rows));
   }
   if (values.generate !== undefined) return void say(arrivalLines(generateDay(whole('generate', values.generate, 0))));
