@@ -245,6 +245,15 @@ const faults: readonly Fault[] = [
     'references',
     /key x/,
   ],
+  [
+    'an autoscaler of nothing',
+    'eks',
+    'HorizontalPodAutoscaler/longhaul-api',
+    'spec.scaleTargetRef.name',
+    'api',
+    'references',
+    /Deployment\/api/,
+  ],
   ['another namespace', 'eks', 'Service/longhaul-api', 'metadata.namespace', 'default', 'references', /default/],
   ['no namespace', 'eks', api, 'metadata.namespace', undefined, 'references', /namespace/],
   [

@@ -1,5 +1,5 @@
 import type { Finding, Rendered, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree, type Workload } from '../manifest.ts';
+import { isObject, type Manifest, nameOf, type Tree, type TreeObject, type Workload } from '../manifest.ts';
 
 /** Secrets are made by whoever runs this (docs/kubernetes.md); these are the ones, with their keys. */
 export const externalSecrets: Readonly<Record<string, readonly string[]>> = {
@@ -102,21 +102,29 @@ function triggerSecrets(rendered: Rendered): readonly Finding[] {
     });
 }
 
-/** Triggers name a TriggerAuthentication of theirs, and autoscalers and monitors something that is there. */
+/** Triggers name a TriggerAuthentication that is there, and an autoscaler what it scales. */
 function scaleTargets(rendered: Rendered): readonly Finding[] {
-  return rendered.manifests
-    .filter(({ kind }) => kind === 'ScaledJob')
-    .flatMap((manifest) =>
-      listAt(manifest['spec'] as Tree | undefined, 'triggers')
-        .filter(isObject)
-        .map(({ authenticationRef }) => (isObject(authenticationRef) ? String(authenticationRef['name']) : 'none'))
-        .filter((name) => !has(rendered, 'TriggerAuthentication', name, manifest.metadata.namespace ?? ''))
-        .map((name) => ({
-          rule: 'references',
-          object: nameOf(manifest),
-          text: `there is no TriggerAuthentication/${name}`,
-        })),
-    );
+  return rendered.manifests.flatMap((manifest) => {
+    const spec = isObject(manifest['spec']) ? manifest['spec'] : {};
+    return targetsOf(manifest.kind, spec)
+      .filter(([kind, name]) => !has(rendered, kind, name, manifest.metadata.namespace ?? ''))
+      .map(([kind, name]) => ({
+        rule: 'references',
+        object: nameOf(manifest),
+        text: `there is no ${kind}/${name}`,
+      }));
+  });
+}
+
+function targetsOf(kind: string, spec: TreeObject): readonly (readonly [kind: string, name: string])[] {
+  if (kind === 'HorizontalPodAutoscaler') {
+    const target = isObject(spec['scaleTargetRef']) ? spec['scaleTargetRef'] : {};
+    return [[String(target['kind']), String(target['name'])]];
+  }
+  if (kind !== 'ScaledJob') return [];
+  return listAt(spec, 'triggers')
+    .filter(isObject)
+    .map(({ authenticationRef: ref }) => ['TriggerAuthentication', isObject(ref) ? String(ref['name']) : 'none']);
 }
 
 function listAt(tree: Tree | undefined, key: string): readonly Tree[] {
