@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
@@ -448,22 +449,22 @@ function planted([, overlay, object, at, value]: Fault): readonly Manifest[] {
   return manifests;
 }
 
-/** Settings that other processes are still to learn say nothing about the faults. */
 const told = async (manifests: readonly Manifest[]) => (await check(manifests)).findings;
 
-test('every planted fault is found by its rule, and nothing is found where none is planted', async (t) => {
-  const clean = new Map<Overlay, Set<string>>();
-  for (const [overlay, manifests] of rendered) {
-    clean.set(overlay, new Set((await told(manifests)).map((finding) => JSON.stringify(finding))));
-  }
+for (const overlay of (await readdir(overlays)).sort()) {
+  test(`${overlay}: nothing is wrong`, async () => {
+    assert.deepEqual(await told(await render(path.join(overlays, overlay))), []);
+  });
+}
+
+test('every planted fault is found by its rule', async (t) => {
   for (const fault of faults) {
-    const [what, overlay, , , , rule, words] = fault;
+    const [what, , , , , rule, words] = fault;
     await t.test(what, async () => {
       const found = await told(planted(fault));
-      const fresh = found.filter((finding) => !clean.get(overlay)!.has(JSON.stringify(finding)));
       assert.ok(
-        fresh.some((finding) => finding.rule === rule && words.test(finding.text)),
-        `${rule} does not say ${words}; found ${JSON.stringify(fresh, null, 1)}`,
+        found.some((finding) => finding.rule === rule && words.test(finding.text)),
+        `${rule} does not say ${words}; found ${JSON.stringify(found, null, 1)}`,
       );
     });
   }
