@@ -3,6 +3,7 @@
  * them out; `npm test -- --all` runs them behind everything else, and so does CI.
  */
 export const ladder: readonly string[] = [
+  'test/fault/alerts.test.ts',
   'test/fault/bad-utf8.test.ts',
   'test/fault/controller.test.ts',
   'test/fault/joined.test.ts',

@@ -13,7 +13,7 @@ longhaul follow $job     # its output as it comes
 longhaul result $job     # its answer, or why there is none
 \`\`\`
 
-Logs: every line of a worker about the job has \`"jobId":"$job"\` and the trace's id.`;
+Logs: the lines of a worker or a controller about the job have \`"job":"$job"\`, and its \`trace_id\`.`;
 
 /**
  * One job. Metrics have no job ids: each would be a series of its own for as long as Prometheus remembers. So what is of one
