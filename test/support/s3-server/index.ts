@@ -34,17 +34,26 @@ export interface S3Server extends S3Coordinates {
   close(): Promise<void>;
 }
 
-const identity = {
+const own = {
   bucket: 'longhaul-test',
   accessKeyId: 'LONGHAULTESTKEY',
   secretAccessKey: 'longhaul/test+secret',
   region: 'us-east-1',
 };
 
-/** An S3-protocol server on 127.0.0.1. With a `dataDir` its objects and uploads survive a kill and a restart. */
-export async function startS3Server(
-  options: { port?: number; dataDir?: string; onWrite?: WriteObserver; clock?: ServerClock } = {},
-): Promise<S3Server> {
+export interface S3ServerOptions {
+  readonly port?: number;
+  /** Objects and uploads survive a kill and a restart. */
+  readonly dataDir?: string;
+  readonly onWrite?: WriteObserver;
+  readonly clock?: ServerClock;
+  /** The one key that is let in; the test's own by default. */
+  readonly credentials?: Pick<S3Coordinates, 'accessKeyId' | 'secretAccessKey'>;
+}
+
+/** An S3-protocol server on 127.0.0.1. */
+export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
+  const identity = { ...own, ...options.credentials };
   const dir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'longhaul-s3-')));
   const storage = new ObjectStorage(dir);
   storage.createBucket(identity.bucket);
