@@ -1,3 +1,4 @@
+import { type BatchBell, openBatchBell } from '@longhaul/core/batches';
 import { type Fleet, openFleet } from '@longhaul/core/fleet';
 import { createLedger, type Ledger, type ObjectStore, openStore } from '@longhaul/core/ledger';
 import { createStates, type States } from '@longhaul/core/states';
@@ -18,6 +19,8 @@ export interface Session {
   readonly live: LiveStream | null;
   /** The workers that live, null where no Redis is known. Opened by who asks. */
   readonly fleet: (() => Fleet) | null;
+  /** Tells controllers that there is something to do about a batch; they find out by themselves, later. */
+  readonly ringBatches: () => void;
   readonly states: States;
   readonly producer: Producer;
 }
@@ -45,6 +48,22 @@ export async function withSession<T>(
       }
       return fleet;
     };
+    let bell: BatchBell | null = null;
+    const ringBatches = () => {
+      if (url === null) return;
+      if (bell === null) {
+        const opened = openBatchBell({ url });
+        bell = opened;
+        closing.push(async () => {
+          await Promise.all(ringing);
+          opened.close();
+        });
+      }
+      const ring = bell.ring().catch(() => undefined);
+      ringing.add(ring);
+      void ring.finally(() => ringing.delete(ring));
+    };
+    const ringing = new Set<Promise<void>>();
     const openQueueFor = async (model: string) => {
       // Loaded by the commands that tell the queue something: the others start without it.
       const { openQueue } = await import('@longhaul/core/queue');
@@ -65,6 +84,7 @@ export async function withSession<T>(
       ledger,
       live,
       fleet: url === null ? null : () => fleetOf(url),
+      ringBatches,
       states: createStates(store),
       producer,
     });

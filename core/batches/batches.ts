@@ -69,9 +69,16 @@ export interface Batches {
   read(tenant: string, id: string, stream: BatchStream): AsyncIterable<Uint8Array>;
 }
 
-export function createBatches(store: ObjectStore, options: { readonly clock?: () => Date } = {}): Batches {
+export interface BatchesOptions {
+  readonly clock?: () => Date;
+  /** Called behind each change that a controller is to see soon. */
+  readonly ring?: () => void;
+}
+
+export function createBatches(store: ObjectStore, options: BatchesOptions = {}): Batches {
   const parts: BatchParts = { store, clock: options.clock ?? (() => new Date()) };
   const files = createFiles(store, { clock: parts.clock });
+  const ring = options.ring ?? (() => {});
 
   async function get(tenant: string, id: string): Promise<Batch> {
     const spec = await readBatchSpec(parts, tenant, id);
@@ -88,6 +95,7 @@ export function createBatches(store: ObjectStore, options: { readonly clock?: ()
   ): Promise<Batch> {
     const spec = await readBatchSpec(parts, tenant, id);
     const { head } = await changeBatchHead(parts, spec, (head) => make(head, parts.clock().toISOString()));
+    ring();
     return { spec, head };
   }
 
@@ -127,7 +135,9 @@ export function createBatches(store: ObjectStore, options: { readonly clock?: ()
       } catch (error) {
         if (!(error instanceof PreconditionFailed)) throw error;
       }
-      return { ...(await get(accepted.tenant, id)), outcome };
+      const batch = await get(accepted.tenant, id);
+      ring();
+      return { ...batch, outcome };
     },
 
     async list(tenant, { limit, after = null }) {

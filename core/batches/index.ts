@@ -1,6 +1,7 @@
 export * from './batch.ts';
 export { type BatchObject, batchObject, spentDollars } from './batch-object.ts';
 export { type Batch, type Batches, type BatchRequest, createBatches, type Resume } from './batches.ts';
+export { type BatchBell, openBatchBell } from './bell.ts';
 export { LineSet } from './bitmap.ts';
 export {
   type BatchParts,

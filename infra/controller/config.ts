@@ -33,6 +33,8 @@ export const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_DEMAND_SECONDS: seconds(0.1, 3600).default(15),
   /** Between two looks at the batches, and at the jobs that one of them has in flight. */
   LONGHAUL_BATCH_SECONDS: seconds(0.05, 3600).default(1),
+  /** In place of `LONGHAUL_BATCH_SECONDS` while there are no batches and no webhooks to tell; who makes a batch rings. */
+  LONGHAUL_BATCH_IDLE_SECONDS: seconds(0.05, 3600).default(30),
   /** Jobs of one batch in flight. */
   LONGHAUL_BATCH_WINDOW: whole(1, 4000).default(256),
   /** A batch whose controller has said nothing for so long is taken by another one. */

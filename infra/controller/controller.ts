@@ -3,24 +3,30 @@ import { countSwept, setLoopFailing } from '@longhaul/core/telemetry';
 import type { BatchRunners } from './batches/runners.ts';
 import { type DemandRecord, readDemand } from './demand.ts';
 import type { Log, Queues } from './ports.ts';
+import { QuietRest } from './rest.ts';
 import type { ScalingReport } from './scaling/port.ts';
 import type { Scaler } from './scaling/scaler.ts';
 import type { Sweep, Swept } from './sweep.ts';
+import type { Deliveries } from './webhooks/deliver.ts';
 
 export interface ControllerParts {
   readonly sweep: Sweep;
   readonly queues: Queues;
-  readonly batches: Pick<BatchRunners, 'round' | 'settled'>;
+  readonly batches: Pick<BatchRunners, 'round' | 'settled' | 'found'>;
   /** Null where nobody starts workers here. */
   readonly scaler: Pick<Scaler, 'round' | 'look'> | null;
   readonly clock: Clock;
   readonly log: Log;
-  readonly deliverWebhooks: (signal: AbortSignal) => Promise<number>;
+  readonly deliverWebhooks: (signal: AbortSignal) => Promise<Deliveries>;
+  /** Another answer than before: somebody made a batch, or an event of one. */
+  readonly rung: () => Promise<string>;
   readonly collectGarbage: (signal: AbortSignal) => Promise<object>;
   readonly intervals: {
     readonly sweepMs: number;
     readonly demandMs: number;
     readonly batchMs: number;
+    /** In place of `batchMs` while there are no batches, and no webhooks to tell. */
+    readonly batchIdleMs: number;
     readonly garbageMs: number;
     readonly stalledMs: number;
     readonly scaleMs: number;
@@ -55,14 +61,19 @@ export class Controller {
   /** Until the signal; resolves when nothing is under way. */
   async run(signal: AbortSignal): Promise<void> {
     const { sweepMs, demandMs, batchMs, garbageMs, scaleMs } = this.parts.intervals;
-    const { scaler } = this.parts;
+    const { scaler, batches, deliverWebhooks } = this.parts;
     await Promise.all([
       this.every('sweep', sweepMs, signal, () => this.sweepOnce(signal)),
       this.every('demand', demandMs, signal, () => this.tellDemand()),
       ...(scaler === null ? [] : [this.every('scaling', scaleMs, signal, () => scaler.round())]),
       this.every('quarantine', sweepMs, signal, () => this.parts.countQuarantined(signal)),
-      this.every('webhooks', Math.max(1000, batchMs), signal, () => this.parts.deliverWebhooks(signal)),
-      this.every('batches', batchMs, signal, () => this.parts.batches.round(signal)),
+      this.whileFound('webhooks', Math.max(1000, batchMs), signal, async () => {
+        return (await deliverWebhooks(signal)).left > 0;
+      }),
+      this.whileFound('batches', batchMs, signal, async () => {
+        await batches.round(signal);
+        return batches.found;
+      }),
       this.parts.clock
         .sleep(Math.min(firstGarbageMs, garbageMs), signal)
         .catch(() => undefined)
@@ -125,9 +136,38 @@ export class Controller {
     this.demandSaid = said;
   }
 
-  /** Runs at once and then at intervals; a failure is told when it begins, and the next turn tries again. */
+  /** Runs at once and then at intervals. */
   private async every(what: string, ms: number, signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {
-    const { clock, log } = this.parts;
+    const { clock } = this.parts;
+    await this.loop(what, signal, work, () => clock.sleep(ms, signal).catch(() => undefined));
+  }
+
+  /** The same for work that looks into the store: it comes seldom while it finds nothing, and at once behind a ring. */
+  private async whileFound(
+    what: string,
+    busyMs: number,
+    signal: AbortSignal,
+    work: () => Promise<boolean>,
+  ): Promise<void> {
+    const { clock, rung, intervals } = this.parts;
+    const quiet = new QuietRest({ clock, rung, busyMs, quietMs: intervals.batchIdleMs });
+    let found = true;
+    const look = async () => {
+      found = true;
+      await quiet.listen();
+      found = await work();
+    };
+    await this.loop(what, signal, look, () => quiet.rest(found, signal));
+  }
+
+  /** A failure is told when it begins, and the next turn tries again. */
+  private async loop(
+    what: string,
+    signal: AbortSignal,
+    work: () => Promise<unknown>,
+    rest: () => Promise<void>,
+  ): Promise<void> {
+    const { log } = this.parts;
     let failing = false;
     while (!signal.aborted) {
       try {
@@ -140,7 +180,7 @@ export class Controller {
         failing = true;
       }
       setLoopFailing(what, failing);
-      await clock.sleep(ms, signal).catch(() => undefined);
+      await rest();
     }
   }
 }

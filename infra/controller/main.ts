@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { openBatchBell } from '@longhaul/core/batches';
 import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
 import { createLedger, type ObjectStore, openConfiguredStore, probeStore } from '@longhaul/core/ledger';
@@ -115,6 +116,7 @@ async function control({ once = false, scale = false, json = false }: Options): 
   const sweep = new Sweep({ ledger, queues, clock, rate, log });
   const gauges = new Gauges((model) => sweep.oldestSeconds(model));
   const quarantined = new Quarantined(ledger, rate);
+  const bell = openBatchBell({ url: config.LONGHAUL_REDIS_URL });
   const scaling = await openScaling(config, { store, queues, sweep, clock, log }, scalingIo());
   const controller = new Controller({
     sweep,
@@ -127,6 +129,7 @@ async function control({ once = false, scale = false, json = false }: Options): 
       queueOf: (model) => queues.of(model),
       clock,
       log,
+      announced: () => void bell.ring().catch(() => undefined),
       name: config.controllerName,
       settings: {
         window: config.LONGHAUL_BATCH_WINDOW,
@@ -138,10 +141,12 @@ async function control({ once = false, scale = false, json = false }: Options): 
     log,
     deliverWebhooks: (signal) =>
       deliverDue({ store, clock, log, https: { allowHosts: config.LONGHAUL_WEBHOOK_ALLOW_HOSTS } }, signal),
+    rung: () => bell.rung(),
     collectGarbage: garbageCollector(store, config, log),
     intervals: {
       sweepMs: 1000 * config.LONGHAUL_SWEEP_SECONDS,
       batchMs: 1000 * config.LONGHAUL_BATCH_SECONDS,
+      batchIdleMs: 1000 * config.LONGHAUL_BATCH_IDLE_SECONDS,
       demandMs: 1000 * config.LONGHAUL_DEMAND_SECONDS,
       garbageMs: 3_600_000 * config.LONGHAUL_GARBAGE_HOURS,
       stalledMs: config.LONGHAUL_STALLED_MS,
@@ -172,6 +177,7 @@ async function control({ once = false, scale = false, json = false }: Options): 
     return 0;
   } finally {
     await scaling?.close();
+    bell.close();
     await queues.close();
     await store.close();
     await Promise.race([telemetry.shutdown(), setTimeout(lastWordsMs)]);

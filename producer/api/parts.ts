@@ -20,6 +20,7 @@ export interface ApiParts {
   /** Null where no Redis is known. */
   readonly live: LiveStream | null;
   readonly redisUrl: string | null;
+  readonly ringBatches: () => void;
   readonly keys: ApiKeys;
   readonly ring: KeyRing;
   readonly files: Files;

@@ -72,6 +72,7 @@ export async function serve(
       store,
       live,
       redisUrl,
+      ringBatches: session.ringBatches,
       keys,
       ring,
       files,

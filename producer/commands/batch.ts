@@ -101,7 +101,7 @@ async function submitBatch(file: string | undefined, options: BatchOptions, cont
   return await withSession(context, options.data, async (session) => {
     const { store } = session;
     const maxCost = costLimit(options, session);
-    const batches = createBatches(store);
+    const batches = createBatches(store, { ring: session.ringBatches });
     const key = options.idempotencyKey ?? null;
     const filename = file === '-' ? 'standard-input.jsonl' : basename(file);
     const input = await putBatchInput(createFiles(store), { tenant, filename, body, signal: context.signal }, key);

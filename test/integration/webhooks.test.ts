@@ -58,7 +58,7 @@ test('the end of a batch is told with a signature that a receiver can check, and
   const { world: made, parts } = world();
   const { spec } = await made.create([askLine(0)], { webhook: url });
   await made.finish(spec.id);
-  assert.equal(await deliverDue(parts, signal), 1);
+  assert.equal((await deliverDue(parts, signal)).heard, 1);
   const [{ headers, body }] = received as [Received];
   const event = new Webhook(await webhookSecret(made.store, tenant)).verify(body, headers) as {
     type: string;
@@ -66,7 +66,7 @@ test('the end of a batch is told with a signature that a receiver can check, and
   };
   assert.deepEqual([event.type, event.data], ['batch.completed', { id: spec.id }]);
   assert.throws(() => new Webhook(`whsec_${Buffer.alloc(32).toString('base64')}`).verify(body, headers));
-  assert.equal(await deliverDue(parts, signal), 0);
+  assert.equal((await deliverDue(parts, signal)).heard, 0);
   assert.deepEqual([received.length, outbox(made)], [1, []]);
 });
 
@@ -90,8 +90,8 @@ test('what is not heard is told again, later each time, under the same id, and g
   const { spec } = await made.create([askLine(0)], { webhook: url });
   await made.finish(spec.id);
   answers = [{ status: 500 }, { status: 404 }];
-  assert.equal(await deliverDue(parts, signal), 0);
-  assert.equal(await deliverDue(parts, signal), 0);
+  assert.equal((await deliverDue(parts, signal)).heard, 0);
+  assert.equal((await deliverDue(parts, signal)).heard, 0);
   assert.equal(received.length, 1, 'it was tried again at once');
   made.ms += pauseBefore(1);
   await deliverDue(parts, signal);
@@ -143,10 +143,10 @@ test('no event is lost or told before its time, wherever its controller dies', a
     };
     await runBatch({ ...made.runner(store), clock }, spec, stop.signal).catch(() => undefined);
     const ended = (await made.batches.get(tenant, spec.id)).head.status === 'completed';
-    assert.equal(await deliverDue(parts, signal), ended ? 1 : 0, `killed behind call ${call}`);
+    assert.equal((await deliverDue(parts, signal)).heard, ended ? 1 : 0, `killed behind call ${call}`);
     made.ms += 10_000;
     await made.finish(spec.id, made.runner(made.store, 'two'));
-    assert.equal(await deliverDue(parts, signal), ended ? 0 : 1, `killed behind call ${call}`);
+    assert.equal((await deliverDue(parts, signal)).heard, ended ? 0 : 1, `killed behind call ${call}`);
     told += 1;
     assert.equal(received.length, told);
   }

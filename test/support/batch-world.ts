@@ -94,6 +94,7 @@ export class BatchWorld {
       queueOf: () => new IdleQueue(),
       clock: this.clock,
       log: () => {},
+      announced: () => {},
       name,
       settings: { window: 8, pollMs: 1000, leaseMs: 5000, ...change },
     };

@@ -70,7 +70,7 @@ export async function finish(parts: RunnerParts, hold: Hold): Promise<void> {
   const outputFileId = await putFile(parts, hold, 'output');
   const errorFileId = await putFile(parts, hold, 'errors');
   const now = parts.clock.date();
-  if (hold.head.outcome !== null) await announceEnd(parts.store, hold.spec, hold.head, hold.head.outcome, now);
+  if (hold.head.outcome !== null) await announceEnd(parts, hold.spec, hold.head, hold.head.outcome, now);
   const at = now.toISOString();
   await hold.update((head) => {
     if (head.status !== 'finalizing' || head.outcome === null) return null;

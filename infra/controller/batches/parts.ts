@@ -11,6 +11,8 @@ export interface RunnerParts {
   readonly queueOf: (model: string) => SweptQueue;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called when an event is put out to be told. */
+  readonly announced: () => void;
   /** Of this process, unique. */
   readonly name: string;
   readonly settings: RunnerSettings;

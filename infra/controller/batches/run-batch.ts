@@ -101,7 +101,7 @@ class BatchRun {
     };
     const { total, errors, errorCount } = await validateBatch(renewing(), spec, { signal });
     const now = this.parts.clock.date();
-    if (errorCount > 0) await announceEnd(this.parts.store, spec, hold.head, 'failed', now);
+    if (errorCount > 0) await announceEnd(this.parts, spec, hold.head, 'failed', now);
     const at = now.toISOString();
     await this.hold.update((head) => {
       if (head.status !== 'validating') return null;

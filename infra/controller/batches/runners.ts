@@ -11,14 +11,21 @@ const mostAtOnce = 32;
 export class BatchRunners {
   private readonly parts: RunnerParts;
   private readonly running = new Map<string, Promise<void>>();
+  private open = false;
 
   constructor(parts: RunnerParts) {
     this.parts = parts;
   }
 
+  /** Whether the last round found a batch that goes on, here or elsewhere: one that is paused does not. */
+  get found(): boolean {
+    return this.open;
+  }
+
   /** Begins what nobody runs; returns how many are under way here. */
   async round(signal: AbortSignal): Promise<number> {
     const { store, clock, log } = this.parts;
+    this.open = this.running.size > 0;
     for await (const { key } of store.list(batchKeys.markers)) {
       const marker = batchOfMarker(key);
       if (marker === null || signal.aborted) continue;
@@ -34,6 +41,7 @@ export class BatchRunners {
       }
       const now = clock.date().getTime();
       const held = head.heldUntil !== null && now < Date.parse(head.heldUntil);
+      if (held || head.status !== 'paused') this.open = true;
       if (held || (head.status === 'paused' && now < Date.parse(head.expiresAt))) continue;
       const run = readBatchSpec(batchParts(this.parts), tenant, id)
         .then((spec) => runBatch(this.parts, spec, signal))

@@ -5,7 +5,7 @@ import { type OutboxEntry, webhookKeys } from '@longhaul/core/webhooks';
 
 /** Puts the event of an end before the end itself, so that no crash loses it; put again, it is the same. */
 export async function announceEnd(
-  store: ObjectStore,
+  { store, announced }: { readonly store: ObjectStore; readonly announced: () => void },
   spec: BatchSpec,
   { generation }: Pick<BatchHead, 'generation'>,
   status: 'completed' | 'failed' | 'expired' | 'cancelled',
@@ -37,4 +37,5 @@ export async function announceEnd(
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
   }
+  announced();
 }

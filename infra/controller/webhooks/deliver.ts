@@ -28,14 +28,21 @@ export function pauseBefore(attempt: number): number {
   return Math.min(4 * 3_600_000, 5000 * 3 ** (attempt - 1));
 }
 
-/** Tells what is due; each event is told at least once, for a day. Returns how many were heard. */
-export async function deliverDue(parts: DeliveryParts, signal: AbortSignal): Promise<number> {
-  let heard = 0;
+export interface Deliveries {
+  readonly heard: number;
+  /** Events that are still to be told. */
+  readonly left: number;
+}
+
+/** Tells what is due; each event is told at least once, for a day. */
+export async function deliverDue(parts: DeliveryParts, signal: AbortSignal): Promise<Deliveries> {
+  let [heard, seen] = [0, 0];
   await eachOf(parts.store.list(webhookKeys.outbox), atOnce, async ({ key }) => {
     signal.throwIfAborted();
+    seen += 1;
     if (await deliver(parts, key, signal)) heard += 1;
   });
-  return heard;
+  return { heard, left: seen - heard };
 }
 
 async function deliver(parts: DeliveryParts, key: string, signal: AbortSignal): Promise<boolean> {

@@ -53,8 +53,8 @@ const costOf = (cost: z.infer<typeof Cost> | null | undefined): CostLimit | null
   cost == null ? null : { dollars: cost.dollars, dollarsPerHour: cost.dollars_per_hour };
 
 /** `/v1/batches`: what is asked here is written down; a controller does it. */
-export function batchRoutes(app: ApiServer, { store, clock, models, settings }: ApiParts): void {
-  const batches = createBatches(store, { clock: clock.date });
+export function batchRoutes(app: ApiServer, { store, clock, models, settings, ringBatches }: ApiParts): void {
+  const batches = createBatches(store, { clock: clock.date, ring: ringBatches });
   app.post('/v1/batches', { schema: { summary: 'Run the lines of a file', body: CreateBody } }, async (request) => {
     const { tenant } = callerOf(request);
     const { body } = request;

@@ -45,7 +45,12 @@ function addOwned<T extends Options>(
 ): void {
   addCommon(command).action(async (id: string, options: T) => {
     await withSession(context, options.data, async (session) => {
-      const { spec, head } = await work(createBatches(session.store), id, options, session);
+      const { spec, head } = await work(
+        createBatches(session.store, { ring: session.ringBatches }),
+        id,
+        options,
+        session,
+      );
       if (options.json === true) await writeJson(context.stdout, batchObject(spec, head));
       else await write(context.stdout, batchText({ spec, head }, context.clock.date()));
     });
