@@ -4,11 +4,14 @@ import { committedProgress, estimate } from './eta.ts';
 /** Where a job stands, for people: the ledger's word, and what the worker shows of the work since the last commit. */
 export interface JobView {
   readonly jobId: string;
+  readonly tenant: string;
   readonly model: string;
   readonly task: Task['kind'];
   readonly status: JobStatus;
   readonly cancelRequested: boolean;
   readonly createdAt: string;
+  /** When it ends as expired if it has not ended before; null for never. */
+  readonly expiresAt: string | null;
   readonly updatedAt: string;
   readonly phase: 'read' | 'generate' | null;
   readonly worker: string | null;
@@ -53,11 +56,13 @@ export function jobView({ spec, head, result, progress, cancelRequested }: JobPa
   const failure = result?.failure ?? head?.failure ?? null;
   return {
     jobId: spec.jobId,
+    tenant: spec.tenant,
     model: spec.model,
     task: spec.task.kind,
     status,
     cancelRequested,
     createdAt: spec.createdAt,
+    expiresAt: spec.expiresAt,
     updatedAt: head?.updatedAt ?? spec.createdAt,
     phase: status === 'running' ? (known?.phase ?? null) : null,
     worker: status === 'running' ? (head?.owner ?? null) : null,

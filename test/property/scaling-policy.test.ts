@@ -191,6 +191,9 @@ test('spot first; after refusals a pause that doubles, then on-demand, then spot
   assert.deepEqual(asked(3, 59), []);
   assert.deepEqual(asked(3, 60), [{ market: 'on-demand', count: 3 }]);
   assert.deepEqual(asked(3, 600), [{ market: 'spot', count: 3 }]);
+  const patient = { ...plain, onDemandAfterRefusals: 100 };
+  assert.deepEqual(decide(at(50, 599), patient).start, []);
+  assert.deepEqual(decide(at(50, 600), patient).start, [{ market: 'spot', count: 3 }], 'no pause is longer than ten');
   assert.match(decide(at(2, 30), plain).reason, /refused 30 s ago, asked again after 120 s/);
 });
 
@@ -200,12 +203,29 @@ test('a near deadline asks for on-demand; one that has passed, or is far, does n
   assert.equal(of(plain.deadlinePressureMs - 1).start[0]?.market, 'on-demand');
   assert.equal(of(plain.deadlinePressureMs).start[0]?.market, 'spot');
   assert.equal(of(-1).start[0]?.market, 'spot');
+  const refused = (ago: number) =>
+    decide({ ...calm, demand: wanting(1), earliestDeadline: now + 1, spotRefusals: 2, refusedAt: now - ago }, plain);
+  assert.deepEqual(refused(59_999).start, [], 'what was refused is not asked for at every look');
+  assert.equal(refused(60_000).start[0]?.market, 'on-demand');
   const broke = of(60_000, { ...plain, maxWorkerHoursPerDay: 1 });
   assert.deepEqual(broke.start, []);
   assert.match(broke.breaker ?? '', /1\.0 of 1 worker-hours/);
 });
 
-test('a spot worker that is never placed is replaced by an on-demand one', () => {
-  const workers = [launched({ startedAt: now - plain.startWithinMs })];
-  assert.deepEqual(decide({ ...calm, demand: wanting(4), workers }, plain).start, [{ market: 'on-demand', count: 1 }]);
+test('a spot worker that is never placed is replaced by an on-demand one; of an on-demand one nobody knows better', () => {
+  const replacing = (market: 'spot' | 'on-demand') =>
+    decide(
+      { ...calm, demand: wanting(4), workers: [launched({ market, startedAt: now - plain.startWithinMs })] },
+      plain,
+    );
+  assert.deepEqual(replacing('spot').start, [{ market: 'on-demand', count: 1 }]);
+  assert.deepEqual(replacing('on-demand').start, [{ market: 'spot', count: 1 }]);
+});
+
+test('the budget keeps back what workers that come will take', () => {
+  const within = { ...plain, maxWorkerHoursPerDay: 0.5, leastWorkerSeconds: 600 };
+  const count = (workers: LaunchedWorker[]) => started(decide({ ...calm, demand: wanting(100), workers }, within));
+  assert.equal(count([]), 3);
+  assert.equal(count([launched({})]), 2);
+  assert.equal(count([launched({}), launched({}), launched({ state: 'running' })]), 0);
 });

@@ -10,11 +10,13 @@ import { arrivalsOfJobs } from '../simulation/day/from-jobs.ts';
 
 const view = (one: Partial<JobView>): JobView => ({
   jobId: 'job',
+  tenant: 'default',
   model: 'm',
   task: 'score',
   status: 'done',
   cancelRequested: false,
   createdAt: '2026-11-03T00:00:00.000Z',
+  expiresAt: null,
   updatedAt: '2026-11-03T00:10:00.000Z',
   phase: null,
   worker: null,
@@ -50,6 +52,8 @@ test('a day of a deployment is read from what `longhaul jobs --json` prints', ()
     view({
       jobId: 'written',
       createdAt: '2026-11-03T01:00:00.000Z',
+      expiresAt: '2026-11-03T01:15:00.000Z',
+      tenant: 'press',
       task: 'generate',
       inputTokens: 50,
       outputCount: 20,
@@ -62,7 +66,7 @@ test('a day of a deployment is read from what `longhaul jobs --json` prints', ()
     date: '2026-11-03',
     unknown: ['waiting'],
     arrivals: [
-      { at: 3600, tenant: 'default', tokens: 50, written: 20 },
+      { at: 3600, tenant: 'press', tokens: 50, deadline: 900, written: 20 },
       { at: 3601, tenant: 'default', tokens: 60 },
       { at: 21_600.5, tenant: 'default', tokens: 0, questions: 7 },
     ],

@@ -13,11 +13,13 @@ const count = z.number().int().nonnegative();
 /** Where a job stands, as `longhaul status --json` tells it. */
 export const Job = z.object({
   jobId: z.string(),
+  tenant: z.string(),
   model: z.string(),
   task: z.enum(['generate', 'score', 'ingest', 'ask', 'append']),
   status: JobStatus,
   cancelRequested: z.boolean(),
   createdAt: z.string(),
+  expiresAt: z.iso.datetime().nullable(),
   updatedAt: z.string(),
   phase: z.enum(['read', 'generate']).nullable(),
   worker: z.string().nullable(),

@@ -1,3 +1,4 @@
+import { Tenant } from '@longhaul/core/contracts';
 import { z } from 'zod';
 import type { Arrival } from './arrival.ts';
 
@@ -6,7 +7,8 @@ const ListedJob = z.object({
   jobId: z.string(),
   task: z.string(),
   createdAt: z.iso.datetime(),
-  tenant: z.string().optional(),
+  expiresAt: z.iso.datetime().nullable(),
+  tenant: Tenant,
   tokens: z.number(),
   inputTokens: z.number().nullable(),
   outputCount: z.number(),
@@ -23,7 +25,7 @@ export interface Recorded {
 
 /**
  * A real deployment's day: the output of `longhaul jobs all --limit 100000 --json`. Without a date, the day with the most
- * jobs. The list knows neither tenants, unless a job names its own, nor deadlines.
+ * jobs.
  * @throws Error for what is no such list, or has no job of the date.
  */
 export function arrivalsOfJobs(text: string, date: string | null): Recorded {
@@ -34,11 +36,12 @@ export function arrivalsOfJobs(text: string, date: string | null): Recorded {
   const ofDay = jobs.filter(({ createdAt }) => dayOf(createdAt) === day);
   if (ofDay.length === 0) throw new Error(`none of the ${jobs.length} jobs was created on ${day}`);
   const known = ofDay.filter(({ tokens, inputTokens, outputCount }) => (inputTokens ?? tokens) > 0 || outputCount > 0);
-  const arrivals = known.map(({ task, createdAt, tenant, tokens, inputTokens, outputCount }): Arrival => {
+  const arrivals = known.map(({ task, createdAt, expiresAt, tenant, tokens, inputTokens, outputCount }): Arrival => {
     const arrival = {
       at: (Date.parse(createdAt) - Date.parse(`${day}T00:00:00Z`)) / 1000,
-      tenant: tenant ?? 'default',
+      tenant,
       tokens: inputTokens ?? tokens,
+      ...(expiresAt !== null && { deadline: (Date.parse(expiresAt) - Date.parse(createdAt)) / 1000 }),
     };
     if (outputCount === 0) return arrival;
     if (task === 'ask') return { ...arrival, questions: outputCount };

@@ -7,7 +7,7 @@ const startPod = (world: World): SimulatedWorker | null => world.start('spot') ?
 
 /**
  * KEDA's ScaledJob with a trigger for each of the queue's keys, their sum taken, strategy `accurate`: every job that waits
- * asks for its part of a pod, less the pods that are pending. A pod that runs and loads its weights is no longer pending,
+ * asks for its part of a pod, less the pods that are pending; one of a lost worker is in no list until a reaper finds it. A pod that runs and loads its weights is no longer pending,
  * so what it is to take is asked for once more.
  */
 export function kedaJobs(a: Assumptions): Strategy {
@@ -17,9 +17,9 @@ export function kedaJobs(a: Assumptions): Strategy {
     idleExitSeconds: a.idleExitSeconds,
     begin: (world) =>
       world.every(a.kedaPollSeconds, () => {
-        const { fresh, returned, orphaned } = world.census();
+        const { fresh, returned } = world.census();
         const { living } = world;
-        const wanted = Math.min(Math.ceil((fresh + returned + orphaned) / a.slots), a.maxWorkers);
+        const wanted = Math.min(Math.ceil((fresh + returned) / a.slots), a.maxWorkers);
         const pending = living.filter(({ state }) => state === 'starting').length;
         const count =
           wanted + living.length > a.maxWorkers ? a.maxWorkers - living.length : Math.max(0, wanted - pending);
