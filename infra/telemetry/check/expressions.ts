@@ -44,7 +44,7 @@ function chosen(promql: string, seconds: number): string {
     .replaceAll(/"\$\w+"/g, '".*"');
 }
 
-/** Each metric and each label that is asked for is one that longhaul records. */
+/** Each metric and each label that is asked for is one that longhaul records; each metric that it records is asked for. */
 export function checkNames(rules: Rules): Result {
   const known = knownSeries(rules.recordings.map(({ record }) => record));
   const made = rules.testSeries.map((promql) => ({ where: 'alerts.test.yaml', promql }));
@@ -52,8 +52,17 @@ export function checkNames(rules: Rules): Result {
   const faults = expressions.flatMap(({ where, promql }) =>
     unknownIn(promql, known).map((fault) => `${where}: ${fault}`),
   );
+  const askedFor = new Set(
+    expressionsOf(rules).flatMap(({ promql }) => readPromql(promql).selectors.map(({ metric }) => plainName(metric))),
+  );
+  for (const name of new Set([...knownSeries([]).keys()].map(plainName))) {
+    if (!askedFor.has(name)) faults.push(`${name} is in no rule and on no dashboard`);
+  }
   return judged('metric names', `${expressions.length} expressions and series`, [...new Set(faults)]);
 }
+
+/** Of a histogram, without what tells its series apart. */
+const plainName = (series: string) => series.replace(/_(bucket|sum|count)$/, '');
 
 /** What an expression asks for that is not there, each in words. */
 export function unknownIn(promql: string, known: ReadonlyMap<string, readonly string[]>): string[] {
