@@ -5,7 +5,7 @@ import type { ModelInfo, ModelShape } from './types.ts';
 
 /**
  * What `ModelInfo` says of a checkpoint's identity and sizes, without the engine: the weights are hashed and not loaded.
- * With digests that are known, the weights are not read, and need not be there.
+ * Files whose digests are known are not hashed; where known weights are not there, what tensors they hold is not looked at.
  * Rejects with an EngineError: model_not_found, model_incomplete, model_corrupt, model_unsupported.
  */
 export async function fingerprintModel(
@@ -13,7 +13,7 @@ export async function fingerprintModel(
   known: ReadonlyMap<string, string> | null = null,
 ): Promise<ModelShape & Pick<ModelInfo, 'digest'>> {
   try {
-    const { config, files } = known === null ? await readCheckpoint(dir) : await configAlone(dir, known);
+    const { config, files } = await read(dir, known);
     const { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank } = config;
     const digest = await modelDigest(config, files, known ?? undefined);
     return { modelType, vocabSize, nLayer, dModel, dInner, dState, dConv, dtRank, digest };
@@ -22,7 +22,9 @@ export async function fingerprintModel(
   }
 }
 
-async function configAlone(dir: string, known: ReadonlyMap<string, string>) {
+async function read(dir: string, known: ReadonlyMap<string, string> | null) {
+  const there = known === null || (await weightFiles(dir).catch(() => null)) !== null;
+  if (there) return await readCheckpoint(dir);
   const { config } = await readModelConfig(dir);
   return { config, files: await weightFiles(dir, known) };
 }

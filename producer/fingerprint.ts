@@ -18,8 +18,13 @@ const Refusal = z.object({ error: z.object({ code: z.string(), message: z.string
  * Asked of the worker's program, whose loaders make the digests. Every byte of the weights is hashed; none is loaded.
  * @throws LonghaulError `invalid_config` where the worker is not installed; what is wrong with the model
  */
-export async function fingerprintOf(dir: string, command: string, context: CommandContext): Promise<Fingerprint> {
-  const args = [...workerNodeArgs, requireProgram('worker', command), 'fingerprint', '--json', '--model', dir];
+export async function fingerprintOf(
+  dir: string,
+  command: string,
+  context: CommandContext,
+  more: readonly string[] = [],
+): Promise<Fingerprint> {
+  const args = [...workerNodeArgs, requireProgram('worker', command), 'fingerprint', '--json', '--model', dir, ...more];
   const options = { env: { ...context.env }, cwd: context.cwd, signal: context.signal };
   const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve) => {
     execFile(context.execPath, args, options, (_, out, err) => resolve({ stdout: out, stderr: err }));

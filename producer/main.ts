@@ -10,6 +10,7 @@ import { addFollow } from './commands/follow.ts';
 import { addAppend, addIngest } from './commands/ingest.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
+import { addModel } from './commands/model.ts';
 import { addPassed, isPassedCommand, passThrough } from './commands/pass-through.ts';
 import { addRedrive } from './commands/redrive.ts';
 import { addResult } from './commands/result.ts';
@@ -83,7 +84,8 @@ function program(): Command {
     addRedrive,
     addBatch,
   ];
-  for (const add of [addUp, ...jobs, addStates, addWorkers, addApi, addKeys, addDoctor]) add(longhaul, context);
+  for (const add of [addUp, ...jobs, addStates, addModel, addWorkers, addApi, addKeys, addDoctor])
+    add(longhaul, context);
   addPassed(longhaul);
   return longhaul;
 }

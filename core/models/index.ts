@@ -20,3 +20,4 @@ export { currentVersion, listVersions, readManifest } from './registry.ts';
 export { type RemoteReference, type ResolvedModel, resolveModel } from './resolve.ts';
 export { type ModelSettings, modelSettings, type TransferOptions, transferOptions } from './settings.ts';
 export { verifyFiles } from './verify.ts';
+export { verifySource } from './verify-source.ts';

@@ -15,7 +15,7 @@ export const usualBeats: Beats = { everyMs: 1000, staleMs: 8000 };
 export function startBeating(path: string, beats: Beats, onBeat: () => void = () => {}): () => void {
   const timer = setInterval(() => {
     const now = new Date();
-    utimes(path, now, now).then(onBeat, () => {});
+    utimes(path, now, now).then(onBeat, onBeat);
   }, beats.everyMs);
   timer.unref();
   return () => clearInterval(timer);

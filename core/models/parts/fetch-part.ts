@@ -1,9 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, RejectedJob, RetryableFailure } from '../../contracts/errors.ts';
+import { RejectedJob } from '../../contracts/errors.ts';
 import { fileFailure } from '../../ledger/file-errors.ts';
 import type { PartSource, SourceFile } from '../part-source.ts';
+import { steadyRange } from '../steady.ts';
 
 /** A piece of a file: bytes [from, end). */
 export interface Part {
@@ -15,11 +15,8 @@ export interface Part {
   readonly sha256: string | null;
 }
 
-/** Attempts in a row that bring no byte, and whole parts of other bytes than they must be, before the part is given up. */
-const FRUITLESS = 8;
+/** Times that a part of other bytes than it must be of is brought before it is given up. */
 const DAMAGED = 3;
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5000;
 
 /**
  * Brings one part into its place in the open file `fd`. A connection that breaks is taken up where it broke; a part whose
@@ -43,32 +40,11 @@ export async function fetchPart(source: PartSource, part: Part, fd: number, sign
 async function bringOnce(source: PartSource, part: Part, fd: number, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   let at = part.from;
-  for (let fruitless = 0; ; ) {
-    signal.throwIfAborted();
-    const before = at;
-    try {
-      for await (const piece of source.openRange(part.file, { from: at, end: part.end }, signal)) {
-        if (piece.length > part.end - at) throw tooLong(source, part, at + piece.length);
-        place(piece, { hash, fd, at, name: part.file.name });
-        at += piece.length;
-      }
-      if (at === part.end) return hash.digest('hex');
-      throw new RetryableFailure(
-        'store_unavailable',
-        `${part.file.name} of ${source.url} ended at byte ${at} of ${part.end}`,
-      );
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof RetryableFailure) || error.code !== 'store_unavailable') throw error;
-      fruitless = at > before ? 0 : fruitless + 1;
-      if (fruitless >= FRUITLESS) {
-        const text = `${part.file.name} of ${source.url}: no byte beyond ${at} came in ${FRUITLESS} attempts: ${describeError(error)}`;
-        throw new RetryableFailure('store_unavailable', text, { cause: error });
-      }
-      const pause = Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** fruitless);
-      await sleep(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
+  for await (const piece of steadyRange(source, part.file, part, signal)) {
+    place(piece, { hash, fd, at, name: part.file.name });
+    at += piece.length;
   }
+  return hash.digest('hex');
 }
 
 function place(
@@ -83,11 +59,4 @@ function place(
   } catch (error) {
     throw fileFailure(`writing ${to.name} at byte ${to.at}`, error);
   }
-}
-
-function tooLong(source: PartSource, { file, end }: Part, at: number): RejectedJob {
-  return new RejectedJob(
-    'model_corrupt',
-    `${file.name} of ${source.url} goes on to byte ${at}; expected it to end at ${end}`,
-  );
 }

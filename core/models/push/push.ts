@@ -1,4 +1,3 @@
-import { createHash, type Hash } from 'node:crypto';
 import { z } from 'zod';
 import { RejectedJob } from '../../contracts/errors.ts';
 import { jsonBytes, readJson } from '../../ledger/json-object.ts';
@@ -6,6 +5,7 @@ import { type ObjectStore, PreconditionFailed } from '../../ledger/object-store.
 import { keys } from '../keys.ts';
 import { type ModelFile, type ModelFingerprint, modelLimits, partCount, Sha256, totalBytes } from '../manifest.ts';
 import { type PublishedModel, pointTo, writeManifest } from '../registry.ts';
+import { type Digests, RunningDigests } from '../running-digests.ts';
 import type { FileToPush, Origin } from './pushed-file.ts';
 
 export interface PushOptions {
@@ -121,11 +121,6 @@ async function pushFile(file: FileToPush, push: FilePush): Promise<ModelFile> {
   return { name, bytes, sha256, parts: known.parts };
 }
 
-interface Digests {
-  readonly sha256: string;
-  readonly parts: string[];
-}
-
 async function readParts(
   store: ObjectStore,
   sha256: string,
@@ -182,43 +177,6 @@ async function send(file: FileToPush & { readonly sha256: string }, push: FilePu
     if (!(error instanceof PreconditionFailed)) throw error;
   }
   return ended ?? (await digestsOf(file, push));
-}
-
-class RunningDigests {
-  bytes = 0;
-  readonly #partBytes: number;
-  readonly #whole = createHash('sha256');
-  readonly #parts: string[] = [];
-  #part: Hash | null = null;
-  #inPart = 0;
-
-  constructor(partBytes: number) {
-    this.#partBytes = partBytes;
-  }
-
-  add(piece: Uint8Array): void {
-    this.#whole.update(piece);
-    this.bytes += piece.length;
-    for (let at = 0; at < piece.length; ) {
-      this.#part ??= createHash('sha256');
-      const taken = piece.subarray(at, at + this.#partBytes - this.#inPart);
-      this.#part.update(taken);
-      this.#inPart += taken.length;
-      at += taken.length;
-      if (this.#inPart === this.#partBytes) this.#cut();
-    }
-  }
-
-  end(): Digests {
-    if (this.#part !== null) this.#cut();
-    return { sha256: this.#whole.digest('hex'), parts: this.#parts };
-  }
-
-  #cut(): void {
-    this.#parts.push(this.#part!.digest('hex'));
-    this.#part = null;
-    this.#inPart = 0;
-  }
 }
 
 function checkLength({ name, bytes }: FileToPush, found: number, { text }: Origin): void {

@@ -1,12 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LonghaulError, RetryableFailure } from '../../contracts/errors.ts';
+import { LonghaulError } from '../../contracts/errors.ts';
 import { fileFailure } from '../../ledger/file-errors.ts';
 import { type HubSettings, hubSource, readRevision, readSmallFile } from '../hub.ts';
 import { isModelFile, ModelFileName, type ModelSource } from '../manifest.ts';
 import { missingFile } from '../resolve.ts';
+import { steadyRange } from '../steady.ts';
 
 /** A file that is to be pushed. */
 export interface FileToPush {
@@ -22,6 +22,8 @@ export interface Origin {
   /** For messages. */
   readonly text: string;
   readonly source: ModelSource;
+  /** Null where the files are not on this machine. */
+  readonly dir: string | null;
   readonly files: readonly FileToPush[];
 }
 
@@ -41,7 +43,7 @@ export async function directoryOrigin(dir: string): Promise<Origin> {
       return { name: ModelFileName.parse(name), bytes: found.size, sha256: null, open };
     }),
   );
-  return { text: dir, source: { kind: 'directory' }, files };
+  return { text: dir, source: { kind: 'directory' }, dir, files };
 }
 
 /** The files of a revision on the hub, which is pinned to the commit that it is now. */
@@ -55,14 +57,16 @@ export async function hubOrigin(repo: string, revision: string | null, hub: HubS
   return {
     text,
     source: { kind: 'hub', repo, commit },
+    dir: null,
     files: files.map((file) => ({
       name: file.name,
       bytes: file.bytes,
       sha256: file.sha256,
-      open: (signal) =>
-        file.sha256 === null
-          ? once(readSmallFile({ repo, commit }, file, hub, signal))
-          : steady({ repo, commit, file, hub }, signal),
+      open: (signal) => {
+        if (file.sha256 === null) return once(readSmallFile({ repo, commit }, file, hub, signal));
+        const whole = { name: file.name, bytes: file.bytes, sha256: file.sha256 };
+        return steadyRange(hubSource(repo, commit, hub), whole, { from: 0, end: file.bytes }, signal);
+      },
     })),
   };
 }
@@ -74,39 +78,4 @@ function requireWhole(text: string, names: readonly string[]): void {
 
 async function* once(body: Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield await body;
-}
-
-/** Attempts in a row without a byte. */
-const FRUITLESS = 8;
-
-/** A file of the hub from its first byte to its last; a connection that breaks is taken up where it broke. */
-async function* steady(
-  from: {
-    readonly repo: string;
-    readonly commit: string;
-    readonly file: { readonly name: string; readonly bytes: number; readonly sha256: string | null };
-    readonly hub: HubSettings;
-  },
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  const { repo, commit, hub } = from;
-  const file = { ...from.file, sha256: from.file.sha256 ?? '' };
-  const source = hubSource(repo, commit, hub);
-  let at = 0;
-  for (let fruitless = 0; at < file.bytes; ) {
-    const before = at;
-    try {
-      for await (const piece of source.openRange(file, { from: at, end: file.bytes }, signal)) {
-        at += piece.length;
-        yield piece;
-      }
-      if (at < file.bytes)
-        throw new RetryableFailure('store_unavailable', `${file.name} ended at byte ${at} of ${file.bytes}`);
-    } catch (error) {
-      signal.throwIfAborted();
-      fruitless = at > before ? 0 : fruitless + 1;
-      if (!(error instanceof RetryableFailure) || fruitless >= FRUITLESS) throw error;
-      await sleep(100 * 2 ** fruitless, undefined, { signal });
-    }
-  }
 }

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { openStore } from '@longhaul/core/ledger';
+import {
+  ModelCache,
+  type ObtainEvent,
+  type ObtainOptions,
+  obtainModel,
+  obtainWhole,
+  parseModelReference,
+  type RemoteReference,
+} from '@longhaul/core/models';
+import { contents, MiB, makeModel, pushDirectory } from '../support/models.ts';
+import { coded } from './store-conformance.ts';
+
+const dir = await mkdtemp(join(tmpdir(), 'longhaul-cache-'));
+after(() => rm(dir, { recursive: true, force: true }));
+const signal = new AbortController().signal;
+const beats = { everyMs: 50, staleMs: 2000 };
+let count = 0;
+
+/** Three models of about 2 MiB, a, b and c, in a store, and a cache that holds two of them. */
+async function world(limitMiB: number | null = 5) {
+  const at = join(dir, String(++count));
+  const events: ObtainEvent[] = [];
+  const references: Record<string, RemoteReference> = {};
+  const digests: Record<string, string> = {};
+  for (const name of ['a', 'b', 'c']) {
+    const url = pathToFileURL(join(at, 'store', name)).href;
+    const store = await openStore(url);
+    digests[name] = (await pushDirectory(store, await makeModel(join(at, name), `${count}${name}`, [2 * MiB]))).digest;
+    await store.close();
+    references[name] = parseModelReference(url) as RemoteReference;
+  }
+  const cache = { dir: join(at, 'cache'), limitBytes: limitMiB === null ? null : limitMiB * MiB, beats };
+  const options: ObtainOptions = {
+    store: {},
+    transfer: { hub: { endpoint: 'http://127.0.0.1:1', token: null }, cache, inFlight: 2, threads: 0 },
+    signal,
+    onEvent: (event) => void events.push(event),
+  };
+  const obtain = (name: string) => obtainWhole(references[name]!, options);
+  const held = async () => {
+    const names = await readdir(cache.dir);
+    return Object.keys(digests).filter((name) => names.includes(digests[name]!));
+  };
+  return { at, cache, options, obtain, held, events, digests, references };
+}
+
+/** As if it was used so many seconds ago. */
+async function usedBefore(seconds: number, path: string): Promise<void> {
+  const then = new Date(Date.now() - seconds * 1000);
+  await utimes(join(path, 'model.json'), then, then);
+}
+
+test('what was used longest ago makes room', async () => {
+  const { obtain, held, digests, cache, events } = await world();
+  await obtain('a');
+  await obtain('b');
+  await usedBefore(100, join(cache.dir, digests['b']!));
+  await usedBefore(50, join(cache.dir, digests['a']!));
+  await obtain('c');
+  assert.deepEqual(await held(), ['a', 'c']);
+  assert.deepEqual(
+    events.filter(({ kind }) => kind === 'removed'),
+    [{ kind: 'removed', digest: digests['b'] }],
+  );
+  assert.equal((await obtain('a')).how, 'cached');
+});
+
+test('what is in use stays, whoever else wants room; what was left by a process that is gone does not', async () => {
+  const { obtain, held, digests, cache } = await world();
+  await obtain('a');
+  await obtain('b');
+  await usedBefore(100, join(cache.dir, digests['a']!));
+  const opened = await ModelCache.open(cache);
+  const release = await opened.use(digests['a']!);
+  await usedBefore(100, join(cache.dir, digests['a']!));
+  await obtain('c');
+  assert.deepEqual(await held(), ['a', 'c']);
+  // In use on one side and on the other: nothing can go.
+  const other = await opened.use(digests['c']!);
+  await assert.rejects(obtain('b'), coded('store_full'));
+  await other();
+  await release();
+  const dead = join(cache.dir, '.use', `${digests['a']}.gone`);
+  await writeFile(dead, '');
+  await utimes(dead, 1, 1);
+  await usedBefore(100, join(cache.dir, digests['a']!));
+  await obtain('b');
+  assert.deepEqual(await held(), ['b', 'c']);
+});
+
+test('a model above the limit is refused with both numbers', async () => {
+  const { obtain } = await world(1);
+  await assert.rejects(obtain('a'), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'invalid_config');
+    assert.match(error.message, /LONGHAUL_MODEL_CACHE_GIB: the model has 2\d+ bytes, the cache may have 1048576/);
+    return true;
+  });
+});
+
+test('a disk without room is told with what is needed and what is free', async () => {
+  const { cache } = await world(null);
+  const opened = await ModelCache.open(cache);
+  await assert.rejects(opened.makeRoom('0'.repeat(64), 2 ** 60), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'store_full');
+    assert.match(error.message, /the model needs 1152921504606847000 bytes in .*, where \d+ bytes are free/);
+    return true;
+  });
+});
+
+test('a second taker waits, and takes over from one that is gone', async () => {
+  const { references, options, obtain, digests, cache, at } = await world(null);
+  const holder = await ModelCache.open(cache);
+  const lock = (await holder.lock(digests['a']!))!;
+  assert.equal(await holder.lock(digests['a']!), null);
+  let over = false;
+  const waiting = obtain('a').then((got) => {
+    over = true;
+    return got;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 2 * beats.staleMs));
+  assert.equal(over, false, 'a holder that beats is waited for');
+  await lock.release();
+  assert.equal((await waiting).how, 'pulled');
+  assert.deepEqual(await contents(join(cache.dir, digests['a']!)), await contents(join(at, 'a')));
+
+  // A holder that no longer moves: its number stands, and its time runs out.
+  const locks = join(cache.dir, '.lock', digests['b']!);
+  const dead = (await holder.lock(digests['b']!))!;
+  const after = obtain('b');
+  // What keeps it alive ends without a release, as a process does that is killed.
+  const [number] = await readdir(locks);
+  await rm(join(locks, number!));
+  await (await open(join(locks, '7'), 'wx')).close();
+  assert.equal((await after).how, 'pulled');
+  await new Promise<void>((resolve) => {
+    if (dead.lost.aborted) resolve();
+    else dead.lost.addEventListener('abort', () => resolve());
+  });
+  assert.equal((await obtainModel(references['b']!, options)).how, 'cached');
+});
+
+test('a model that was published and never synced before the machine went down is hashed before it is used', async () => {
+  const { obtain, events, digests, cache } = await world(null);
+  await obtain('a');
+  const path = join(cache.dir, digests['a']!);
+  const weights = join(path, (await readdir(path)).find((name) => name.endsWith('.safetensors'))!);
+  const file = await open(weights, 'r+');
+  await file.write(Buffer.alloc(4096), 0, 4096, MiB);
+  await file.close();
+  const state = join(path, '.state.json');
+  await writeFile(state, JSON.stringify({ boot: 'another', synced: false }));
+  const again = await obtain('a');
+  assert.equal(again.how, 'pulled');
+  assert.match(JSON.stringify(events), /"kind":"damaged".*has sha256 [0-9a-f]{64}; expected/);
+
+  // One that is whole is used, and marked.
+  await writeFile(state, JSON.stringify({ boot: 'another', synced: false }));
+  assert.equal((await obtain('a')).how, 'cached');
+  assert.ok((await stat(state)).size > 0);
+});
+
+test('a version that is named by its digest needs no store once it is there', async () => {
+  const { obtain, references, digests, options, at } = await world(null);
+  await obtain('a');
+  await rm(join(at, 'store'), { recursive: true });
+  const pinned = { ...references['a']!, digest: digests['a'] } as RemoteReference;
+  assert.equal((await obtainWhole(pinned, options)).how, 'cached');
+  await assert.rejects(obtain('a'), coded('model_not_found'));
+});
