@@ -128,6 +128,15 @@ const rules: Readonly<Record<string, Rule>> = {
         yield `it waits for the health of ${other}, which nobody checks`;
     }
   },
+  // `up --wait` takes the end of a container for a failure, unless one that stays has waited for it.
+  *'one-shot'({ restart, profiles }, { compose, name }) {
+    if (restart !== 'no' || profiles !== undefined) return;
+    const waited = Object.values(compose.services).some(({ restart: other, depends_on: needs }) => {
+      const need = isMap(needs) ? needs[name] : undefined;
+      return other !== 'no' && isMap(need) && need['condition'] === 'service_completed_successfully';
+    });
+    if (!waited) yield 'it ends, and no service that stays depends on service_completed_successfully of it';
+  },
   *mounts(service, { compose }) {
     const declared = isMap(compose.document['volumes']) ? compose.document['volumes'] : {};
     for (const volume of strings(service['volumes'])) {

@@ -50,6 +50,7 @@ const faults: readonly (readonly [string, readonly string[], Json | undefined])[
   ['settings', ['worker', 'environment'], { LONGHAUL_SLOT: '4' }],
   ['health', ['api', 'healthcheck'], undefined],
   ['health', ['queue', 'healthcheck'], { disable: true }],
+  ['one-shot', ['tempo', 'restart'], 'no'],
   ['mounts', ['prometheus', 'volumes'], ['../telemetry/prometheus.yaml:/etc/prometheus/prometheus.yaml']],
   ['mounts', ['prometheus', 'volumes'], ['../telemetry/gone.yaml:/etc/prometheus/prometheus.yaml:ro']],
   ['mounts', ['collector', 'volumes'], ['/var/run/docker.sock:/var/run/docker.sock:ro']],
