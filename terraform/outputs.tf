@@ -3,7 +3,7 @@ output "longhaul_env" {
   value = {
     LONGHAUL_STORE     = local.shared_environment["LONGHAUL_STORE"]
     LONGHAUL_S3_REGION = local.shared_environment["LONGHAUL_S3_REGION"]
-    LONGHAUL_MODEL     = "s3://${module.storage.models_bucket}/models/${var.model.name}"
+    LONGHAUL_MODEL     = var.model.name
   }
 }
 

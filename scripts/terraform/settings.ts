@@ -24,7 +24,7 @@ const programs: Readonly<Record<string, Program>> = {
 };
 
 /** Read by every program, outside of its own schema. */
-const everywhere = ['LONGHAUL_METRICS_ADDRESS', 'LONGHAUL_MODEL_CACHE'];
+const everywhere = ['LONGHAUL_MODEL_CACHE'];
 
 /** The environment of each task's container, with an example of what stands in its secret. */
 export function taskEnvironments(root: Evaluation): ReadonlyMap<string, Environment> {

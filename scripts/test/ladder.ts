@@ -17,4 +17,5 @@ export const ladder: readonly string[] = [
   'test/fault/store-away.test.ts',
   'test/fault/store.test.ts',
   'test/integration/from-zero.test.ts',
+  'test/integration/terraform-rights.test.ts',
 ];
