@@ -19,11 +19,16 @@ export class KubernetesServer {
   /** So many answers of POST break off, their work done. */
   loseAnswers = 0;
   pageSize = 2;
+  private readonly namespace: string;
   private readonly certificate = selfSignedCertificate();
   private readonly server = createServer(this.certificate, (request, response) => void this.handle(request, response));
 
-  static async start(): Promise<KubernetesServer> {
-    const self = new KubernetesServer();
+  private constructor(namespace: string) {
+    this.namespace = namespace;
+  }
+
+  static async start(namespace = 'fleet'): Promise<KubernetesServer> {
+    const self = new KubernetesServer(namespace);
     self.server.listen(0, '127.0.0.1');
     await once(self.server, 'listening');
     return self;
@@ -71,11 +76,12 @@ export class KubernetesServer {
     const fault = this.errors.shift();
     if (fault !== undefined) return void fail(fault.status, fault.message);
     const found =
-      /^\/(?:apis\/batch\/v1\/namespaces\/fleet\/(jobs)|api\/v1\/namespaces\/fleet\/(pods))(?:\/([^/]+))?$/.exec(
+      /^\/(?:apis\/batch\/v1\/namespaces\/([^/]+)\/(jobs)|api\/v1\/namespaces\/([^/]+)\/(pods))(?:\/([^/]+))?$/.exec(
         url.pathname,
       );
-    if (found === null) return void fail(404, `no such path: ${url.pathname}`);
-    const [, isJobs, , name] = found;
+    if (found === null || (found[1] ?? found[3]) !== this.namespace)
+      return void fail(404, `no such path: ${url.pathname}`);
+    const [, , isJobs, , , name] = found;
     if (request.method === 'POST' && isJobs !== undefined) {
       const job = JSON.parse(body) as V1Job;
       const key = job.metadata!.name!;

@@ -81,8 +81,13 @@ function checked(process: Process, workload: Workload, container: Container, ren
   return found;
 }
 
-/** Later sources go before earlier ones, and `env` before all. */
-export function environmentOf(container: Container, namespace: string, { manifests }: Rendered): Environment {
+/** Later sources go before earlier ones, and `env` before all. `fieldOf`: what stands at a field of the pod. */
+export function environmentOf(
+  container: Container,
+  namespace: string,
+  { manifests }: Pick<Rendered, 'manifests'>,
+  fieldOf = (fieldPath: string) => (fieldPath === 'metadata.namespace' ? namespace : 'stand-in'),
+): Environment {
   const env: Record<string, string> = {};
   const dataOf = (name: string | undefined, kind: string): Record<string, string> => {
     const found = manifests.find(
@@ -101,7 +106,7 @@ export function environmentOf(container: Container, namespace: string, { manifes
       env[name] = dataOf(configMapKeyRef.name, 'ConfigMap')[configMapKeyRef.key] ?? '';
     } else if (secretKeyRef !== undefined) {
       env[name] = dataOf(secretKeyRef.name, 'Secret')[secretKeyRef.key] ?? standIn(name);
-    } else if (fieldRef !== undefined) env[name] = fieldRef.fieldPath === 'metadata.namespace' ? namespace : 'stand-in';
+    } else if (fieldRef !== undefined) env[name] = fieldOf(fieldRef.fieldPath);
   }
   return env;
 }
