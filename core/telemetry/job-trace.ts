@@ -212,7 +212,7 @@ export function tellJobEnd(job: TracedJob, head: Head): void {
   if (caller === null) sdk.nextTraceId(trace.getSpanContext(parent)?.traceId ?? '');
   const span = startAs(id, spanName.job, { attributes, startTime: from }, above);
   if (head.status === 'quarantined') {
-    span?.setStatus({ code: SpanStatusCode.ERROR, message: head.failure?.message ?? 'quarantined' });
+    span?.setStatus({ code: SpanStatusCode.ERROR, message: head.failure?.code ?? 'quarantined' });
   }
   span?.end(notBefore(new Date(head.updatedAt), from));
 }

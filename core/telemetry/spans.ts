@@ -35,11 +35,11 @@ export function activeContext(): Context {
   return context.active();
 }
 
-/** The span says what it failed with. Messages of ours name keys, sizes and limits, and hold no text of a document. */
+/** The span says what it failed with: by its code, since a message may name what belongs to a tenant. */
 export function failSpan(span: Span, error: unknown): void {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, 1024);
-  const code = (error as { readonly code?: unknown } | null)?.code;
-  if (typeof code === 'string') span.setAttribute(attribute.errorCode, code);
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  const message = typeof code === 'string' ? code : error instanceof Error ? error.name : typeof error;
+  span.setAttribute(attribute.errorCode, message);
   span.setStatus({ code: SpanStatusCode.ERROR, message });
 }
 
