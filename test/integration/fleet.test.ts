@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFleet, type WorkerSign } from '@longhaul/core/fleet';
 import { connectRedis } from '@longhaul/core/redis';
+import { readScalingRecord, swapScalingRecord } from '@longhaul/core/scaling';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
 import { runLonghaul, withoutSettings } from '../support/command-line.ts';
 import { startTestRedis } from '../support/redis.ts';
@@ -70,4 +71,32 @@ test('an idle worker shows itself, and is gone when it drains', async (t) => {
   assert.equal(seen?.jobs, 0);
   await worker.stop();
   assert.deepEqual(await ask(), []);
+});
+
+test('a worker that a controller started and that is not heard of yet is shown, with what is in its way', async (t) => {
+  const cluster = await Cluster.start({ model: models.tinyEnglish });
+  t.after(() => cluster.close());
+  const parts = { store: cluster.store, clock: () => new Date() };
+  const held = await readScalingRecord(parts);
+  const startedAt = Date.now() - 90_000;
+  const worker = { model: 'test', market: 'spot' as const, startedAt, countedUntil: startedAt, served: false };
+  await swapScalingRecord(parts, held, {
+    ...held.record,
+    workers: {
+      'arn:aws:ecs:eu-central-1:111122223333:task/fleet/4f3c': { ...worker, state: 'running', why: null },
+      'longhaul-worker-1': { ...worker, state: 'starting', why: 'Unschedulable: 0/3 nodes are available' },
+    },
+  });
+  const env = cluster.commandEnv;
+  const { out } = await runLonghaul(['workers'], { cwd: '/', env });
+  assert.match(out, /^4f3c +test +starting +1m 3\ds$/m);
+  assert.match(out, /^longhaul-worker-1 +test +waits for a place: Unschedulable: 0\/3 nodes are available +1m 3\ds$/m);
+  const json = JSON.parse((await runLonghaul(['workers', '--json'], { cwd: '/', env })).out);
+  assert.deepEqual(
+    json.coming.map((one: { name: string; placed: boolean }) => [one.name, one.placed]),
+    [
+      ['4f3c', true],
+      ['longhaul-worker-1', false],
+    ],
+  );
 });
