@@ -28,9 +28,11 @@ COPY core core
 COPY infra/controller infra/controller
 COPY producer producer
 # Modes as git has them, whatever the umask of the checkout; the application belongs to root and is written by nobody.
+# On arm64 Node wants libatomic, which the runtime has not.
 RUN chmod -R u=rwX,go=rX /files/app \
   && install -D /usr/bin/tini-static /files/usr/bin/tini \
   && install -D /usr/local/bin/node /files/usr/local/bin/node \
+  && cp --parents --dereference /usr/lib/*-linux-gnu/libatomic.so.1 /files \
   && mkdir -p /writable/longhaul
 
 FROM ${RUNTIME_IMAGE}

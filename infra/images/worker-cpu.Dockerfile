@@ -31,6 +31,7 @@ RUN install -D -s /app/native/build/longhaul.node native/build/longhaul.node \
   && chmod -R u=rwX,go=rX /files/app \
   && install -D /usr/bin/tini-static /files/usr/bin/tini \
   && install -D /usr/local/bin/node /files/usr/local/bin/node \
+  && cp --parents --dereference /usr/lib/*-linux-gnu/libatomic.so.1 /files \
   && mkdir -p /writable/longhaul/models
 
 FROM ${RUNTIME_IMAGE}
