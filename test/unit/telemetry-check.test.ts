@@ -19,7 +19,15 @@ test('what an expression asks for is found wherever PromQL lets it stand', () =>
   assert.deepEqual(metrics('{__name__=~"a|b",m="x"} or vector(1) * 1e6 > bool inf'), ['a', 'b']);
   assert.deepEqual(metrics('absent(up{job="} sum(c)"} == 1) unless on (job) rule:a:sum'), ['up', 'rule:a:sum']);
   assert.deepEqual(readPromql('sum by (x, le) (a{p="1", q!~"(2)"}) and on (z) b').grouping, ['x', 'le', 'z']);
-  assert.deepEqual(readPromql('a{p="1", q!~"x,y=z"}').selectors, [{ metric: 'a', labels: ['p', 'q'] }]);
+  assert.deepEqual(readPromql('a{p="1", q!~"x,y=z"}').selectors, [
+    {
+      metric: 'a',
+      matchers: [
+        { label: 'p', value: '1' },
+        { label: 'q', value: 'x,y=z' },
+      ],
+    },
+  ]);
 });
 
 test('a metric, a label or a group that nobody records is named', () => {
@@ -33,6 +41,10 @@ test('a metric, a label or a group that nobody records is named', () => {
   assert.deepEqual(unknownIn('longhaul_slots{model="m"}', known), ['longhaul_slots has no label model']);
   assert.deepEqual(unknownIn('sum by (le) (longhaul_slots)', known), ['groups by le, which none of its metrics has']);
   assert.deepEqual(unknownIn('sum by (le) (longhaul_commit_duration_bucket)', known), []);
+  const placed = (place: string) => unknownIn(`longhaul_queue_jobs{longhaul_place=~"${place}"}`, known);
+  assert.deepEqual(placed('waiting|orphaned'), []);
+  assert.deepEqual(placed('.*'), []);
+  assert.deepEqual(placed('waiting|orphan'), ['longhaul_queue_jobs: longhaul_place is never orphan']);
 });
 
 test('no metric has a label whose values are without bound', () => {

@@ -1,6 +1,6 @@
 import { judged, type Result } from '../../../scripts/checks/report.ts';
 import { dashboards } from '../grafana/source/index.ts';
-import { knownAttributes, knownSeries, knownSpans } from './names.ts';
+import { knownAttributes, knownSeries, knownSpans, knownValues } from './names.ts';
 import { readPromql } from './promql.ts';
 import type { Rules } from './rules.ts';
 
@@ -69,12 +69,20 @@ export function unknownIn(promql: string, known: ReadonlyMap<string, readonly st
   const { selectors, grouping } = readPromql(promql);
   const faults: string[] = [];
   const all = new Set<string>();
-  for (const { metric, labels } of selectors) {
+  for (const { metric, matchers } of selectors) {
+    for (const { label, value } of matchers) {
+      const values = knownValues[label];
+      // A pattern that is more than a list of words is none of ours.
+      if (values === undefined || !/^[\w|-]+$/.test(value)) continue;
+      for (const one of value.split('|').filter((word) => !values.includes(word))) {
+        faults.push(`${metric}: ${label} is never ${one}`);
+      }
+    }
     const its = known.get(metric);
     if (its === undefined) faults.push(`no process records ${metric}`);
     for (const label of its ?? ['*']) all.add(label);
     if (its === undefined || its.includes('*')) continue;
-    for (const label of labels.filter((one) => !its.includes(one))) faults.push(`${metric} has no label ${label}`);
+    for (const { label } of matchers) if (!its.includes(label)) faults.push(`${metric} has no label ${label}`);
   }
   for (const label of grouping) {
     if (!all.has(label) && !all.has('*')) faults.push(`groups by ${label}, which none of its metrics has`);

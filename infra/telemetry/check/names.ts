@@ -1,11 +1,16 @@
 import {
   attribute,
+  type countSwept,
+  type countWebhook,
   genAi,
   http,
   type MetricDefinition,
   metric,
+  outcomes,
   prometheusName,
+  queuePlaces,
   spanName,
+  startPhases,
 } from '@longhaul/core/telemetry';
 
 /** Labels that every scraped series has. */
@@ -40,6 +45,28 @@ export function knownSeries(recorded: readonly string[]): ReadonlyMap<string, re
 export function labelOf(key: string): string {
   return key.replaceAll(/[^a-zA-Z0-9_]/g, '_').replaceAll(/_{2,}/g, '_');
 }
+
+/** What is said of a webhook, and by a sweep. */
+const results: readonly (Parameters<typeof countWebhook>[0] | Parameters<typeof countSwept>[0])[] = [
+  'delivered',
+  'failed',
+  'gone',
+  'rung',
+  'ended',
+  'removed',
+  'reaped',
+];
+
+/** Values of the labels that have a few known ones. */
+export const knownValues: Readonly<Record<string, readonly string[]>> = {
+  job: ['longhaul-worker', 'longhaul-controller', 'longhaul-api'],
+  [labelOf(attribute.market)]: ['spot', 'on-demand', 'local'],
+  [labelOf(attribute.outcome)]: outcomes,
+  [labelOf(attribute.phase)]: startPhases,
+  [labelOf(attribute.place)]: queuePlaces,
+  [labelOf(attribute.result)]: results,
+  [labelOf(attribute.state)]: ['starting', 'running'],
+};
 
 export const knownSpans: ReadonlySet<string> = new Set(Object.values(spanName));
 

@@ -1,6 +1,12 @@
-/** What an expression asks for: names of metrics with the labels that are matched on each, and labels that it groups by. */
+/** A label that is matched, and with what, as it stands between the quotes. */
+export interface Matcher {
+  readonly label: string;
+  readonly value: string;
+}
+
+/** What an expression asks for: names of metrics with what is matched on each, and labels that it groups by. */
 export interface Asked {
-  readonly selectors: readonly { readonly metric: string; readonly labels: readonly string[] }[];
+  readonly selectors: readonly { readonly metric: string; readonly matchers: readonly Matcher[] }[];
   /** Of `by`, `without`, `on`, `ignoring`, `group_left`, `group_right`. */
   readonly grouping: readonly string[];
 }
@@ -15,7 +21,7 @@ const token = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|\[[^\]]*\]|[a-zA-Z_:]
  */
 export function readPromql(expression: string): Asked {
   const tokens: readonly string[] = expression.match(token) ?? [];
-  const selectors: { metric: string; labels: string[] }[] = [];
+  const selectors: { metric: string; matchers: readonly Matcher[] }[] = [];
   const grouping: string[] = [];
   for (let i = 0; i < tokens.length; i += 1) {
     const word = tokens[i]!;
@@ -26,12 +32,12 @@ export function readPromql(expression: string): Asked {
     } else if (word === '{') {
       const { matchers, end } = readMatchers(tokens, i);
       const named = matchers.find(({ label }) => label === '__name__');
-      const labels = matchers.map(({ label }) => label).filter((label) => label !== '__name__');
-      for (const metric of named?.value.split('|') ?? []) selectors.push({ metric, labels });
+      const others = matchers.filter((matcher) => matcher !== named);
+      for (const metric of named?.value.split('|') ?? []) selectors.push({ metric, matchers: others });
       i = end;
     } else if (isName(word) && !words.has(word.toLowerCase()) && !isCalled(tokens[i + 1])) {
       const { matchers, end } = tokens[i + 1] === '{' ? readMatchers(tokens, i + 1) : { matchers: [], end: i };
-      selectors.push({ metric: word, labels: matchers.map(({ label }) => label) });
+      selectors.push({ metric: word, matchers });
       i = end;
     }
   }
@@ -45,7 +51,7 @@ const isName = (text: string) => /^[a-zA-Z_:]/.test(text);
 
 /** From the opening brace at `start` to the closing one. */
 function readMatchers(tokens: readonly string[], start: number) {
-  const matchers: { label: string; value: string }[] = [];
+  const matchers: Matcher[] = [];
   let end = start;
   for (; end < tokens.length && tokens[end] !== '}'; end += 1) {
     const label = tokens[end]!;
