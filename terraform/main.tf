@@ -151,6 +151,7 @@ module "control" {
   internal            = var.api_internal
   api_tasks           = var.api_tasks
   controller_mode     = var.controller_mode
+  controller_minutes  = var.controller_minutes
   deletion_protection = var.deletion_protection
 
   api_environment = merge(local.shared_environment, {
@@ -185,6 +186,7 @@ module "observability" {
   load_balancer      = module.control.load_balancer
   target_group       = module.control.target_group
   controller_running = var.image_digests.control != null
+  controller_minutes = var.controller_mode == "schedule" ? var.controller_minutes : 0
   queue_age_minutes  = var.queue_age_minutes
   alarm_emails       = var.alarm_emails
   monthly_budget_usd = var.monthly_budget_usd

@@ -44,13 +44,13 @@ variable "availability_zones" {
 }
 
 variable "endpoint_zones" {
-  description = "Zones in which each of the seven interface endpoints has an address; each address costs by the hour."
+  description = "Zones in which each of the seven interface endpoints has an address; each address costs by the hour. 0 makes none, where worker_internet is the way instead."
   type        = number
   default     = 1
 
   validation {
-    condition     = contains([1, 2, 3], var.endpoint_zones)
-    error_message = "endpoint_zones is 1, 2 or 3."
+    condition     = contains([1, 2, 3], var.endpoint_zones) || (var.endpoint_zones == 0 && var.worker_internet)
+    error_message = "endpoint_zones is 1, 2 or 3, or 0 with worker_internet: workers need a way to AWS."
   }
 }
 
@@ -308,13 +308,24 @@ variable "api_tasks" {
 }
 
 variable "controller_mode" {
-  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started each minute for a look."
+  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started every controller_minutes for a look."
   type        = string
   default     = "service"
 
   validation {
     condition     = contains(["service", "schedule"], var.controller_mode)
     error_message = "controller_mode is service or schedule."
+  }
+}
+
+variable "controller_minutes" {
+  description = "Minutes between two looks of a controller that is started by a schedule. Fargate bills a minute at least: one look a minute costs as much as a service."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.controller_minutes >= 1 && var.controller_minutes <= 60 && floor(var.controller_minutes) == var.controller_minutes
+    error_message = "controller_minutes is a whole number from 1 to 60."
   }
 }
 

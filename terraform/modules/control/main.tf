@@ -210,8 +210,8 @@ resource "aws_scheduler_schedule" "controller" {
   count = var.controller_mode == "schedule" ? local.deployed : 0
 
   name                = "${var.name}-controller"
-  description         = "A look of the controller each minute"
-  schedule_expression = "rate(1 minute)"
+  description         = "A look of the controller"
+  schedule_expression = var.controller_minutes == 1 ? "rate(1 minute)" : "rate(${var.controller_minutes} minutes)"
 
   flexible_time_window {
     mode = "OFF"
@@ -237,7 +237,7 @@ resource "aws_scheduler_schedule" "controller" {
       }
     }
 
-    # The next minute brings the next one.
+    # The next look makes good for one that did not start.
     retry_policy {
       maximum_retry_attempts = 0
     }

@@ -89,7 +89,7 @@ variable "start_role_arns" {
 }
 
 variable "scheduler_role_arn" {
-  description = "How a controller is started each minute."
+  description = "How a controller is started by a schedule."
   type        = string
 
   validation {
@@ -170,12 +170,22 @@ variable "api_tasks" {
 }
 
 variable "controller_mode" {
-  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started each minute for a look, and batches and webhooks do not go on between looks."
+  description = "How the controller runs. service: one always, and a waiting job is seen within seconds. schedule: one is started every controller_minutes for a look, and batches and webhooks do not go on between looks."
   type        = string
 
   validation {
     condition     = contains(["service", "schedule"], var.controller_mode)
     error_message = "controller_mode is service or schedule."
+  }
+}
+
+variable "controller_minutes" {
+  description = "Minutes between two looks of a controller that is started by a schedule."
+  type        = number
+
+  validation {
+    condition     = var.controller_minutes >= 1 && var.controller_minutes <= 60 && floor(var.controller_minutes) == var.controller_minutes
+    error_message = "controller_minutes is a whole number from 1 to 60."
   }
 }
 

@@ -24,7 +24,7 @@ output "instance_profile_arn" {
 }
 
 output "scheduler_role_arn" {
-  description = "How a controller is started each minute."
+  description = "How a controller is started by a schedule."
   value       = aws_iam_role.scheduler.arn
 }
 

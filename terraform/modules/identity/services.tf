@@ -60,7 +60,7 @@ resource "aws_iam_instance_profile" "instance" {
   role = aws_iam_role.instance.name
 }
 
-# ---- The schedule that starts a controller each minute, where it is no service
+# ---- The schedule that starts a controller, where it is no service
 
 data "aws_iam_policy_document" "scheduler_trust" {
   statement {
@@ -111,7 +111,7 @@ data "aws_iam_policy_document" "scheduler" {
 
 resource "aws_iam_role" "scheduler" {
   name               = "${var.name}-scheduler"
-  description        = "How a controller is started each minute"
+  description        = "How a controller is started by a schedule"
   assume_role_policy = data.aws_iam_policy_document.scheduler_trust.json
 }
 

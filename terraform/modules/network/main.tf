@@ -169,7 +169,7 @@ resource "aws_vpc_endpoint" "s3" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = local.endpoint_services
+  for_each = var.endpoint_zones > 0 ? local.endpoint_services : toset([])
 
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${local.region}.${each.key}"

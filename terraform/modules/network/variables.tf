@@ -29,12 +29,12 @@ variable "availability_zones" {
 }
 
 variable "endpoint_zones" {
-  description = "Zones in which each interface endpoint has an address: each costs by the hour, and the loss of all of them stops new workers."
+  description = "Zones in which each interface endpoint has an address: each costs by the hour, and the loss of all of them stops new workers. 0 makes none."
   type        = number
 
   validation {
-    condition     = contains([1, 2, 3], var.endpoint_zones)
-    error_message = "endpoint_zones is 1, 2 or 3."
+    condition     = contains([0, 1, 2, 3], var.endpoint_zones)
+    error_message = "endpoint_zones is 0 to 3."
   }
 }
 

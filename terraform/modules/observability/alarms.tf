@@ -175,12 +175,12 @@ locals {
     },
     # Silence is the one sign of a controller that is gone.
     { for alarm in var.controller_running ? ["controller_silent"] : [] : alarm => {
-      text       = "No controller has told the demand for five minutes: nothing starts workers and no lost job comes back."
+      text       = "No controller tells the demand: nothing starts workers and no lost job comes back."
       namespace  = local.ours
       metric     = "demand"
       statistic  = "SampleCount"
       period     = 300
-      periods    = 1
+      periods    = 1 + ceil(var.controller_minutes / 5)
       comparison = "LessThanThreshold"
       threshold  = 1
       missing    = "breaching"

@@ -88,6 +88,16 @@ variable "controller_running" {
   }
 }
 
+variable "controller_minutes" {
+  description = "Minutes between two looks of the controller; 0 for one that runs always."
+  type        = number
+
+  validation {
+    condition     = var.controller_minutes >= 0 && var.controller_minutes <= 60
+    error_message = "controller_minutes is 0 to 60."
+  }
+}
+
 variable "queue_age_minutes" {
   description = "Minutes that a job may wait before somebody is told."
   type        = number
