@@ -5,6 +5,7 @@
 export const ladder: readonly string[] = [
   'test/fault/alerts.test.ts',
   'test/fault/bad-utf8.test.ts',
+  'test/fault/collector-away.test.ts',
   'test/fault/controller.test.ts',
   'test/fault/joined.test.ts',
   'test/fault/kill-points.test.ts',

@@ -60,7 +60,7 @@ test('/healthz answers while the engine works, and /readyz says when the worker 
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
   await launched.says('"ready"');
   assert.equal((await fetch(`${url}/readyz`)).status, 200);
-  const jobId = await cluster.submitText('job-healthy', await bookBytes(60_000), generateTask(500, 0));
+  const jobId = await cluster.submitText('job-healthy', await bookBytes(20_000), generateTask(200, 0));
   let asked = 0;
   while (!hasEnded((await cluster.ledger.readHead(jobId))!.status)) {
     assert.equal((await fetch(`${url}/healthz`)).status, 200);
