@@ -4,6 +4,7 @@ import type { Finding, Rendered, Rule } from './finding.ts';
 import { staleTemplates } from './job-template.ts';
 import { applied, Manifest, nameOf, type Workload, workloadOf } from './manifest.ts';
 import { access } from './rules/access.ts';
+import { admission } from './rules/admission.ts';
 import { network } from './rules/network.ts';
 import { images, lifetime, probes, resources, restricted } from './rules/pods.ts';
 import { references } from './rules/references.ts';
@@ -24,6 +25,7 @@ const rules: readonly Rule[] = [
   budgets,
   network,
   access,
+  admission,
   settings,
   scaling,
 ];

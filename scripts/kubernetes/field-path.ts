@@ -1,6 +1,6 @@
 import { isObject, type Tree } from './manifest.ts';
 
-/** `spec.triggers.*.metadata.listName`: names joined by dots, `*` for every element of a list. */
+/** `spec.triggers.*.metadata.listName`: names joined by dots; of a list the number of an element, or `*` for every one to be changed. */
 export function segments(path: string): readonly string[] {
   return path.split('.');
 }
@@ -8,7 +8,10 @@ export function segments(path: string): readonly string[] {
 /** @throws Error where nothing stands there */
 export function valueAt(tree: Tree, path: string): Tree {
   let value: Tree | undefined = tree;
-  for (const segment of segments(path)) value = isObject(value) ? value[segment] : undefined;
+  for (const segment of segments(path)) {
+    if (Array.isArray(value)) value = value[Number(segment)];
+    else value = isObject(value) ? value[segment] : undefined;
+  }
   if (value === undefined) throw new Error(`there is no ${path}`);
   return value;
 }

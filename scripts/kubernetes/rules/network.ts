@@ -39,7 +39,10 @@ function* opened(spec: Record<string, Tree>): Generator<string> {
     if (!isObject(rule)) continue;
     const peers = listOf(rule['to']);
     if (peers.length === 0) yield 'opens egress to everywhere';
-    if (listOf(rule['ports']).length === 0) yield 'opens egress to every port';
+    const ports = listOf(rule['ports']).filter(isObject);
+    if (ports.length === 0) yield 'opens egress to every port';
+    // Some clouds answer names at the same address.
+    if (ports.length > 0 && ports.every(({ port }) => port === 53)) continue;
     for (const peer of peers) {
       const block = isObject(peer) ? peer['ipBlock'] : undefined;
       if (!isObject(block)) continue;

@@ -132,7 +132,10 @@ function listAt(tree: Tree | undefined, key: string): readonly Tree[] {
   return Array.isArray(found) ? found : [];
 }
 
-const clusterWide = ['Namespace', 'PriorityClass', 'NodePool', 'EC2NodeClass', 'StorageClass'];
+const clusterWide = [
+  ...['Namespace', 'PriorityClass', 'NodePool', 'EC2NodeClass', 'StorageClass'],
+  ...['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'],
+];
 
 /** Everything that lives in a namespace says which, and it is one of ours. */
 function namespaces({ manifests }: Rendered): readonly Finding[] {
