@@ -39,13 +39,22 @@ after(async () => {
   await cluster?.close();
 });
 
+/** What tells of the machine's speed is not of this test, which may run on a busy one. */
+const ofTheMachine = ['LonghaulEventLoopSlow', 'LonghaulCommitSlow'];
+
+async function firing(): Promise<string[]> {
+  const alerts = await prometheus.alerts();
+  const names = alerts.filter(({ state }) => state === 'firing').map(({ name }) => name);
+  return names.filter((name) => !ofTheMachine.includes(name)).sort();
+}
+
 test('a fleet at work calls nobody', { skip: withoutPrometheus }, async () => {
   const jobId = await cluster.submitText('job-alerts', await bookBytes(20_000), generateTask(2000, 0));
   await prometheus.waitFor('model:longhaul_tokens_generated:rate5m > 0');
   assert.equal((await cluster.result(jobId)).status, 'succeeded');
   // Each rule has been looked at for longer than it waits: what is wrong by itself would fire by now.
   await prometheus.waitFor('count_over_time(model:longhaul_slots:sum[1m]) >= 12');
-  assert.deepEqual(await prometheus.query('ALERTS{alertstate="firing"}'), []);
+  assert.deepEqual(await firing(), []);
   assert.equal((await prometheus.query('longhaul_loop_failing == 0')).length > 0, true);
 });
 
@@ -53,12 +62,10 @@ test('a controller and a worker that are killed are missed, each by its own aler
   skip: withoutPrometheus,
 }, async () => {
   await Promise.all([...cluster.controllers, ...cluster.workers].map((process) => process.stop('SIGKILL')));
-  const firing = async () =>
-    (await prometheus.alerts()).filter(({ state }) => state === 'firing').map(({ name }) => name);
   await waitFor(
     async () => ((await firing()).length >= 2 ? true : null),
     30_000,
     () => 'two alerts that fire',
   );
-  assert.deepEqual((await firing()).sort(), ['LonghaulControllerDown', 'LonghaulWorkerDown']);
+  assert.deepEqual(await firing(), ['LonghaulControllerDown', 'LonghaulWorkerDown']);
 });
