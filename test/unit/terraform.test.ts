@@ -1,5 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are Terraform's
 import assert from 'node:assert/strict';
+import { glob, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { checkAll } from '../../scripts/terraform/check.ts';
 import { type Configuration, loadModules, parseModule } from '../../scripts/terraform/configuration.ts';
@@ -262,6 +264,23 @@ test('a setting that no program knows is found, and a value that it does not tak
     'LONGHAUL_SCALE_PLATFORM         = "ec2"',
   );
   assert.match(faults(value), /task controller: LONGHAUL_SCALE_PLATFORM/);
+});
+
+test('every line that an alarm counts is one that a program writes', async () => {
+  const root = exampleDeployment(modules);
+  const counted = Object.values(root.child('observability').local('counted') as Record<string, { pattern: string }>);
+  const lines = counted.flatMap(({ pattern }) =>
+    [...pattern.matchAll(/\$\.msg = "([^"]+)"/g)].map(([, line]) => line!),
+  );
+  assert.ok(lines.length >= 5, String(lines.length));
+  const sources: string[] = [];
+  for await (const file of glob('{worker,infra/controller}/**/*.ts', { cwd: path.join(terraformRoot, '..') })) {
+    if (!file.includes('node_modules')) sources.push(await readFile(path.join(terraformRoot, '..', file), 'utf8'));
+  }
+  const written = sources.join('\n');
+  // One of them names how the attempt ended.
+  const said = (line: string) => line.replace(/^(attempt ended: )(retry|quarantine)$/, '$1${failure.disposition}');
+  for (const line of lines) assert.ok(written.includes(said(line)), line);
 });
 
 test('values that a variable does not take are refused in its own words', () => {

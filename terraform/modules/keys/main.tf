@@ -41,6 +41,7 @@ data "aws_iam_policy_document" "key" {
       "kms:PutKeyPolicy",
       "kms:ReEncryptFrom",
       "kms:ReEncryptTo",
+      "kms:RetireGrant",
       "kms:RevokeGrant",
       "kms:ScheduleKeyDeletion",
       "kms:TagResource",
@@ -64,6 +65,7 @@ data "aws_iam_policy_document" "key" {
       "kms:DescribeKey",
       "kms:Encrypt",
       "kms:GenerateDataKey",
+      "kms:GenerateDataKeyWithoutPlaintext",
       "kms:ReEncryptFrom",
       "kms:ReEncryptTo",
     ]

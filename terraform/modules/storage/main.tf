@@ -69,11 +69,14 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   }
 }
 
+# A bucket that never had versions deletes for good; one whose versions are only suspended would leave a mark for each delete.
 resource "aws_s3_bucket_versioning" "ledger" {
+  count = var.keep_deleted_days > 0 ? 1 : 0
+
   bucket = aws_s3_bucket.this["ledger"].id
 
   versioning_configuration {
-    status = var.keep_deleted_days > 0 ? "Enabled" : "Suspended"
+    status = "Enabled"
   }
 }
 
