@@ -9,19 +9,21 @@ export interface Digests {
 /** The digests of a file, and of its parts, as its bytes go by in pieces of any size. */
 export class RunningDigests {
   bytes = 0;
-  readonly #partBytes: number;
+  readonly #partBytes: number | null;
   readonly #whole = createHash('sha256');
   readonly #parts: string[] = [];
   #part: Hash | null = null;
   #inPart = 0;
 
-  constructor(partBytes: number) {
+  /** Null: parts are not asked for. */
+  constructor(partBytes: number | null) {
     this.#partBytes = partBytes;
   }
 
   add(piece: Uint8Array): void {
     this.#whole.update(piece);
     this.bytes += piece.length;
+    if (this.#partBytes === null) return;
     for (let at = 0; at < piece.length; ) {
       this.#part ??= createHash('sha256');
       const taken = piece.subarray(at, at + this.#partBytes - this.#inPart);

@@ -22,7 +22,10 @@ export async function verifyFiles(
       files.map(async ({ name, bytes, sha256, parts }) => {
         const path = join(dir, name);
         try {
-          const digests = await pool.run({ kind: 'digest', path, bytes, partBytes, follows: false }, signal);
+          const digests = await pool.run(
+            { kind: 'digest', path, bytes, partBytes, wantParts: true, follows: false },
+            signal,
+          );
           onFile?.(bytes);
           if (digests.sha256 !== sha256) return [`${path} has sha256 ${digests.sha256}; expected ${sha256}`];
           const other = parts.findIndex((part, i) => part !== digests.parts[i]);

@@ -118,18 +118,14 @@ class Run {
   async #digest({ name, bytes, sha256, parts }: WantedFile): Promise<ModelFile> {
     const { dir, partBytes, digests, signal } = this.#options;
     const path = join(dir, name);
-    const found = await digests.run({ kind: 'digest', path, bytes, partBytes, follows: true }, signal);
+    const task = { kind: 'digest', path, bytes, partBytes, wantParts: parts === null, follows: true } as const;
+    const found = await digests.run(task, signal);
     if (found.sha256 !== sha256) {
       await rm(path, { force: true });
       await rm(Journal.path(dir), { force: true });
       throw new RejectedJob('model_corrupt', `${name} has sha256 ${found.sha256}; expected ${sha256}`);
     }
-    const other = parts?.findIndex((part, i) => part !== found.parts[i]) ?? -1;
-    if (other < 0) return { name, bytes, sha256, parts: [...found.parts] };
-    throw new RejectedJob(
-      'model_corrupt',
-      `${name}: part ${other} has sha256 ${found.parts[other]}; expected ${parts?.[other]}`,
-    );
+    return { name, bytes, sha256, parts: [...(parts ?? found.parts)] };
   }
 
   #announce(part: Part): void {

@@ -87,7 +87,7 @@ export class ModelCache {
       const found = await stat(path).catch(() => null);
       if (found?.size !== bytes) return { damage: `${path} has ${found?.size ?? 'no'} bytes; expected ${bytes}` };
       if (isWeights(name) || bytes > modelLimits.smallBytes) continue;
-      const digests = await digestFile(path, { bytes, partBytes: manifest.partBytes });
+      const digests = await digestFile(path, { bytes, partBytes: manifest.partBytes, wantParts: false });
       if (digests.sha256 !== sha256) return { damage: `${path} has sha256 ${digests.sha256}; expected ${sha256}` };
     }
     const state = State.safeParse(parseJson(await readFile(join(dir, stateName), 'utf8').catch(() => '')));

@@ -8,13 +8,15 @@ const READ_BYTES = 1024 * 1024;
 
 export interface FileDigests {
   readonly sha256: string;
-  /** sha256 of each part, in their order. */
+  /** sha256 of each part, in their order; empty where nobody asked. */
   readonly parts: readonly string[];
 }
 
 export interface DigestOptions {
   readonly bytes: number;
   readonly partBytes: number;
+  /** Parts that were hashed by whoever brought them are not hashed again. */
+  readonly wantParts: boolean;
   /** Resolves when the part may be read; a file that is still being brought is read behind its bringers. */
   readonly ready?: (part: number) => Promise<void>;
   readonly signal?: AbortSignal;
@@ -27,29 +29,29 @@ export interface DigestOptions {
  * a thread of its own is for. A file that is longer or shorter is `model_corrupt`.
  */
 export async function digestFile(path: string, options: DigestOptions): Promise<FileDigests> {
-  const { bytes, partBytes, ready, signal, onBytes } = options;
+  const { bytes, partBytes, wantParts, ready, signal, onBytes } = options;
   const whole = createHash('sha256');
   const parts: string[] = [];
   const buffer = new Uint8Array(READ_BYTES);
   let fd = -1;
   try {
     for (let from = 0; from < bytes; from += partBytes) {
-      await ready?.(parts.length);
+      await ready?.(from / partBytes);
       if (fd < 0) fd = openSync(path, 'r');
       const end = Math.min(bytes, from + partBytes);
-      const part = createHash('sha256');
+      const part = wantParts ? createHash('sha256') : null;
       for (let at = from; at < end; ) {
         signal?.throwIfAborted();
         const n = readSync(fd, buffer, 0, Math.min(READ_BYTES, end - at), at);
         if (n === 0) throw new RejectedJob('model_corrupt', `${path} ends at byte ${at}; expected ${bytes} bytes`);
         const piece = buffer.subarray(0, n);
         whole.update(piece);
-        part.update(piece);
+        part?.update(piece);
         at += n;
         onBytes?.(n);
         await turn();
       }
-      parts.push(part.digest('hex'));
+      if (part !== null) parts.push(part.digest('hex'));
     }
     if (fd < 0) fd = openSync(path, 'r');
     if (readSync(fd, buffer, 0, 1, bytes) > 0) {

@@ -16,6 +16,7 @@ export type PartTask =
       readonly path: string;
       readonly bytes: number;
       readonly partBytes: number;
+      readonly wantParts: boolean;
       readonly follows: boolean;
     };
 
@@ -52,9 +53,9 @@ export class PartWork {
           return digestRange(fd, task.part.from, task.part.end) === task.part.sha256;
         });
       case 'digest': {
-        const { path, bytes, partBytes, follows } = task;
+        const { path, bytes, partBytes, wantParts, follows } = task;
         const ready = follows ? { ready: (part: number) => this.#when(path, part, signal) } : {};
-        return await digestFile(path, { bytes, partBytes, signal, ...ready });
+        return await digestFile(path, { bytes, partBytes, wantParts, signal, ...ready });
       }
     }
   }

@@ -109,7 +109,7 @@ async function pushFile(file: FileToPush, push: FilePush): Promise<ModelFile> {
     known ??= await digestsOf(file, push);
     tell(bytes, false);
   } else {
-    known = await send({ ...file, sha256 }, push);
+    known = await send({ ...file, sha256 }, push, known);
   }
   const record = { v: 1 as const, bytes, partBytes, parts: known.parts };
   const key = keys.parts(sha256);
@@ -147,11 +147,15 @@ async function digestsOf(file: FileToPush, { signal, origin, partBytes }: FilePu
  * Sends a file whose digest is known. The last piece is held back until the digest of all of them is right: of a file that
  * is not what it was said to be, the store never gets the end, and keeps nothing.
  */
-async function send(file: FileToPush & { readonly sha256: string }, push: FilePush): Promise<Digests> {
+async function send(
+  file: FileToPush & { readonly sha256: string },
+  push: FilePush,
+  known: Digests | null,
+): Promise<Digests> {
   const { store, signal, origin, partBytes, tell } = push;
   let ended: Digests | null = null;
   const checked = async function* () {
-    const digests = new RunningDigests(partBytes);
+    const digests = new RunningDigests(known === null ? partBytes : null);
     let held: Uint8Array | null = null;
     for await (const piece of file.open(signal)) {
       signal.throwIfAborted();
@@ -165,7 +169,7 @@ async function send(file: FileToPush & { readonly sha256: string }, push: FilePu
     checkLength(file, digests.bytes, origin);
     const found = digests.end();
     if (found.sha256 !== file.sha256) throw changed(file, found.sha256, file.sha256, origin);
-    ended = found;
+    ended = known ?? found;
     if (held !== null) {
       yield held;
       tell(held.length, true);
