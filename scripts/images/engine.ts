@@ -88,9 +88,14 @@ export function runProgram(
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       ...(cwd === undefined ? {} : { cwd }),
-      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    // spawn's own timeout would hold this process where the program could not be started.
+    const late = timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const end = (code: number, said = '') => {
+      clearTimeout(late);
+      resolve({ code, stdout, stderr: stderr + said });
+    };
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
@@ -100,8 +105,8 @@ export function runProgram(
       stderr += text;
       echo?.(text);
     });
-    child.on('error', (error) => resolve({ code: 127, stdout, stderr: stderr + error.message }));
-    child.on('close', (code) => resolve({ code: code ?? 1, stdout, stderr }));
+    child.on('error', (error) => end(127, error.message));
+    child.on('close', (code) => end(code ?? 1));
   });
 }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import { test } from 'node:test';
 import { parseBases, reference, withDigest } from '../../scripts/images/bases.ts';
 import { buildCommand, parseSize } from '../../scripts/images/engine.ts';
@@ -73,4 +75,31 @@ test('sizes are read as each engine prints them', () => {
   assert.equal(parseSize('buildah', '[{"id": "a", "size": "312 MB"}]'), 312e6);
   assert.equal(parseSize('buildah', '[{"size": "1.21 GB"}]'), 1.21e9);
   assert.equal(parseSize('docker', 'no such image'), null);
+});
+
+/** The command, where no engine is in the PATH. */
+function images(...args: readonly string[]) {
+  const main = path.resolve(import.meta.dirname, '../../scripts/images/main.ts');
+  const options = { encoding: 'utf8', env: { PATH: '/nowhere' }, timeout: 60_000 } as const;
+  return spawnSync(process.execPath, [main, ...args], options);
+}
+
+test('where no engine works, the command says of each why, and that nothing was built', () => {
+  const { status, stdout } = images('--json');
+  assert.equal(status, 3);
+  const { engine, tried, findings } = JSON.parse(stdout);
+  assert.deepEqual(
+    { engine, tried, findings },
+    {
+      ...{ engine: null, findings: [] },
+      tried: { podman: 'not found', buildah: 'not found', docker: 'not found' },
+    },
+  );
+});
+
+test('a check needs no engine, and a wrong word is told', () => {
+  assert.equal(images('--check').status, 0);
+  const { status, stderr } = images('--only', 'proxy');
+  assert.equal(status, 2);
+  assert.match(stderr, /--only takes control, worker, worker-cpu; found proxy/);
 });
