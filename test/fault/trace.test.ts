@@ -24,6 +24,8 @@ before(async () => {
     model: models.tinyEnglish,
     env: {
       LONGHAUL_COMMIT_SECONDS: '0.3',
+      // A machine that stalls for seconds must not make a third attempt of it.
+      LONGHAUL_LOCK_MS: '8000',
       LONGHAUL_MODELS: 'test',
       LONGHAUL_METRICS_ADDRESS: '127.0.0.1:0',
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
