@@ -68,6 +68,9 @@ export function dashboardJson({ name, title, description, variables, rows, since
       {
         type: 'dashboards',
         title: 'longhaul',
+        icon: 'dashboard',
+        tooltip: '',
+        url: '',
         tags: ['longhaul'],
         asDropdown: false,
         includeVars: true,
@@ -90,8 +93,11 @@ const firingAlerts = {
   datasource: metricsSource,
   enable: true,
   iconColor: 'red',
-  expr: 'max by (alertname, severity) (ALERTS{alertname=~"Longhaul.*",alertstate="firing",severity!="info"})',
-  step: '60s',
+  target: {
+    refId: 'Anno',
+    expr: 'max by (alertname, severity) (ALERTS{alertname=~"Longhaul.*",alertstate="firing",severity!="info"})',
+    interval: '60s',
+  },
   titleFormat: '{{alertname}}',
   tagKeys: 'severity',
 };

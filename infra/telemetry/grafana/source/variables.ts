@@ -54,7 +54,6 @@ export function variableJson(variable: Variable): object {
         name,
         label,
         datasource: { type: 'prometheus', uid: `$\{${prometheus.name}}` },
-        definition: query,
         query: { query, refId: 'values' },
         // On each change of the time shown: a model that came today is in the list.
         refresh: 2,
