@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { staleAlerts } from './alert-rules.ts';
 import type { Finding, Rendered, Rule } from './finding.ts';
-import { staleTemplates } from './job-template.ts';
+import { markets, staleTemplates, templateIn } from './job-template.ts';
 import { applied, Manifest, nameOf, type Workload, workloadOf } from './manifest.ts';
 import { access } from './rules/access.ts';
 import { admission } from './rules/admission.ts';
 import { network } from './rules/network.ts';
 import { images, lifetime, probes, resources, restricted } from './rules/pods.ts';
 import { references } from './rules/references.ts';
-import { markets, scaling, templateIn } from './rules/scaling.ts';
+import { scaling } from './rules/scaling.ts';
 import { budgets, selectors } from './rules/selectors.ts';
 import { settings } from './rules/settings.ts';
 import { schemas } from './schema/index.ts';

@@ -1,10 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import type { Finding } from './finding.ts';
-import { isLocal, Manifest, nameOf } from './manifest.ts';
+import { isLocal, isObject, Manifest, nameOf, type Tree } from './manifest.ts';
 import { patched } from './merge.ts';
-import { type Market, markets, templateFile, templateIn } from './rules/scaling.ts';
+
+export const markets = ['spot', 'on-demand'] as const;
+export type Market = (typeof markets)[number];
+
+/** Where the controller finds the Jobs that it starts workers from. */
+export const templateMap = 'longhaul-job-template';
+export const templateFile = { spot: 'job-template.yaml', 'on-demand': 'job-template-on-demand.yaml' } as const;
 
 const Nodes = z.record(z.string(), z.string().nullable());
 
@@ -39,4 +45,12 @@ export function staleTemplates(manifests: readonly Manifest[]): readonly Finding
     const text = `${templateFile[market]} is not what worker/job.yaml and the overlay say: run npm run check:kubernetes -- --write`;
     return [{ rule: 'job template', object: nameOf(wanted), text }];
   });
+}
+
+/** The Job that the controller starts a worker of this market from, out of its ConfigMap. Null: there is none. */
+export function templateIn(manifests: readonly Manifest[], market: Market): Tree | null {
+  const found = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === templateMap);
+  const data = found?.['data'];
+  const text = isObject(data) ? data[templateFile[market]] : undefined;
+  return typeof text === 'string' ? (parse(text) as Tree) : null;
 }

@@ -3,13 +3,11 @@ import path from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { describeError } from '@longhaul/core/contracts';
 import { alertRules } from './alert-rules.ts';
-import { check } from './check.ts';
 import type { Finding } from './finding.ts';
-import { jobTemplateText } from './job-template.ts';
+import { jobTemplateText, markets, templateFile, templateIn } from './job-template.ts';
 import { kubectlKustomize, kubectlRender } from './kubectl.ts';
 import { render } from './kustomize.ts';
 import { applied, type Manifest, nameOf } from './manifest.ts';
-import { markets, templateFile, templateIn } from './rules/scaling.ts';
 
 const usage = `usage: npm run check:kubernetes -- [--write] [--filled-in] [--json] [DIR …]
 
@@ -66,6 +64,8 @@ async function examine(dir: string, kubectl: boolean, filledIn: boolean): Promis
   const overlay = path.relative(process.cwd(), dir);
   try {
     const manifests = await render(dir);
+    // All schemas of Kubernetes are behind it, which no question of usage should wait for.
+    const { check } = await import('./check.ts');
     const { objects, findings, placeholders } = await check(manifests);
     const unlike = kubectl ? differing(applied(manifests), await kubectlRender(dir)) : [];
     const left = filledIn

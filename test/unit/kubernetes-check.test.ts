@@ -4,10 +4,9 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { check } from '../../scripts/kubernetes/check.ts';
-import { jobTemplateOf, jobTemplateText } from '../../scripts/kubernetes/job-template.ts';
+import { jobTemplateOf, jobTemplateText, markets } from '../../scripts/kubernetes/job-template.ts';
 import { render } from '../../scripts/kubernetes/kustomize.ts';
 import { isObject, type Manifest, nameOf, type Tree, type TreeObject } from '../../scripts/kubernetes/manifest.ts';
-import { markets } from '../../scripts/kubernetes/rules/scaling.ts';
 
 const overlays = path.resolve(import.meta.dirname, '../../infra/kubernetes/overlays');
 

@@ -1,18 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { parse } from 'yaml';
 import type { Finding, Rendered, Rule } from '../finding.ts';
-import { isObject, type Manifest, type Tree, type Workload } from '../manifest.ts';
+import { isObject, type Manifest, type Workload } from '../manifest.ts';
 import { environmentOf } from './settings.ts';
 
 /** The places of a queue where jobs wait. `active` is none: workers have those. */
 export const waitingPlaces = ['wait', 'prioritized', 'delayed', 'fair:jobs'] as const;
-
-export const markets = ['spot', 'on-demand'] as const;
-export type Market = (typeof markets)[number];
-
-/** Where the controller finds the Jobs that it starts workers from. */
-export const templateMap = 'longhaul-job-template';
-export const templateFile = { spot: 'job-template.yaml', 'on-demand': 'job-template-on-demand.yaml' } as const;
 
 const platformSetting = 'LONGHAUL_SCALE_PLATFORM';
 
@@ -64,12 +56,4 @@ function* wrongTriggers(manifest: Manifest, rendered: Rendered): Generator<strin
       yield `${String(listName)}: listLength is ${String(listLength)}, and a worker has ${env['LONGHAUL_SLOTS']} slots`;
     }
   }
-}
-
-/** The Job that the controller starts a worker of this market from, out of its ConfigMap. Null: there is none. */
-export function templateIn(manifests: readonly Manifest[], market: Market): Tree | null {
-  const found = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === templateMap);
-  const data = found?.['data'];
-  const text = isObject(data) ? data[templateFile[market]] : undefined;
-  return typeof text === 'string' ? (parse(text) as Tree) : null;
 }
