@@ -33,7 +33,7 @@ output "queue_url_secret" {
 }
 
 output "operator_policy_arn" {
-  description = "The policy for people: API keys, models and images."
+  description = "The policy for people: API keys, models, images, and the switch of what starts workers."
   value       = module.identity.operator_policy_arn
 }
 

@@ -23,9 +23,6 @@ const programs: Readonly<Record<string, Program>> = {
   },
 };
 
-/** Read by every program, outside of its own schema. */
-const everywhere = ['LONGHAUL_MODEL_CACHE'];
-
 /** The environment of each task's container, with an example of what stands in its secret. */
 export function taskEnvironments(root: Evaluation): ReadonlyMap<string, Environment> {
   const found = new Map<string, Environment>();
@@ -64,7 +61,7 @@ export function checkSettings(root: Evaluation): Fault[] {
       fault('has no task definition');
       continue;
     }
-    const known = new Set([...everywhere, ...program.settings.flatMap((shape) => Object.keys(shape))]);
+    const known = new Set(program.settings.flatMap((shape) => Object.keys(shape)));
     for (const setting of Object.keys(environment)) {
       if (setting.startsWith('LONGHAUL_') && !known.has(setting)) fault(`${setting} is no setting of the ${name}`);
     }

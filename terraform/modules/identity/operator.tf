@@ -1,4 +1,5 @@
-# For people, attached to whoever runs longhaul: API keys, models and images. Nobody's job can be read with it.
+# For people, attached to whoever runs longhaul: API keys, models, images, and the switch of what starts workers. Nobody's job
+# can be read with it.
 
 data "aws_iam_policy_document" "operator" {
   statement {
@@ -13,6 +14,14 @@ data "aws_iam_policy_document" "operator" {
     effect    = "Allow"
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${var.ledger_arn}/api-keys/*"]
+  }
+
+  # `longhaul controller scaling`: see, stop and lift what starts workers.
+  statement {
+    sid       = "Scaling"
+    effect    = "Allow"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${var.ledger_arn}/scaling/*"]
   }
 
   statement {
@@ -67,6 +76,6 @@ data "aws_iam_policy_document" "operator" {
 
 resource "aws_iam_policy" "operator" {
   name        = "${var.name}-operator"
-  description = "API keys, models and images of ${var.name}"
+  description = "API keys, models, images and the switch of workers of ${var.name}"
   policy      = data.aws_iam_policy_document.operator.json
 }
