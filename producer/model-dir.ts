@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LonghaulError, ModelName } from '@longhaul/core/contracts';
+import { parseModelReference } from '@longhaul/core/models/reference';
 import { defaultModelName, isDirectory } from './home.ts';
 
 /** The repository's `models/`, beside the producer. */
@@ -16,6 +17,10 @@ export async function findModel(
   cwd: string,
 ): Promise<{ readonly dir: string; readonly name: string }> {
   const wanted = asked ?? defaultModelName;
+  if (parseModelReference(wanted).kind !== 'directory') {
+    const text = `${wanted} is not on this machine: \`longhaul model pull ${wanted} DIR\` brings it, then name DIR`;
+    throw new LonghaulError('model_not_found', text);
+  }
   const candidates = wanted.includes('/') ? [resolve(cwd, wanted)] : [resolve(cwd, wanted), join(models, wanted)];
   for (const dir of candidates) {
     if (!(await isDirectory(dir))) continue;

@@ -1,39 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  fsyncSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, fsyncSync, openSync, readdirSync, rmdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { Cluster, models } from '../support/cluster.ts';
+import { mountSmall } from '../support/small-disk.ts';
 import { assertCommittedWork, committing } from './committed-work.ts';
 import { assertSame, bookBytes, scoreTask, truth } from './shared.ts';
-
-/** A file system of its own that holds so many bytes, or why there is none. */
-function mountSmall(bytes: number): { readonly dir: string } | { readonly reason: string } {
-  const dir = mkdtempSync(join(tmpdir(), 'longhaul-full-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'longhaul-test', dir], { stdio: 'pipe' });
-    return { dir };
-  } catch (error) {
-    rmdirSync(dir);
-    return {
-      reason: `a tmpfs cannot be mounted here: ${String((error as Error).message)
-        .split('\n')
-        .at(-1)}`,
-    };
-  }
-}
 
 /** Takes all space that is left, again and again, until it is freed. */
 function ballast(dir: string) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import {
   type RemoteReference,
 } from '@longhaul/core/models';
 import { contents, MiB, makeModel, pushDirectory } from '../support/models.ts';
+import { mountSmall, unmountSmall } from '../support/small-disk.ts';
 import { coded } from './store-conformance.ts';
 
 const dir = await mkdtemp(join(tmpdir(), 'longhaul-cache-'));
@@ -112,6 +114,49 @@ test('a disk without room is told with what is needed and what is free', async (
     assert.match(error.message, /the model needs 1152921504606847000 bytes in .*, where \d+ bytes are free/);
     return true;
   });
+});
+
+test('a disk that fills up while a model comes says so, and with room the model comes', async (t) => {
+  const small = mountSmall(4 * MiB);
+  if ('reason' in small) return t.skip(small.reason);
+  try {
+    const { references, options, at } = await world(null);
+    const cache = { ...options.transfer.cache, dir: join(small.dir, 'cache') };
+    const transfer = { ...options.transfer, cache };
+    await writeFile(join(small.dir, 'ballast'), Buffer.alloc(3 * MiB));
+    await assert.rejects(
+      obtainWhole(references['a']!, { ...options, transfer }),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'store_full');
+        assert.match(error.message, /the model needs 2\d{6} bytes in .*, where \d+ bytes are free/);
+        return true;
+      },
+    );
+    // Room at the first look, and none when the bytes come.
+    await rm(join(small.dir, 'ballast'));
+    let filled = false;
+    const onEvent = ({ kind }: ObtainEvent) => {
+      if (kind !== 'progress' || filled) return;
+      filled = true;
+      try {
+        writeFileSync(join(small.dir, 'ballast'), Buffer.alloc(4 * MiB));
+      } catch {
+        // All that there was is taken.
+      }
+    };
+    const full = obtainWhole(references['a']!, { ...options, transfer: { ...transfer, inFlight: 1 }, onEvent });
+    await assert.rejects(full, (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'store_full', error.message);
+      assert.match(error.message, /no space left while writing .* \(ENOSPC\)/);
+      return true;
+    });
+    await rm(join(small.dir, 'ballast'));
+    const got = await obtainWhole(references['a']!, { ...options, transfer });
+    assert.equal(got.how, 'pulled');
+    assert.deepEqual(await contents(join(cache.dir, got.digest)), await contents(join(at, 'a')));
+  } finally {
+    unmountSmall(small.dir);
+  }
 });
 
 test('a second taker waits, and takes over from one that is gone', async () => {

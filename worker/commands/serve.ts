@@ -267,13 +267,21 @@ async function load(config: Config, io: ProcessIo, log: Log, stop: AbortSignal):
 }
 
 function servedName(config: Config): string {
-  const asked = config.LONGHAUL_MODEL_NAME ?? modelNameOf(config.LONGHAUL_MODEL);
+  const asked = config.LONGHAUL_MODEL_NAME ?? nameOfPlace(config.LONGHAUL_MODEL);
   const name = ModelName.safeParse(asked);
   if (name.success) return name.data;
   throw new LonghaulError(
     'invalid_config',
     `LONGHAUL_MODEL_NAME: a served name is 1 to 63 of A-Z a-z 0-9 . _ -; found ${JSON.stringify(asked)}`,
   );
+}
+
+function nameOfPlace(place: string): string {
+  try {
+    return modelNameOf(place);
+  } catch (cause) {
+    throw new LonghaulError('invalid_config', `LONGHAUL_MODEL: ${describeError(cause)}`);
+  }
 }
 
 /** Proves the store before a job is taken; waits while it is away or full. False where the worker is stopped first. */

@@ -25,8 +25,12 @@ export function threadsFor(bytes: number): number {
 /** With 0 threads everything is done on this one. `address` is null where nothing is fetched. */
 export async function openPool(address: SourceAddress | null, threads: number): Promise<PartPool> {
   if (threads === 0) return new PartWork(address === null ? null : await openSource(address));
-  return new ThreadPool(address, threads);
+  const near = new PartWork(address === null ? null : await openSource(address));
+  return new ThreadPool(address, threads, near);
 }
+
+/** Bytes of a file that is brought on this thread: somebody waits for it, and the others have yet to start. */
+const NEAR_BYTES = 4 * 2 ** 20;
 
 interface Waiting {
   readonly thread: Worker;
@@ -39,10 +43,13 @@ class ThreadPool implements PartPool {
   /** Tasks of each thread. */
   readonly #load: number[];
   readonly #waiting = new Map<number, Waiting>();
+  readonly #near: PartWork;
   #next = 0;
   #closing = false;
+  #lost: Error | null = null;
 
-  constructor(address: SourceAddress | null, threads: number) {
+  constructor(address: SourceAddress | null, threads: number, near: PartWork) {
+    this.#near = near;
     const file = new URL('./part-thread.ts', import.meta.url);
     this.#threads = Array.from({ length: threads }, () => {
       const thread = new Worker(file, { workerData: address });
@@ -56,6 +63,8 @@ class ThreadPool implements PartPool {
 
   async run<T extends PartTask>(task: T, signal: AbortSignal): Promise<TaskResult<T>> {
     signal.throwIfAborted();
+    if (task.kind === 'fetch' && task.part.file.bytes <= NEAR_BYTES) return await this.#near.run(task, signal);
+    if (this.#lost !== null) throw this.#lost;
     const least = this.#load.indexOf(Math.min(...this.#load));
     const thread = this.#threads[least]!;
     this.#load[least]! += 1;
@@ -78,7 +87,7 @@ class ThreadPool implements PartPool {
 
   async close(): Promise<void> {
     this.#closing = true;
-    await Promise.all(this.#threads.map((thread) => thread.terminate()));
+    await Promise.all([this.#near.close(), ...this.#threads.map((thread) => thread.terminate())]);
   }
 
   #settle(message: FromThread): void {
@@ -89,10 +98,9 @@ class ThreadPool implements PartPool {
 
   #lose(thread: Worker, error: Error): void {
     if (this.#closing) return;
-    const failure = new LonghaulError('internal', `a thread that brings a model ended: ${error.message}`, {
-      cause: error,
-    });
-    for (const waiting of this.#waiting.values()) if (waiting.thread === thread) waiting.reject(failure);
+    const text = `a thread that brings a model ended: ${error.message}`;
+    this.#lost ??= new LonghaulError('internal', text, { cause: error });
+    for (const waiting of this.#waiting.values()) if (waiting.thread === thread) waiting.reject(this.#lost);
   }
 }
 
