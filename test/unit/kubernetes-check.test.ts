@@ -418,6 +418,15 @@ const faults: readonly Fault[] = [
     'unknown field',
     /expresion/,
   ],
+  [
+    'a model that nobody looks after',
+    'eks',
+    'ConfigMap/longhaul-controller-settings',
+    'data.LONGHAUL_MODELS',
+    'other',
+    'scaling',
+    /LONGHAUL_MODELS/,
+  ],
   ['nobody who starts workers', 'eks', controller, `${container}.env`, [], 'scaling', /nothing starts/],
   ['a place without a trigger', 'eks-keda', scaled, 'spec.triggers.3', undefined, 'scaling', /fair:jobs/],
   [

@@ -24,8 +24,21 @@ export const scaling: Rule = (rendered) => {
   }
   for (const job of jobs) for (const text of wrongTriggers(job, rendered)) say(`ScaledJob/${job.metadata.name}`, text);
   if (byController && platform !== 'kubernetes') say(controller!.name, `${platformSetting} is ${platform}`);
+  for (const worker of rendered.workloads.filter((one) => is(one, 'longhaul-worker'))) {
+    const model = envOf(worker, rendered)['LONGHAUL_MODEL_NAME'] ?? '';
+    const others = rendered.workloads.filter((one) => is(one, 'longhaul-controller') || is(one, 'longhaul-api'));
+    for (const other of others) {
+      const models = (envOf(other, rendered)['LONGHAUL_MODELS'] ?? '').split(',');
+      if (!models.includes(model))
+        say(other.name, `LONGHAUL_MODELS does not name ${model}, which ${worker.name} serves`);
+    }
+  }
   return found;
 };
+
+function is({ labels }: Workload, name: string): boolean {
+  return labels['app.kubernetes.io/name'] === name;
+}
 
 function envOf({ pod, namespace }: Workload, rendered: Rendered): Readonly<Record<string, string>> {
   return environmentOf(pod.containers[0]!, namespace, rendered);
