@@ -54,8 +54,8 @@ export function buildCommand(engine: EngineName, order: BuildOrder): readonly st
     const output = ['--output', 'type=docker,rewrite-timestamp=true', '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`];
     return ['buildx', 'build', ...output, '--provenance=false', ...shared];
   }
-  // The OCI format has no health check.
-  return ['build', '--format', 'docker', '--timestamp', String(epoch), ...shared];
+  // The OCI format has no health check; and buildah makes one layer of everything unless it is told.
+  return ['build', '--format', 'docker', '--layers', '--timestamp', String(epoch), ...shared];
 }
 
 /** The command line that prints the bytes of an image. */

@@ -63,7 +63,7 @@ test('engines are told the same build, dated by the commit', () => {
   const order = { file: 'f', tag: 'longhaul-x:1', buildArgs: { B: '2', A: '1' }, epoch: 1234, options: ['--no-cache'] };
   const shared = '--file f --tag longhaul-x:1 --build-arg A=1 --build-arg B=2 --no-cache .';
   for (const engine of ['podman', 'buildah'] as const) {
-    assert.equal(buildCommand(engine, order).join(' '), `build --format docker --timestamp 1234 ${shared}`);
+    assert.equal(buildCommand(engine, order).join(' '), `build --format docker --layers --timestamp 1234 ${shared}`);
   }
   const docker = buildCommand('docker', order).join(' ');
   assert.match(docker, /^buildx build --output type=docker,rewrite-timestamp=true --build-arg SOURCE_DATE_EPOCH=1234 /);
