@@ -92,6 +92,22 @@ test('a job in the hands of a worker is left to it, at its last attempt too; one
   await owner.commit(commitOf(owner, 8, 1));
 });
 
+test('the earliest deadline is that of the jobs that wait: not of those in hand, nor of what has ended', async () => {
+  const { ledger, queue, sweep, now } = await setUp(['job-waits-1', 'job-late-held', 'job-late-waits']);
+  await ledger.submit(specOf({ jobId: 'job-soon-held', expiresAt: '2026-01-01T00:10:00.000Z' }));
+  await ledger.submit(specOf({ jobId: 'job-later-orphaned', expiresAt: '2026-01-01T02:00:00.000Z' }));
+  for (const jobId of ['job-waits-1', 'job-late-waits']) queue.places.set(jobId, 'waiting');
+  for (const jobId of ['job-late-held', 'job-soon-held']) queue.places.set(jobId, 'held');
+  queue.places.set('job-later-orphaned', 'orphaned');
+  assert.equal(sweep.earliestDeadline('tiny'), null, 'nothing was looked at yet');
+  await sweep.round(never);
+  assert.equal(sweep.earliestDeadline('tiny'), Date.parse('2026-01-01T01:00:00Z'));
+  assert.equal(sweep.earliestDeadline('another'), null);
+  now.ms = Date.parse('2026-01-01T01:30:00Z');
+  await sweep.round(never);
+  assert.equal(sweep.earliestDeadline('tiny'), Date.parse('2026-01-01T02:00:00Z'), 'the other one has expired');
+});
+
 test('an owner that takes the job between the looks of a sweep is not fenced', async () => {
   const { ledger, queue, sweep } = await setUp(['job-in-between']);
   for (let i = 1; i < limits.stuckAttempts; i++) await ledger.acquire('job-in-between', `dead-${i}`);
