@@ -5,9 +5,9 @@ import type { Log } from './ports.ts';
 export interface HeartbeatParts {
   readonly fleet: Fleet;
   /** What does not change while the worker lives. */
-  readonly worker: Omit<WorkerSign, 'jobs' | 'status'>;
+  readonly worker: Omit<WorkerSign, 'jobs' | 'status' | 'start'>;
   /** What does. */
-  readonly now: () => Pick<WorkerSign, 'jobs' | 'status'>;
+  readonly now: () => Pick<WorkerSign, 'jobs' | 'status' | 'start'>;
   readonly clock: Clock;
   readonly log: Log;
 }

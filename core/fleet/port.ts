@@ -3,6 +3,24 @@ import { ModelName } from '../contracts/job.ts';
 
 const count = z.number().int().nonnegative();
 
+const ms = z.number().nonnegative();
+
+/** Milliseconds of a worker's start, by phase, and how it came by its model. */
+export const WorkerStart = z.strictObject({
+  /** The pull of the image; null where the platform does not tell it. */
+  imageMs: ms.nullable(),
+  /** From the beginning of the process until the model was asked for; from there until it was loaded. */
+  runtimeMs: ms,
+  weightsMs: ms,
+  /** From the beginning of the process until jobs were taken. */
+  readyMs: ms,
+  how: z.enum(['directory', 'cached', 'pulled', 'waited']),
+  /** Of the model, and over the network; null for a directory. */
+  bytes: count.nullable(),
+  fetchedBytes: count.nullable(),
+});
+export type WorkerStart = z.infer<typeof WorkerStart>;
+
 /** What a worker says of itself while it lives. A display: nothing is decided by it. */
 export const WorkerSign = z.strictObject({
   /** Of the process: two workers may have one name. */
@@ -20,6 +38,8 @@ export const WorkerSign = z.strictObject({
   /** Taking jobs, or finishing what is in hand. */
   status: z.enum(['serving', 'draining']),
   startedAt: z.iso.datetime(),
+  /** Not there before the worker takes jobs, nor from workers that do not know it. */
+  start: WorkerStart.optional(),
 });
 export type WorkerSign = z.infer<typeof WorkerSign>;
 

@@ -103,7 +103,7 @@ export type QueuePlace = (typeof queuePlaces)[number];
 
 /**
  * A worker's start. `runtime`: the process up to its first line; `weights`: the model loaded; `ready`: from the process's
- * beginning until it takes jobs; `first_token`: from `ready` to the first step of the engine for a job.
+ * beginning until it takes jobs; `first_token`: the first step of the engine for a job.
  */
 export const startPhases = ['image', 'runtime', 'weights', 'ready', 'first_token'] as const;
 export type StartPhase = (typeof startPhases)[number];

@@ -4,8 +4,9 @@ import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
+import { openFleet } from '@longhaul/core/fleet';
 import { openStore } from '@longhaul/core/ledger';
-import { Cluster, models } from '../support/cluster.ts';
+import { Cluster, models, waitFor } from '../support/cluster.ts';
 import { contents, pushDirectory } from '../support/models.ts';
 import { ledgerOn } from '../support/s3-ledger.ts';
 import { startS3Server } from '../support/s3-server/index.ts';
@@ -50,6 +51,14 @@ test('a worker pulls its model, serves it, and finds it in the cache the next ti
     ['pulled', bytes, bytes],
   );
   assert.ok(started.runtimeMs > 0 && started.runtimeMs + started.weightsMs <= started.readyMs, JSON.stringify(started));
+  const signs = openFleet({ url: cluster.redis.url, onNotice: () => {} });
+  const sign = await waitFor(
+    async () => (await signs.workers())[0]?.start ?? null,
+    30_000,
+    () => 'a sign with the start',
+  );
+  assert.deepEqual([sign.how, sign.bytes, sign.readyMs], ['pulled', bytes, started.readyMs]);
+  await signs.close();
   const job = await cluster.submitText('cold-start', Buffer.from('Call me Ishmael.'), scoreTask);
   assert.equal((await cluster.result(job)).status, 'succeeded');
   await first.says('"first step"');

@@ -206,6 +206,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }:
         now: () => ({
           jobs: worker.jobs.length,
           status: stop.aborted || soon.aborted || idle.signal.aborted ? ('draining' as const) : ('serving' as const),
+          ...(report.start === null ? {} : { start: report.start }),
         }),
       },
       gone.signal,

@@ -1,18 +1,7 @@
+import type { WorkerStart } from '@longhaul/core/fleet';
 import { recordStartPhase } from '@longhaul/core/telemetry';
 import type { ModelArrival } from '../adapters/model.ts';
 import type { Engine, Log } from '../ports.ts';
-
-/** Milliseconds of a start, each since the moment that its name says; null is unknown. */
-export interface StartPhases {
-  /** The image's pull, where the platform tells it. */
-  readonly imageMs: number | null;
-  /** From the beginning of the process until the model was asked for. */
-  readonly runtimeMs: number;
-  /** From there until the model was loaded. */
-  readonly weightsMs: number;
-  /** From the beginning of the process until jobs are taken. */
-  readonly readyMs: number;
-}
 
 /**
  *   process ──▶ runtime ──▶ weights: found, brought, verified, loaded ──▶ ready ──▶ first token
@@ -25,11 +14,17 @@ export class StartReport {
   #runtimeMs = 0;
   #weightsMs = 0;
   #arrival: ModelArrival | null = null;
+  #start: WorkerStart | null = null;
 
   /** `now`: milliseconds since the process began. */
   constructor(now: () => number, log: Log) {
     this.#now = now;
     this.#log = log;
+  }
+
+  /** Null before jobs are taken. */
+  get start(): WorkerStart | null {
+    return this.#start;
   }
 
   loading(): void {
@@ -43,18 +38,16 @@ export class StartReport {
 
   /** Jobs are taken from now on. `image` may still be asked for: nothing waits for it. */
   ready(fields: Readonly<Record<string, unknown>>, image: Promise<number | null>): void {
-    const readyMs = this.#now();
-    recordStartPhase('runtime', this.#runtimeMs / 1000);
-    recordStartPhase('weights', this.#weightsMs / 1000);
-    recordStartPhase('ready', readyMs / 1000);
+    const { how, bytes, fetchedBytes } = this.#arrival ?? { how: 'directory', bytes: null, fetchedBytes: null };
+    const phases = { runtimeMs: this.#runtimeMs, weightsMs: this.#weightsMs, readyMs: this.#now() };
+    recordStartPhase('runtime', phases.runtimeMs / 1000);
+    recordStartPhase('weights', phases.weightsMs / 1000);
+    recordStartPhase('ready', phases.readyMs / 1000);
     void image.then((imageMs) => {
       if (imageMs !== null) recordStartPhase('image', imageMs / 1000);
-      const phases: StartPhases = { imageMs, runtimeMs: this.#runtimeMs, weightsMs: this.#weightsMs, readyMs };
-      this.#log('info', 'started', {
-        ...fields,
-        ...rounded({ ...phases }),
-        weights: this.#arrival && rounded({ ...this.#arrival }),
-      });
+      const start = rounded({ imageMs, ...phases });
+      this.#start = { ...start, how, bytes, fetchedBytes };
+      this.#log('info', 'started', { ...fields, ...start, weights: this.#arrival && rounded(this.#arrival) });
     });
   }
 
@@ -80,10 +73,12 @@ export class StartReport {
   }
 }
 
-function rounded(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const entries = Object.entries(fields).map(([name, value]) => [
-    name,
-    typeof value === 'number' && name.endsWith('Ms') ? Math.round(value) : value,
-  ]);
-  return Object.fromEntries(entries);
+/** Milliseconds without their fractions. */
+function rounded<T extends object>(fields: T): T {
+  const entries = Object.entries(fields).map(([name, value]) => [name, name.endsWith('Ms') ? wholeOf(value) : value]);
+  return Object.fromEntries(entries) as T;
+}
+
+function wholeOf(value: unknown): unknown {
+  return typeof value === 'number' ? Math.round(value) : value;
 }
