@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createBatches } from '@longhaul/core/batches';
 import { createFiles, sweepFiles } from '@longhaul/core/files';
@@ -11,6 +12,7 @@ import { judge } from '../../scripts/terraform/iam.ts';
 import { bucketPolicies, policiesOf } from '../../scripts/terraform/rights.ts';
 import { clientOf, keyFor } from '../support/api-client.ts';
 import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { pushDirectory } from '../support/models.ts';
 import { type RightsProxy, startRightsProxy } from '../support/rights-proxy.ts';
 import { type S3Server, startS3Server } from '../support/s3-server/index.ts';
 
@@ -33,7 +35,8 @@ before(async () => {
   s3 = await startS3Server();
   const root = await loadExample();
   const rendered = renderedPolicies(root);
-  const ledger = root.child('storage').output('ledger_arn') as string;
+  const arnOf = (bucket: string) => root.child('storage').output(`${bucket}_arn`) as string;
+  const arns = { ledger: arnOf('ledger'), models: arnOf('models') };
   const options = {
     region: s3.region,
     forcePathStyle: true,
@@ -41,14 +44,19 @@ before(async () => {
   };
   for (const program of programs) {
     const identity = policiesOf(rendered, program);
-    const proxy = await startRightsProxy(s3, ledger, (asked) => {
+    const proxy = await startRightsProxy(s3, arns, (asked) => {
       return judge(asked, identity, bucketPolicies(rendered, asked.resource)) === 'allowed';
     });
     proxies.set(program, proxy);
     stores.set(program, await openStore(`s3://${s3.bucket}`, { ...options, endpoint: proxy.url }));
   }
+  // The operator pushes the model, and the worker brings it from there.
+  const model = `s3://${s3.bucket}/models/tiny-english`;
+  const place = await openStore(model, { ...options, endpoint: proxies.get('operator')!.url });
+  await pushDirectory(place, models.tinyEnglish, 'test');
+  await place.close();
   cluster = await Cluster.start({
-    model: models.tinyEnglish,
+    model,
     store: {
       url: `s3://${s3.bucket}`,
       options: { ...options, endpoint: s3.url },
@@ -100,7 +108,11 @@ test('the programs do all of their work with the rights that terraform gives the
   });
   const [api] = await Promise.all([
     cluster.startApi('api', environmentOf('api')),
-    cluster.startWorker('w1', { ...environmentOf('worker'), LONGHAUL_COMMIT_TOKENS: '2048' }),
+    cluster.startWorker('w1', {
+      ...environmentOf('worker'),
+      LONGHAUL_COMMIT_TOKENS: '2048',
+      LONGHAUL_MODEL_CACHE: join(cluster.dir, 'models'),
+    }),
   ]);
   const key = await keyFor(stores.get('operator')!, 'acme');
   const acme = clientOf(await api.url(), key);
@@ -206,6 +218,8 @@ test('the programs do all of their work with the rights that terraform gives the
   met('api', /^s3:PutObject inputs\/files\//);
   met('controller', /^s3:PutObject outbox\//);
   met('operator', /^s3:PutObject api-keys\//);
+  met('operator', /^s3:PutObject models\/tiny-english\/files\//);
+  met('worker', /^s3:GetObject models\/tiny-english\/files\//);
   met('worker', /^s3:PutObject prefixes\//);
 });
 

@@ -12,18 +12,19 @@ export interface RightsProxy {
 
 /**
  * Before an S3-protocol server: what the rights do not allow is answered with 403, as S3 does, and all else goes on as it came,
- * with its signature, which covers the Host header that it bears.
+ * with its signature, which covers the Host header that it bears. The server's one bucket stands for two: what lies below `models/`
+ * is in the models' bucket.
  */
 export async function startRightsProxy(
   target: { readonly port: number },
-  bucketArn: string,
+  arns: { readonly ledger: string; readonly models: string },
   isAllowed: (request: Request) => boolean,
 ): Promise<RightsProxy> {
   const refused: string[] = [];
   const forwarded = new Set<string>();
   const server = createServer((request, response) => {
-    const asked = requestOf(request, bucketArn);
-    const said = `${asked.action} ${asked.resource.slice(bucketArn.length + 1)}`;
+    const asked = requestOf(request, arns);
+    const said = `${asked.action} ${asked.resource.split('/').slice(1).join('/')}`;
     if (!isAllowed(asked)) {
       refused.push(said);
       request.resume();
@@ -55,9 +56,13 @@ export async function startRightsProxy(
 }
 
 /** The action that S3 asks IAM about, for a path-style request. */
-function requestOf({ method = '', url = '/', headers }: IncomingMessage, bucketArn: string): Request {
+function requestOf(
+  { method = '', url = '/', headers }: IncomingMessage,
+  { ledger, models }: { readonly ledger: string; readonly models: string },
+): Request {
   const { pathname, searchParams } = new URL(url, 'http://s3');
   const key = decodeURIComponent(pathname.split('/').slice(2).join('/'));
+  const bucketArn = (key || (searchParams.get('prefix') ?? '')).startsWith('models/') ? models : ledger;
   const upload = searchParams.has('uploadId');
   const isPart = (method === 'PUT' && upload) || (method === 'POST' && searchParams.has('uploads'));
   const actions: Readonly<Record<string, string>> = {
