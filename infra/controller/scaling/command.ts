@@ -12,7 +12,8 @@ export function addScaling(
 ): void {
   const scaling = program
     .command('scaling')
-    .description('see, stop and lift what starts workers; needs LONGHAUL_STORE alone, and every controller follows');
+    .description('see, stop and lift what starts workers; needs LONGHAUL_STORE alone, and every controller follows')
+    .addHelpText('after', '\nExample:\n  longhaul controller scaling show --json\n');
   const add = (name: string, description: string, example: string) =>
     scaling
       .command(name)
