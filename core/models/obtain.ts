@@ -167,11 +167,14 @@ async function fill(
       await bringing.verified;
     }
     const { name, fingerprint, source } = resolved;
+    const verified = bringing.verified.then(() => {});
+    // Whoever does not ask learns of a failure from `finish`.
+    verified.catch(() => {});
     return {
       ...{ digest, dir, bytes, how: 'pulled', digests: digestsOf(files), fetchedBytes: () => fetchedBytes },
       arriving: byParts ? { arrivals: bringing.arrivals, partBytes } : null,
       fetched: bringing.fetched,
-      verified: bringing.verified.then(() => {}),
+      verified,
       finish: async () => {
         try {
           const createdAt = new Date().toISOString();

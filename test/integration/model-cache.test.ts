@@ -159,6 +159,26 @@ test('a disk that fills up while a model comes says so, and with room the model 
   }
 });
 
+test('weights that are wrong are refused after the small files came, once, and leave no lock', async () => {
+  const { at, obtain, digests, cache } = await world(null);
+  const store = join(at, 'store', 'a', 'files');
+  const files = await readdir(store);
+  const sizes = await Promise.all(files.map(async (name) => [(await stat(join(store, name))).size, name] as const));
+  const weights = sizes.sort(([a], [b]) => b - a)[0]![1];
+  const file = await open(join(store, weights), 'r+');
+  await file.write(Buffer.alloc(16), 0, 16, MiB + 7);
+  await file.close();
+  for (const attempt of [1, 2]) {
+    const started = performance.now();
+    await assert.rejects(obtain('a'), coded('model_corrupt'), `attempt ${attempt}`);
+    assert.ok(
+      performance.now() - started < beats.staleMs,
+      'the second attempt need not wait for the first to go stale',
+    );
+  }
+  assert.ok(!(await readdir(cache.dir)).includes(digests['a']!));
+});
+
 test('a second taker waits, and takes over from one that is gone', async () => {
   const { references, options, obtain, digests, cache, at } = await world(null);
   const holder = await ModelCache.open(cache);
