@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { checkAll } from '../../scripts/terraform/check.ts';
 import { type Configuration, loadModules, parseModule } from '../../scripts/terraform/configuration.ts';
 import { checkConventions } from '../../scripts/terraform/conventions.ts';
+import { Evaluation } from '../../scripts/terraform/evaluate.ts';
 import {
   byPath,
   everyModule,
@@ -307,6 +308,57 @@ test('before the first push there is no task, and afterwards each names its imag
   const made = images({});
   assert.equal(made.length, 3);
   for (const image of made) assert.match(image, /@sha256:[0-9a-f]{64}$/);
+});
+
+/** The root composition by itself, all of it evaluated. */
+function composed(
+  choices: Readonly<Record<string, Value>>,
+): ReadonlyMap<string, readonly Readonly<Record<string, Value>>[]> {
+  const { certificate_arn, api_host, api_ingress_cidrs, alarm_emails, image_digests } = exampleInputs;
+  const inputs: Readonly<Record<string, Value | undefined>> = {
+    ...{ certificate_arn, api_host, api_ingress_cidrs, alarm_emails, image_digests },
+    availability_zones: ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'],
+    model: { name: 'falcon' },
+    monthly_budget_usd: 100,
+    ...choices,
+  };
+  const all = byPath(modules);
+  const made = new Map<string, Readonly<Record<string, Value>>[]>();
+  for (const { evaluation } of everyModule(new Evaluation(all.get('.')!, all, (name) => inputs[name]))) {
+    evaluation.checkVariables();
+    for (const resource of evaluation.module.resources) {
+      const found = evaluation.configured(resource).map(({ values }) => values);
+      made.set(resource.type, [...(made.get(resource.type) ?? []), ...found]);
+    }
+  }
+  return made;
+}
+
+test('the other choices come to values, too', () => {
+  const usual = composed({});
+  const other = composed({
+    controller_mode: 'schedule',
+    worker_internet: true,
+    endpoint_zones: 0,
+    keep_deleted_days: 7,
+    api_internal: true,
+    otlp_endpoint: 'https://collector.example.com',
+    keep_days: { jobs: 30 },
+    queue_nodes: 1,
+  });
+  const count = (of: typeof usual, type: string) => of.get(type)?.length ?? 0;
+  const counts = (type: string) => [count(usual, type), count(other, type)];
+  assert.deepEqual(counts('aws_scheduler_schedule'), [0, 1]);
+  assert.deepEqual(counts('aws_ecs_service'), [2, 1]);
+  assert.deepEqual(counts('aws_nat_gateway'), [0, 1]);
+  assert.deepEqual(counts('aws_vpc_endpoint'), [8, 1]);
+  assert.deepEqual(counts('aws_s3_bucket_versioning'), [1, 2]);
+  assert.equal(other.get('aws_scheduler_schedule')![0]!['schedule_expression'], 'rate(5 minutes)');
+  assert.equal(other.get('aws_elasticache_replication_group')![0]!['multi_az_enabled'], false);
+  assert.throws(() => composed({ endpoint_zones: 0 }), /workers need a way to AWS/);
+  assert.throws(() => composed({ fault_injection: true }), /other than production/);
+  assert.throws(() => composed({ api_ingress_cidrs: [] }), /api_ingress_cidrs/);
+  assert.throws(() => composed({ model: {} }), /the attribute name is missing/);
 });
 
 test('no interruption is made on purpose in production', () => {
