@@ -65,7 +65,7 @@ test('from zero to zero: workers come for the jobs, through the death of a contr
   const jobs: JobId[] = [];
   for (let i = 1; i <= 5; i++) jobs.push(await cluster.submitText(`job-scaled-${i}`, letters(200_000), scoreTask));
   const first = await cluster.startController('first', scaling);
-  await cluster.startController('second', scaling);
+  const second = await cluster.startController('second', { ...scaling, LONGHAUL_METRICS_ADDRESS: '127.0.0.1:0' });
   await cluster.head(jobs[0]!, (head) => head.status === 'running');
   await first.stop('SIGKILL');
   // A worker with jobs in hand: they are orphans, and count until somebody has them.
@@ -86,7 +86,11 @@ test('from zero to zero: workers come for the jobs, through the death of a contr
   assert.ok(workerSeconds > 0);
   assert.equal(known['test']?.intent ?? null, null);
   const still = (await claims()).length;
-  await cluster.controllers[1]!.says('"scaling"');
+  const { url } = JSON.parse(await second.says('metrics are served')) as { url: string };
+  const metrics = await (await fetch(new URL('/metrics', url))).text();
+  const seconds = /^longhaul_worker_seconds_total\{.*longhaul_market="spot".*\} ([\d.]+)/m.exec(metrics);
+  assert.ok(Number(seconds?.[1]) > 0, metrics);
+  assert.match(metrics, /^longhaul_scaling_breaker\{.*longhaul_model="test".*\} 0/m);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   assert.equal((await claims()).length, still, 'with no demand none is started');
 });
