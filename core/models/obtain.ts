@@ -9,6 +9,7 @@ import type { FillLock } from './cache/beat.ts';
 import { type CachedModel, ModelCache } from './cache/cache.ts';
 import { isWeights, type ModelManifest, totalBytes } from './manifest.ts';
 import { openPool, type PartPool, threadsFor } from './parts/pool.ts';
+import { referenceText } from './reference.ts';
 import { type RemoteReference, type ResolvedModel, resolveModel } from './resolve.ts';
 import type { TransferOptions } from './settings.ts';
 import { verifyFiles } from './verify.ts';
@@ -63,8 +64,9 @@ export async function obtainModel(reference: RemoteReference, options: ObtainOpt
   const { store, transfer, signal } = options;
   const cache = await ModelCache.open(transfer.cache);
   // A version that is named by its digest needs nobody's answer.
-  if (reference.kind === 'store' && reference.digest !== null) {
-    const found = await fromCache(cache, reference.digest, 'cached', options);
+  const pinned = reference.kind === 'store' ? reference.digest : await cache.recall(referenceText(reference));
+  if (pinned !== null) {
+    const found = await fromCache(cache, pinned, 'cached', options);
     if (found !== null) return found;
   }
   const resolved = await resolveModel(reference, { store, hub: transfer.hub, signal });
@@ -182,6 +184,10 @@ async function fill(
             ...{ v: 1, name, partBytes, files: [...(await bringing.verified)], fingerprint, source, createdAt },
           };
           await cache.publish(digest, manifest);
+          if (source.kind === 'hub') {
+            const { repo, commit } = source;
+            await cache.remember(referenceText({ kind: 'hub', repo, revision: commit }), digest);
+          }
           cache.sync({ digest, manifest }).catch((error) => {
             onEvent({ kind: 'unsynced', digest, reason: describeError(error) });
           });

@@ -142,6 +142,9 @@ test('the cache holds what was pulled from the hub, for whoever names the same f
   const reference = (text: string) => parseModelReference(text) as RemoteReference;
   const first = await obtainWhole(reference(`hf://${repo}@main`), options);
   assert.deepEqual([first.how, first.digest], ['pulled', digest]);
+  const asked = hub.requests.length;
+  const pinned = await obtainWhole(reference(`hf://${repo}@${hub.commit}`), options);
+  assert.deepEqual([pinned.how, hub.requests.length], ['cached', asked], 'a commit that is cached is asked of nobody');
   const second = await obtainWhole(reference(store.url), options);
   assert.deepEqual([second.how, second.fetchedBytes()], ['cached', 0]);
 });

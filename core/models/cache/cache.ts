@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -37,6 +37,7 @@ const State = z.object({ boot: z.string(), synced: z.boolean() });
  *   .partial/{digest}/    a version that is being brought
  *   .lock/{digest}/{n}    who brings it
  *   .use/{digest}.{id}    who uses it: no process makes room by taking away what another one reads
+ *   .refs/{sha256}         which version a commit of the hub is, by the digest of its name
  *   .trash/{id}           what is being deleted
  *
  * A version appears by one rename, so it is there as a whole or not at all.
@@ -54,7 +55,7 @@ export class ModelCache {
 
   static async open(options: CacheOptions): Promise<ModelCache> {
     await named(`opening the model cache ${options.dir}`, async () => {
-      for (const name of ['', '.partial', '.lock', '.use', '.trash']) {
+      for (const name of ['', '.partial', '.lock', '.use', '.refs', '.trash']) {
         await mkdir(join(options.dir, name), { recursive: true, mode: 0o700 });
       }
     });
@@ -184,6 +185,24 @@ export class ModelCache {
       await syncPath(this.dir);
       await writeFile(join(dir, stateName), JSON.stringify({ boot: await bootId(), synced: true }), { mode: 0o600 });
     });
+  }
+
+  /** What `text`, which means one version for all time, was found to be; null where it is not known. */
+  async recall(text: string): Promise<string | null> {
+    const digest = await readFile(this.#refOf(text), 'latin1').catch(() => '');
+    return Sha256.safeParse(digest).success ? digest : null;
+  }
+
+  /** Best effort: what is not remembered is asked for again. */
+  async remember(text: string, digest: string): Promise<void> {
+    const temporary = join(this.dir, '.trash', randomUUID());
+    await writeFile(temporary, digest, { mode: 0o600 })
+      .then(() => rename(temporary, this.#refOf(text)))
+      .catch(() => {});
+  }
+
+  #refOf(text: string): string {
+    return join(this.dir, '.refs', createHash('sha256').update(text).digest('hex'));
   }
 
   /** Takes a version away, used or not. */
