@@ -57,8 +57,8 @@ function main(args) {
     console.log(`native engine: up to date (${relative(root, output)})`);
     return;
   }
-  if (force || (existsSync(stampFile) && readFileSync(stampFile, 'utf8').split('\n')[0] !== stamp.split('\n')[0]))
-    rmSync(build, { recursive: true, force: true });
+  const otherTools = existsSync(stampFile) && readFileSync(stampFile, 'utf8').split('\n')[0] !== stamp.split('\n')[0];
+  if (force || otherTools || configuredElsewhere()) rmSync(build, { recursive: true, force: true });
 
   mkdirSync(build, { recursive: true });
   console.log(`native engine: building with ${compiler.version}`);
@@ -71,6 +71,13 @@ function main(args) {
   if (!existsSync(output)) fail(`the build made no ${relative(root, output)}`);
   writeFileSync(stampFile, stamp);
   console.log(`native engine: ${relative(root, output)}`);
+}
+
+/** A checkout that was moved or copied with its build: cmake refuses a cache of another place. */
+function configuredElsewhere() {
+  const cache = join(build, 'CMakeCache.txt');
+  if (!existsSync(cache)) return false;
+  return /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'))?.[1] !== native;
 }
 
 function checkRelease() {

@@ -122,7 +122,7 @@ module "workers" {
   environment             = local.shared_environment
   slots                   = var.worker_slots
   idle_exit_seconds       = var.worker_idle_seconds
-  scale_in_after_seconds  = var.worker_idle_seconds
+  scale_in_after_seconds  = var.instance_idle_seconds
   instances               = var.worker_instances
 
   model = {

@@ -215,13 +215,24 @@ variable "worker_limits" {
 }
 
 variable "worker_idle_seconds" {
-  description = "Seconds without a job after which a worker ends, and as many again after which ECS ends its instance."
+  description = "Seconds without a job after which a worker ends."
   type        = number
-  default     = 120
+  default     = 180
 
   validation {
     condition     = var.worker_idle_seconds >= 10 && var.worker_idle_seconds <= 3600
     error_message = "worker_idle_seconds is 10 to 3600."
+  }
+}
+
+variable "instance_idle_seconds" {
+  description = "Seconds after its last task for which ECS keeps an instance, with the model on its disk."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.instance_idle_seconds >= 0 && var.instance_idle_seconds <= 3600
+    error_message = "instance_idle_seconds is 0 to 3600."
   }
 }
 

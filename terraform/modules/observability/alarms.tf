@@ -65,7 +65,7 @@ locals {
         dimensions = {}
       }
       quarantined = {
-        text       = "A job was quarantined: longhaul jobs --quarantined tells why, longhaul redrive lets it go on."
+        text       = "A job was quarantined: longhaul jobs quarantined tells why, longhaul redrive lets it go on."
         namespace  = local.ours
         metric     = "quarantined"
         statistic  = "Sum"
