@@ -114,7 +114,6 @@ export function checkLock(lock: Lock): Result {
  */
 const withScripts: Readonly<Record<string, string>> = {
   'msgpackr-extract': 'a native reader of strings, which msgpackr does without',
-  protobufjs: 'warns of version ranges in the package that installs it',
 };
 
 export function checkScripts(lock: Lock): Result {
