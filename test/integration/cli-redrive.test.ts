@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ErrorCode } from '@longhaul/core/contracts';
-import { openConsumer, type Settlement, type Whereabouts } from '@longhaul/core/queue';
+import { openConsumer, type Settlement } from '@longhaul/core/queue';
 import { connectRedis } from '@longhaul/core/redis';
-import { Cluster, models, waitFor } from '../support/cluster.ts';
+import { Cluster, models } from '../support/cluster.ts';
 import { runLonghaul, withoutSettings } from '../support/command-line.ts';
 import { scoreTask } from '../support/tasks.ts';
 
@@ -213,23 +213,22 @@ test('controller --once gives the reaper its looks: an orphan is back in the lin
   const cluster = await Cluster.start({ model: models.induction });
   t.after(() => cluster.close());
   const jobId = await cluster.submit('job-orphan', inline, scoreTask);
-  const held = Promise.withResolvers<Settlement>();
+  const [taken, held] = [Promise.withResolvers<void>(), Promise.withResolvers<Settlement>()];
   const consumer = openConsumer({
     ...{ url: cluster.redis.url, model: 'test', concurrency: 1, lockMs: 60_000, stalledMs: 60_000, name: 'here' },
     onNotice: () => {},
-    handler: () => held.promise,
+    handler: () => {
+      taken.resolve();
+      return held.promise;
+    },
   });
   t.after(async () => {
     held.resolve({ kind: 'abandon' });
     await consumer.close();
   });
   await consumer.start();
-  const place = async (wanted: Whereabouts) => ((await cluster.queue.whereabouts([jobId]))[0] === wanted ? true : null);
-  await waitFor(
-    () => place('held'),
-    20_000,
-    () => 'the job to be taken',
-  );
+  // A consumer that is paused between the lock and its handler hands the job back.
+  await taken.promise;
   await consumer.pause();
   const redis = connectRedis({ url: cluster.redis.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
   // What is left behind the death of a worker, once its lock and the last look have run out.

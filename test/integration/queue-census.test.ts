@@ -22,12 +22,16 @@ function open(model: string): JobQueue & QueueCensus {
 
 /** Takes jobs, each with the end that is given for it, or none. */
 async function taking(model: string, ends: Readonly<Record<string, Promise<Settlement>>>) {
+  const taken = new Set<string>();
   const consumer = openConsumer({
     ...{ url: redis.url, model, concurrency: 8, lockMs: 60_000, stalledMs: 60_000, name: 'here', onNotice: () => {} },
-    handler: ({ jobId }) => ends[jobId] ?? Promise.resolve({ kind: 'done', seconds: null }),
+    handler: ({ jobId }) => {
+      taken.add(jobId);
+      return ends[jobId] ?? Promise.resolve({ kind: 'done', seconds: null });
+    },
   });
   await consumer.start();
-  return consumer;
+  return { consumer, taken };
 }
 
 test('every place of a job is known, and counted in the demand once', async (t) => {
@@ -36,7 +40,7 @@ test('every place of a job is known, and counted in the demand once', async (t) 
   const raw = connectRedis({ url: redis.url, name: 'test', whileAway: 'fail', onNotice: () => {} });
   t.after(() => raw.disconnect());
   const done = Promise.withResolvers<Settlement>();
-  const consumer = await taking('places', {
+  const { consumer, taken } = await taking('places', {
     'job-is-held': done.promise,
     'job-orphan': done.promise,
     'job-soon-1': Promise.resolve({ kind: 'retry', delayMs: 30_000, reason: 'later' }),
@@ -52,7 +56,9 @@ test('every place of a job is known, and counted in the demand once', async (t) 
   }
   const settled = async () => {
     const { active, delayed, failed, waiting } = await queue.counts();
-    return active === 2 && delayed === 2 && failed === 1 && waiting === 0 ? true : null;
+    // One that is active has its handler a moment later; a consumer that is paused in between hands it back.
+    const inPlace = active === 2 && delayed === 2 && failed === 1 && waiting === 0;
+    return inPlace && taken.has('job-is-held') && taken.has('job-orphan') ? true : null;
   };
   await waitFor(settled, 10_000, () => 'the jobs to be in their places');
   await consumer.pause();
