@@ -1,5 +1,5 @@
 /**
- * The test files of the ladder: long proofs, most of them waits for locks and deadlines to run out. `npm test` leaves
+ * The test files of the ladder: long proofs: waits for locks and deadlines to run out, builds of programs of their own, long texts. `npm test` leaves
  * them out; `npm test -- --all` runs them behind everything else, and so does CI.
  */
 export const ladder: readonly string[] = [
@@ -19,4 +19,6 @@ export const ladder: readonly string[] = [
   'test/fault/store.test.ts',
   'test/integration/from-zero.test.ts',
   'test/integration/terraform-rights.test.ts',
+  'test/native/gpu-check.test.ts',
+  'test/property/streaming-tokenizer-long.test.ts',
 ];
