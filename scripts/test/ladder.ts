@@ -1,6 +1,6 @@
 /**
- * The test files of the ladder: long proofs: waits for locks and deadlines to run out, builds of programs of their own, long texts. `npm test` leaves
- * them out; `npm test -- --all` runs them behind everything else, and so does CI.
+ * The test files that take long: waits for locks and deadlines to run out, builds of programs of their own, long texts.
+ * `npm test` leaves them out; `npm test -- --all` runs them behind everything else, and so does CI.
  */
 export const ladder: readonly string[] = [
   'test/fault/alerts.test.ts',
