@@ -4,6 +4,12 @@
  */
 export const ladder: readonly string[] = [
   'test/fault/alerts.test.ts',
+  'test/fault/ask.test.ts',
+  'test/fault/bad-disk-full.test.ts',
+  'test/fault/bad-ledger.test.ts',
+  'test/fault/bad-luck.test.ts',
+  'test/fault/bad-poison.test.ts',
+  'test/fault/bad-source-stalled.test.ts',
   'test/fault/bad-utf8.test.ts',
   'test/fault/collector-away.test.ts',
   'test/fault/controller.test.ts',
