@@ -1,2 +1,8 @@
 export * from './record.ts';
-export { type HeldRecord, readScalingRecord, type ScalingParts, swapScalingRecord } from './record-object.ts';
+export {
+  changeScalingRecord,
+  type HeldRecord,
+  readScalingRecord,
+  type ScalingParts,
+  swapScalingRecord,
+} from './record-object.ts';

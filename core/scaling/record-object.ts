@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { RetryableFailure } from '../contracts/errors.ts';
 import { jsonBytes, readJson } from '../ledger/json-object.ts';
 import { type ObjectStore, PreconditionFailed } from '../ledger/object-store.ts';
 import { emptyRecord, ScalingRecord } from './record.ts';
@@ -18,6 +19,8 @@ const key = 'scaling/record.json';
 
 /** Some thousand workers. */
 const mostBytes = 2 * 1024 * 1024;
+
+const swapAttempts = 16;
 
 /** The record as it is; one of which nothing is written yet is empty. */
 export async function readScalingRecord({ store, clock }: ScalingParts): Promise<HeldRecord> {
@@ -41,4 +44,17 @@ export async function swapScalingRecord(
   }
   const found = await readScalingRecord(parts);
   return found.record.nonce === record.nonce ? found : null;
+}
+
+/** Swaps until it holds. @throws RetryableFailure `store_unavailable` where others write first again and again */
+export async function changeScalingRecord(
+  parts: ScalingParts,
+  make: (record: ScalingRecord) => ScalingRecord,
+): Promise<ScalingRecord> {
+  for (let attempt = 1; attempt <= swapAttempts; attempt++) {
+    const held = await readScalingRecord(parts);
+    const swapped = await swapScalingRecord(parts, held, make(held.record));
+    if (swapped !== null) return swapped.record;
+  }
+  throw new RetryableFailure('store_unavailable', `the scaling record changed under ${swapAttempts} attempts`);
 }

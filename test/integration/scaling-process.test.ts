@@ -100,6 +100,23 @@ test('a process id that belongs to another process by now is not a worker', asyn
   assert.deepEqual(await launcher().list('m'), []);
 });
 
+test('a claim that lost its bytes with the power of the machine hides no other worker', async (t) => {
+  const { dir, launcher } = await setUp(t);
+  const { started } = await launcher().start(asks({ count: 1 }));
+  for (const [name, bytes] of [
+    ['worker-0000000000000001', ''],
+    ['worker-0000000000000002', '{"model":"m"}'],
+  ] as const) {
+    await writeFile(path.join(dir, `${name}.json`), bytes);
+  }
+  const listed = await launcher().list('m');
+  assert.deepEqual(
+    listed.map(({ id }) => id),
+    started.map(({ id }) => id),
+  );
+  assert.deepEqual(await launcher().ended([{ id: 'worker-0000000000000001', model: 'm' }]), []);
+});
+
 test('a command that cannot be run ends at once, and is told as broken', async (t) => {
   const { launcher, zero } = await setUp(t, ['/nowhere/longhaul-worker']);
   const { started, refused } = await launcher().start(asks({ count: 1 }));

@@ -1,9 +1,7 @@
-import { type Clock, RetryableFailure } from '@longhaul/core/contracts';
+import type { Clock } from '@longhaul/core/contracts';
 import type { ObjectStore } from '@longhaul/core/ledger';
-import { readScalingRecord, type ScalingRecord, swapScalingRecord } from '@longhaul/core/scaling';
+import { changeScalingRecord, readScalingRecord, type ScalingRecord } from '@longhaul/core/scaling';
 import { turnDay } from './account.ts';
-
-const swapAttempts = 16;
 
 /** What a person does about the scaling of a fleet. Every controller follows with its next decision. */
 export interface ScalingSwitches {
@@ -17,14 +15,8 @@ export interface ScalingSwitches {
 
 export function scalingSwitches(store: ObjectStore, clock: Clock): ScalingSwitches {
   const parts = { store, clock: () => clock.date() };
-  const change = async (make: (record: ScalingRecord) => ScalingRecord): Promise<ScalingRecord> => {
-    for (let attempt = 1; attempt <= swapAttempts; attempt++) {
-      const held = await readScalingRecord(parts);
-      const swapped = await swapScalingRecord(parts, held, make(turnDay(held.record, clock.date())));
-      if (swapped !== null) return swapped.record;
-    }
-    throw new RetryableFailure('store_unavailable', `the scaling record changed under ${swapAttempts} attempts`);
-  };
+  const change = (make: (record: ScalingRecord) => ScalingRecord) =>
+    changeScalingRecord(parts, (record) => make(turnDay(record, clock.date())));
   return {
     read: async () => turnDay((await readScalingRecord(parts)).record, clock.date()),
     pause: (reason) =>

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, describeError, RetryableFailure } from '@longhaul/core/contracts';
+import { type Clock, describeError } from '@longhaul/core/contracts';
 import { type Fleet, forgetMs, type WorkerSign } from '@longhaul/core/fleet';
 import type { ObjectStore } from '@longhaul/core/ledger';
 import {
+  changeScalingRecord,
   type HeldRecord,
   type Intent,
   readScalingRecord,
@@ -52,7 +53,6 @@ export interface ScalerParts {
 const intentForgetMs = 600_000;
 /** Hours that were counted are written at least this often. */
 const writeMs = 60_000;
-const swapAttempts = 16;
 
 /**
  * Starts workers for the jobs that wait, and ends none.
@@ -234,19 +234,9 @@ export class Scaler {
     countWorkersStarted(started.length, model, market);
     countWorkersRefused(count - started.length, model, market);
     const now = this.parts.clock.date().getTime();
-    await this.change((record) => settle(record, model, { token, market }, outcome, now));
-  }
-
-  /** Swaps until it holds. */
-  private async change(make: (record: ScalingRecord) => ScalingRecord): Promise<void> {
-    for (let attempt = 1; attempt <= swapAttempts; attempt++) {
-      const held = await this.read();
-      const swapped = await swapScalingRecord(this.recordParts, held, make(held.record));
-      if (swapped === null) continue;
-      this.known = swapped.record;
-      return;
-    }
-    throw new RetryableFailure('store_unavailable', `the scaling record changed under ${swapAttempts} attempts`);
+    this.known = await changeScalingRecord(this.recordParts, (record) =>
+      settle(record, model, { token, market }, outcome, now),
+    );
   }
 
   /** Whether what follows may be done: false where another controller wrote first. */

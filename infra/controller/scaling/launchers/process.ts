@@ -43,6 +43,15 @@ rm -f "$claim.$$"
 exec "$@"
 `;
 
+/** Null for what is no claim: it is linked whole, so the machine lost its power with it, and no worker outlived that. */
+function readClaim(text: string): Claim | null {
+  try {
+    return Claim.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
 /** A worker's claim is there this soon, or it was not started. */
 const claimMs = 10_000;
 /** Claims and logs of workers that have ended are kept for so long. */
@@ -139,8 +148,7 @@ export class ProcessLauncher implements WorkerLauncher {
   private async claimOf(name: string): Promise<Claim | null> {
     if (!/^worker-[0-9a-f]{16}$/.test(name)) return null;
     const text = await readFile(this.claimPath(name), 'utf8').catch(() => null);
-    if (text === null) return null;
-    return Claim.parse(JSON.parse(text));
+    return text === null ? null : readClaim(text);
   }
 
   private async endOf(name: string): Promise<EndedWorker> {
