@@ -47,6 +47,19 @@ locals {
     controller = aws_security_group.controller.id
     worker     = aws_security_group.worker.id
   }
+  ways = merge(
+    {
+      alb-api = { from = aws_security_group.alb.id, to = aws_security_group.api.id, port = 8080, what = "the API" }
+    },
+    {
+      for name, id in local.clients :
+      "${name}-redis" => { from = id, to = aws_security_group.redis.id, port = 6379, what = "the queue" }
+    },
+    {
+      for name, id in local.clients :
+      "${name}-endpoints" => { from = id, to = aws_security_group.endpoints.id, port = 443, what = "AWS services" }
+    },
+  )
   with_internet = merge(
     { api = local.clients.api, controller = local.clients.controller },
     var.worker_internet ? { worker = local.clients.worker } : {},
@@ -64,66 +77,27 @@ resource "aws_vpc_security_group_ingress_rule" "alb_https" {
   to_port           = 443
 }
 
-resource "aws_vpc_security_group_egress_rule" "alb_to_api" {
-  security_group_id            = aws_security_group.alb.id
-  description                  = "The API"
-  referenced_security_group_id = aws_security_group.api.id
+# Every way between two groups is allowed at both of its ends.
+resource "aws_vpc_security_group_egress_rule" "way" {
+  for_each = local.ways
+
+  security_group_id            = each.value.from
+  description                  = "To ${each.value.what}"
+  referenced_security_group_id = each.value.to
   ip_protocol                  = "tcp"
-  from_port                    = 8080
-  to_port                      = 8080
+  from_port                    = each.value.port
+  to_port                      = each.value.port
 }
 
-resource "aws_vpc_security_group_ingress_rule" "api_from_alb" {
-  security_group_id            = aws_security_group.api.id
-  description                  = "The load balancer"
-  referenced_security_group_id = aws_security_group.alb.id
+resource "aws_vpc_security_group_ingress_rule" "way" {
+  for_each = local.ways
+
+  security_group_id            = each.value.to
+  description                  = "To ${each.value.what}"
+  referenced_security_group_id = each.value.from
   ip_protocol                  = "tcp"
-  from_port                    = 8080
-  to_port                      = 8080
-}
-
-resource "aws_vpc_security_group_egress_rule" "to_redis" {
-  for_each = local.clients
-
-  security_group_id            = each.value
-  description                  = "The queue"
-  referenced_security_group_id = aws_security_group.redis.id
-  ip_protocol                  = "tcp"
-  from_port                    = 6379
-  to_port                      = 6379
-}
-
-resource "aws_vpc_security_group_ingress_rule" "redis" {
-  for_each = local.clients
-
-  security_group_id            = aws_security_group.redis.id
-  description                  = "From ${each.key}"
-  referenced_security_group_id = each.value
-  ip_protocol                  = "tcp"
-  from_port                    = 6379
-  to_port                      = 6379
-}
-
-resource "aws_vpc_security_group_egress_rule" "to_endpoints" {
-  for_each = local.clients
-
-  security_group_id            = each.value
-  description                  = "Endpoints of AWS services"
-  referenced_security_group_id = aws_security_group.endpoints.id
-  ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
-}
-
-resource "aws_vpc_security_group_ingress_rule" "endpoints" {
-  for_each = local.clients
-
-  security_group_id            = aws_security_group.endpoints.id
-  description                  = "From ${each.key}"
-  referenced_security_group_id = each.value
-  ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
+  from_port                    = each.value.port
+  to_port                      = each.value.port
 }
 
 resource "aws_vpc_security_group_egress_rule" "to_s3" {
