@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { mkdtemp, open, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -15,6 +15,7 @@ import {
   parseModelReference,
   type RemoteReference,
 } from '@longhaul/core/models';
+import { waitFor } from '../support/cluster.ts';
 import { contents, MiB, makeModel, pushDirectory } from '../support/models.ts';
 import { mountSmall, unmountSmall } from '../support/small-disk.ts';
 import { coded } from './store-conformance.ts';
@@ -220,15 +221,19 @@ test('a model that was published and never synced before the machine went down i
   await file.write(Buffer.alloc(4096), 0, 4096, MiB);
   await file.close();
   const state = join(path, '.state.json');
+  // The disk is waited for behind the answer, and is told here last.
+  const synced = async () => ((await readFile(state, 'utf8')).includes('"synced":true') ? true : null);
+  await waitFor(synced, 30_000, () => `${state} to say that the disk has the model`);
   await writeFile(state, JSON.stringify({ boot: 'another', synced: false }));
   const again = await obtain('a');
   assert.equal(again.how, 'pulled');
   assert.match(JSON.stringify(events), /"kind":"damaged".*has sha256 [0-9a-f]{64}; expected/);
 
   // One that is whole is used, and marked.
+  await waitFor(synced, 30_000, () => `${state} to say that the disk has the model`);
   await writeFile(state, JSON.stringify({ boot: 'another', synced: false }));
   assert.equal((await obtain('a')).how, 'cached');
-  assert.ok((await stat(state)).size > 0);
+  assert.equal(await synced(), true);
 });
 
 test('a version that is named by its digest needs no store once it is there', async () => {

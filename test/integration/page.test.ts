@@ -116,8 +116,10 @@ test('states and their lineage: versions, a fork, and the jobs that made them', 
   await screenshot(page, 'job-ask');
 
   await page.getByRole('link', { name: 'States' }).click();
+  // The job's own page tells of these states too, and stands until the list has come.
+  await page.waitForURL(/#\/states$/);
   await page.getByRole('listitem').filter({ hasText: 'moby' }).getByText('3,000 tokens').waitFor();
-  await page.getByRole('link', { name: 'moby' }).click();
+  await page.getByRole('link', { name: 'moby', exact: true }).click();
   const items = page.locator('.graph li');
   await items.nth(2).waitFor();
   const told = (await items.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '));
