@@ -95,6 +95,21 @@ data "aws_iam_policy_document" "scheduler" {
     }
   }
 
+  # The schedule hands on the tags of the task definition, and ECS asks for the right to set them; nothing that runs already
+  # can be given others.
+  statement {
+    sid       = "TagThem"
+    effect    = "Allow"
+    actions   = ["ecs:TagResource"]
+    resources = ["${local.ecs}:task/${var.name}/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RunTask"]
+    }
+  }
+
   statement {
     sid       = "AsControllers"
     effect    = "Allow"
