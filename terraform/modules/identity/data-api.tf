@@ -2,6 +2,8 @@
 # know their hashes, and cannot make one; it starts nothing.
 
 data "aws_iam_policy_document" "api" {
+  source_policy_documents = [data.aws_iam_policy_document.objects_key["ledger"].json]
+
   statement {
     sid       = "Names"
     effect    = "Allow"
@@ -67,24 +69,5 @@ data "aws_iam_policy_document" "api" {
       "${var.ledger_arn}/states/*/*/ckpt/*",
       "${var.ledger_arn}/states/*/*/pins/*",
     ]
-  }
-
-  statement {
-    sid       = "KeyOfTheObjects"
-    effect    = "Allow"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.kms_key_arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = local.ledger_via
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:s3:arn"
-      values   = [var.ledger_arn, "${var.ledger_arn}/*"]
-    }
   }
 }

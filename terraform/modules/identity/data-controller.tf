@@ -2,6 +2,8 @@
 # cluster, with two roles. Garbage is what it deletes; API keys, specs and records of batches it cannot touch.
 
 data "aws_iam_policy_document" "controller" {
+  source_policy_documents = [data.aws_iam_policy_document.objects_key["ledger"].json]
+
   statement {
     sid       = "Names"
     effect    = "Allow"
@@ -75,25 +77,6 @@ data "aws_iam_policy_document" "controller" {
       "${var.ledger_arn}/states/*",
       "${var.ledger_arn}/tenants/*",
     ]
-  }
-
-  statement {
-    sid       = "KeyOfTheObjects"
-    effect    = "Allow"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.kms_key_arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = local.ledger_via
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:s3:arn"
-      values   = [var.ledger_arn, "${var.ledger_arn}/*"]
-    }
   }
 
   statement {

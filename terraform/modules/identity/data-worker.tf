@@ -3,6 +3,8 @@
 # result or an input. The bucket's policy keeps it from writing anything twice.
 
 data "aws_iam_policy_document" "worker" {
+  source_policy_documents = [data.aws_iam_policy_document.objects_key["ledger-and-models"].json]
+
   statement {
     sid       = "Models"
     effect    = "Allow"
@@ -71,25 +73,6 @@ data "aws_iam_policy_document" "worker" {
       effect    = "Allow"
       actions   = ["s3:GetObject"]
       resources = [for source in var.document_sources : "arn:${local.partition}:s3:::${replace(trimprefix(source, "s3://"), "{tenant}", "*")}*"]
-    }
-  }
-
-  statement {
-    sid       = "KeyOfTheObjects"
-    effect    = "Allow"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.kms_key_arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = local.ledger_via
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:s3:arn"
-      values   = [var.ledger_arn, "${var.ledger_arn}/*", var.models_arn, "${var.models_arn}/*"]
     }
   }
 }

@@ -24,7 +24,6 @@ locals {
   tasks       = toset(["api", "controller", "worker"])
   image_of    = { api = "control", controller = "control", worker = "worker" }
   data_policy = { api = data.aws_iam_policy_document.api.json, controller = data.aws_iam_policy_document.controller.json, worker = data.aws_iam_policy_document.worker.json }
-  ledger_via  = ["s3.${local.region}.amazonaws.com"]
   secrets_via = ["secretsmanager.${local.region}.amazonaws.com"]
 }
 

@@ -2,6 +2,8 @@
 # can be read with it.
 
 data "aws_iam_policy_document" "operator" {
+  source_policy_documents = [data.aws_iam_policy_document.objects_key["ledger-and-models"].json]
+
   statement {
     sid       = "Names"
     effect    = "Allow"
@@ -29,25 +31,6 @@ data "aws_iam_policy_document" "operator" {
     effect    = "Allow"
     actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
     resources = ["${var.models_arn}/models/*"]
-  }
-
-  statement {
-    sid       = "KeyOfTheObjects"
-    effect    = "Allow"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [var.kms_key_arn]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = local.ledger_via
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:s3:arn"
-      values   = [var.ledger_arn, "${var.ledger_arn}/*", var.models_arn, "${var.models_arn}/*"]
-    }
   }
 
   statement {

@@ -1,14 +1,21 @@
-# ---- ECS Managed Instances. AWS keeps the two policies, since what its agent and its launcher need changes with them.
+# ---- Who may be these roles: a service of AWS, on behalf of this account alone
 
-data "aws_iam_policy_document" "ecs_trust" {
+data "aws_iam_policy_document" "service_trust" {
+  for_each = {
+    ecs       = { sid = "Ecs", service = "ecs.amazonaws.com" }
+    scheduler = { sid = "Scheduler", service = "scheduler.amazonaws.com" }
+    flow_log  = { sid = "FlowLogs", service = "vpc-flow-logs.amazonaws.com" }
+    fault     = { sid = "Fis", service = "fis.amazonaws.com" }
+  }
+
   statement {
-    sid     = "Ecs"
+    sid     = each.value.sid
     effect  = "Allow"
     actions = ["sts:AssumeRole"]
 
     principals {
       type        = "Service"
-      identifiers = ["ecs.amazonaws.com"]
+      identifiers = [each.value.service]
     }
 
     condition {
@@ -19,10 +26,12 @@ data "aws_iam_policy_document" "ecs_trust" {
   }
 }
 
+# ---- ECS Managed Instances. AWS keeps the two policies, since what its agent and its launcher need changes with them.
+
 resource "aws_iam_role" "infrastructure" {
   name               = "${var.name}-infrastructure"
   description        = "How ECS starts and ends the instances of workers"
-  assume_role_policy = data.aws_iam_policy_document.ecs_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["ecs"].json
 }
 
 resource "aws_iam_role_policy_attachment" "infrastructure" {
@@ -30,6 +39,7 @@ resource "aws_iam_role_policy_attachment" "infrastructure" {
   policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForManagedInstances"
 }
 
+# EC2 is the caller for an instance, and names no account.
 data "aws_iam_policy_document" "instance_trust" {
   statement {
     sid     = "Instances"
@@ -61,25 +71,6 @@ resource "aws_iam_instance_profile" "instance" {
 }
 
 # ---- The schedule that starts a controller, where it is no service
-
-data "aws_iam_policy_document" "scheduler_trust" {
-  statement {
-    sid     = "Scheduler"
-    effect  = "Allow"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["scheduler.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account]
-    }
-  }
-}
 
 data "aws_iam_policy_document" "scheduler" {
   statement {
@@ -127,7 +118,7 @@ data "aws_iam_policy_document" "scheduler" {
 resource "aws_iam_role" "scheduler" {
   name               = "${var.name}-scheduler"
   description        = "How a controller is started by a schedule"
-  assume_role_policy = data.aws_iam_policy_document.scheduler_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["scheduler"].json
 }
 
 resource "aws_iam_role_policy" "scheduler" {
@@ -137,25 +128,6 @@ resource "aws_iam_role_policy" "scheduler" {
 }
 
 # ---- The flow log
-
-data "aws_iam_policy_document" "flow_log_trust" {
-  statement {
-    sid     = "FlowLogs"
-    effect  = "Allow"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["vpc-flow-logs.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account]
-    }
-  }
-}
 
 data "aws_iam_policy_document" "flow_log" {
   statement {
@@ -169,7 +141,7 @@ data "aws_iam_policy_document" "flow_log" {
 resource "aws_iam_role" "flow_log" {
   name               = "${var.name}-flow-log"
   description        = "How the VPC writes its flow log"
-  assume_role_policy = data.aws_iam_policy_document.flow_log_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["flow_log"].json
 }
 
 resource "aws_iam_role_policy" "flow_log" {
@@ -179,25 +151,6 @@ resource "aws_iam_role_policy" "flow_log" {
 }
 
 # ---- Spot interruptions on purpose, outside of production
-
-data "aws_iam_policy_document" "fault_trust" {
-  statement {
-    sid     = "Fis"
-    effect  = "Allow"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["fis.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account]
-    }
-  }
-}
 
 data "aws_iam_policy_document" "fault" {
   statement {
@@ -227,7 +180,7 @@ resource "aws_iam_role" "fault" {
 
   name               = "${var.name}-fault"
   description        = "How spot interruptions are made on purpose"
-  assume_role_policy = data.aws_iam_policy_document.fault_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["fault"].json
 }
 
 resource "aws_iam_role_policy" "fault" {
