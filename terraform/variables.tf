@@ -364,7 +364,7 @@ variable "alarm_emails" {
 }
 
 variable "queue_age_minutes" {
-  description = "Minutes that the line may stand before somebody is told."
+  description = "Minutes that the line may stand before somebody is told. With controller_mode schedule no less than four times controller_minutes, since what one look finds is no wait yet."
   type        = number
   default     = 30
 

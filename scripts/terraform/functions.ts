@@ -70,6 +70,7 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
   length: (value) => (typeof value === 'string' ? value.length : listOf(value!).length),
   max: (...values) => Math.max(...values.map(numberOf)),
   merge: (...maps) => Object.assign({}, ...maps.map(mapOf)) as Value,
+  min: (...values) => Math.min(...values.map(numberOf)),
   one: (list) => {
     const found = listOf(list!);
     if (found.length > 1) throw new Error(`one() takes at most one element; found ${found.length}`);

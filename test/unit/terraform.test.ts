@@ -361,6 +361,68 @@ test('the other choices come to values, too', () => {
   assert.throws(() => composed({ model: {} }), /the attribute name is missing/);
 });
 
+interface Alarm {
+  readonly period: number;
+  readonly evaluation_periods: number;
+  readonly alarm_description: string;
+}
+
+function alarmsOf(choices: Readonly<Record<string, Value>>): (name: string) => Alarm {
+  const made = composed(choices).get('aws_cloudwatch_metric_alarm')!;
+  return (name) => made.find((one) => one['alarm_name'] === `longhaul-${name}`)! as unknown as Alarm;
+}
+
+/** Whether an alarm on the least value fires in a minute: each of its periods before it has data, and all of it is above 0. */
+function fires({ period, evaluation_periods }: Alarm, looks: ReadonlyMap<number, number>, now: number): boolean {
+  const minutes = period / 60;
+  return Array.from({ length: evaluation_periods }, (_, i) => now - (i + 1) * minutes).every((from) => {
+    const found = Array.from({ length: minutes }, (_, minute) => looks.get(from + minute)).filter(
+      (value) => value !== undefined,
+    );
+    return found.length > 0 && Math.min(...found) > 0;
+  });
+}
+
+test('alarms on the queue stand as they are said where the controller runs always', () => {
+  const alarm = alarmsOf({ queue_age_minutes: 30 });
+  for (const [name, minutes] of [
+    ['orphaned', 10],
+    ['waiting-long', 30],
+  ] as const) {
+    assert.equal(alarm(name).period, 60);
+    assert.equal(alarm(name).evaluation_periods, minutes);
+  }
+  assert.match(alarm('waiting-long').alarm_description, /never empty for 30 minutes/);
+  assert.equal(alarm('refused').period, 900);
+});
+
+for (const look of [1, 2, 5, 7, 20, 60]) {
+  for (const age of [1, 30, 1440]) {
+    test(`alarms on the queue see what lasts at a look each ${look} minutes, and no more than that (age ${age})`, () => {
+      const alarm = alarmsOf({ controller_mode: 'schedule', controller_minutes: look, queue_age_minutes: age });
+      for (const name of ['orphaned', 'waiting-long']) {
+        const { period, evaluation_periods } = alarm(name);
+        const span = (period / 60) * evaluation_periods;
+        assert.ok(
+          period * evaluation_periods <= (period < 3600 ? 86_400 : 604_800),
+          `${period} × ${evaluation_periods}`,
+        );
+        assert.ok(name === 'orphaned' || span >= Math.min(age, 1440 - 2 * look), `${span} minutes`);
+        // Every second look is told a minute late, if there is a minute.
+        const told = (i: number) => i * look + (look > 1 ? i % 2 : 0);
+        const all = Array.from({ length: Math.ceil(span / look) + 9 }, (_, i) => i);
+        const lasting = new Map(all.map((i) => [told(i), 3]));
+        for (let now = span; now < span + 8 * look; now += 1)
+          assert.ok(fires(alarm(name), lasting, now), `minute ${now}`);
+        const once = new Map(all.map((i) => [told(i), i === 2 ? 3 : 0]));
+        for (let now = span; now < span + 8 * look; now += 1)
+          assert.ok(!fires(alarm(name), once, now), `minute ${now}`);
+      }
+      for (const name of ['refused', 'failed-starts']) assert.ok(alarm(name).period / 60 > 3 * look, name);
+    });
+  }
+}
+
 test('no interruption is made on purpose in production', () => {
   const root = exampleDeployment(modules, { ...exampleInputs, environment: 'production' });
   assert.equal(root.child('identity').output('fault_role_arn'), null);

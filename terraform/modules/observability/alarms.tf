@@ -1,4 +1,16 @@
 locals {
+  # A controller that runs always tells of the queue several times a minute, one that a schedule starts once a look. Alarms on
+  # that take twice the time between two looks as their period, so that each holds one although a task starts late; and two
+  # periods at least, since what one look finds waiting it has only just started workers for.
+  look_minutes  = max(1, 2 * var.controller_minutes)
+  least_periods = var.controller_minutes == 0 ? 1 : 2
+
+  # CloudWatch looks back over a day at most.
+  waiting_periods = min(max(local.least_periods, ceil(var.queue_age_minutes / local.look_minutes)), floor(1440 / local.look_minutes))
+
+  # Workers are asked for once a look, so that three refusals take as many.
+  starting_minutes = max(15, 4 * var.controller_minutes)
+
   # What is counted in logs. The controller prints a record of the demand each quarter of a minute, {at, demand, models: […]};
   # all else are lines of the programs' logs, {level, msg, …}.
   counted = {
@@ -57,8 +69,8 @@ locals {
         namespace  = local.ours
         metric     = "orphaned"
         statistic  = "Minimum"
-        period     = 60
-        periods    = 10
+        period     = 60 * local.look_minutes
+        periods    = max(local.least_periods, ceil(10 / local.look_minutes))
         comparison = "GreaterThanThreshold"
         threshold  = 0
         missing    = "notBreaching"
@@ -105,7 +117,7 @@ locals {
         namespace  = local.ours
         metric     = "refused"
         statistic  = "Sum"
-        period     = 900
+        period     = 60 * local.starting_minutes
         periods    = 1
         comparison = "GreaterThanThreshold"
         threshold  = 2
@@ -129,7 +141,7 @@ locals {
         namespace  = local.ours
         metric     = "failed_starts"
         statistic  = "Sum"
-        period     = 900
+        period     = 60 * local.starting_minutes
         periods    = 1
         comparison = "GreaterThanThreshold"
         threshold  = 2
@@ -137,12 +149,12 @@ locals {
         dimensions = {}
       }
       waiting_long = {
-        text       = "The line was never empty for ${var.queue_age_minutes} minutes: are workers refused (quota, spot capacity), at their most, or stuck?"
+        text       = "The line was never empty for ${local.waiting_periods * local.look_minutes} minutes: are workers refused (quota, spot capacity), at their most, or stuck?"
         namespace  = local.ours
         metric     = "demand"
         statistic  = "Minimum"
-        period     = 60
-        periods    = var.queue_age_minutes
+        period     = 60 * local.look_minutes
+        periods    = local.waiting_periods
         comparison = "GreaterThanThreshold"
         threshold  = 0
         missing    = "notBreaching"
