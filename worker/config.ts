@@ -37,7 +37,7 @@ export const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_SLOTS: whole(1, 1024).default(4),
   /** Questions of `ask` jobs answered at once, over all jobs: each holds a session beside those of the jobs. */
   LONGHAUL_FORKS: whole(1, 1024).default(8),
-  /** Tokens a chunk; a job keeps the size that it was begun with. */
+  /** Tokens a chunk, a power of two; a job keeps the size that it was begun with. */
   LONGHAUL_CHUNK_TOKENS: powerOfTwo(16, 65_536).default(2048),
   /** A commit is due after so many seconds of work, or so many tokens, whichever comes first. */
   LONGHAUL_COMMIT_SECONDS: z.coerce.number().gt(0).max(3600).default(30),
