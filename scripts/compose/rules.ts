@@ -53,6 +53,19 @@ const rules: Readonly<Record<string, Rule>> = {
       if (wanted !== found) yield `the default of ${name} is that of bases.env, ${wanted}; found ${found}`;
     }
   },
+  *build({ image, build, pull_policy: pull, depends_on: needs }, { compose, name }) {
+    if (!ours.test(String(image))) return;
+    if (pull !== 'never') yield 'pull_policy is never: what is built here is not looked for in a registry';
+    const builders = Object.entries(compose.services).filter(
+      ([, other]) => other['image'] === image && other['build'] !== undefined,
+    );
+    const others = builders.map(([other]) => other).filter((other) => other !== name);
+    if (build !== undefined) {
+      if (others.length > 0) yield `${image} is built by one service; found ${others.join(', ')} beside this one`;
+    } else if (!others.some((other) => isMap(needs) && other in needs)) {
+      yield `it depends on the service that builds ${image}; found ${others.join(', ') || 'none that does'}`;
+    }
+  },
   *hardened(service) {
     if (service['read_only'] !== true) yield 'read_only is true';
     if (!strings(service['cap_drop']).includes('ALL')) yield 'cap_drop is [ALL]';
