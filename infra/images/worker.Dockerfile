@@ -2,7 +2,7 @@
 #
 # Built from the repository's root by `npm run images`, which gives the arguments: bases from infra/images/bases.env, the rest from
 # git. The CUDA runtime is linked into the addon. Of the toolkit the image has cuBLASLt alone, which the engine opens at run time;
-# libcuda.so.1 comes from the host's driver, through NVIDIA's container toolkit.
+# libcuda.so.1 comes from the host's driver, through NVIDIA's container toolkit or GKE's device plugin.
 ARG CUDA_IMAGE
 ARG NODE_IMAGE
 ARG RUNTIME_IMAGE
@@ -62,8 +62,11 @@ LABEL org.opencontainers.image.title="longhaul-worker" \
   org.opencontainers.image.revision="${REVISION}" \
   org.opencontainers.image.created="${CREATED}"
 # LONGHAUL_DEVICE: without a GPU the worker ends with that reason, and does not read at the speed of a CPU.
+# LD_LIBRARY_PATH: there the nodes of GKE mount the driver, and tell the loader nothing of it. NVIDIA's container toolkit puts it
+# where the loader looks anyway, and leaves this folder missing. Nothing of the base's is replaced: it has no such path.
 ENV NODE_ENV=production \
   NODE_OPTIONS="--disable-warning=ExperimentalWarning --max-semi-space-size=4" \
+  LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
   NVIDIA_DRIVER_CAPABILITIES=compute,utility \
   NVIDIA_REQUIRE_CUDA=cuda>=13.0 \
   NVIDIA_VISIBLE_DEVICES=all \

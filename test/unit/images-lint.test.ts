@@ -121,3 +121,8 @@ test('every image serves its metrics where its health is asked for', async () =>
     assert.equal((await environment(name)).get('LONGHAUL_METRICS_ADDRESS'), '0.0.0.0:9464', name);
   }
 });
+
+test('the worker on GPUs finds the driver where GKE mounts it; nothing else is searched before the system', async () => {
+  assert.equal((await environment('worker')).get('LD_LIBRARY_PATH'), '/usr/local/nvidia/lib64');
+  assert.equal((await environment('worker-cpu')).get('LD_LIBRARY_PATH'), undefined);
+});
