@@ -99,8 +99,8 @@ variable "keep_days" {
   default = {}
 
   validation {
-    condition     = alltrue([for days in values(var.keep_days) : days == null || try(days >= 1 && days <= 36500, false)])
-    error_message = "keep_days are 1 to 36500, or null."
+    condition     = alltrue([for days in values(var.keep_days) : days == null || try(days >= 1 && days <= 36500 && floor(days) == days, false)])
+    error_message = "keep_days are whole numbers from 1 to 36500, or null."
   }
 }
 
@@ -192,8 +192,8 @@ variable "worker_slots" {
   default     = 16
 
   validation {
-    condition     = var.worker_slots >= 1 && var.worker_slots <= 1024
-    error_message = "worker_slots is 1 to 1024."
+    condition     = var.worker_slots >= 1 && var.worker_slots <= 1024 && floor(var.worker_slots) == var.worker_slots
+    error_message = "worker_slots is a whole number from 1 to 1024."
   }
 }
 
@@ -209,8 +209,13 @@ variable "worker_limits" {
   }
 
   validation {
-    condition     = var.worker_limits.workers >= 0 && var.worker_limits.workers <= 1000 && var.worker_limits.day_hours > 0
-    error_message = "worker_limits has workers of 0 to 1000 and day_hours above 0."
+    condition     = var.worker_limits.workers >= 1 && var.worker_limits.workers <= 1000 && floor(var.worker_limits.workers) == var.worker_limits.workers
+    error_message = "worker_limits has workers of 1 to 1000, a whole number: longhaul controller scaling pause is what stops all starts."
+  }
+
+  validation {
+    condition     = var.worker_limits.day_hours > 0 && var.worker_limits.day_hours <= 1000000
+    error_message = "worker_limits has day_hours above 0, of at most 1000000."
   }
 }
 
@@ -231,8 +236,8 @@ variable "instance_idle_seconds" {
   default     = 60
 
   validation {
-    condition     = var.instance_idle_seconds >= 0 && var.instance_idle_seconds <= 3600
-    error_message = "instance_idle_seconds is 0 to 3600."
+    condition     = var.instance_idle_seconds >= 0 && var.instance_idle_seconds <= 3600 && floor(var.instance_idle_seconds) == var.instance_idle_seconds
+    error_message = "instance_idle_seconds is a whole number from 0 to 3600."
   }
 }
 
@@ -256,6 +261,11 @@ variable "worker_instances" {
   validation {
     condition     = var.worker_instances.cpu >= 1024 && var.worker_instances.memory_mib >= 4096 && var.worker_instances.gpu_memory_mib >= 8000 && var.worker_instances.data_gib >= 30
     error_message = "worker_instances has cpu of at least 1024, memory_mib of 4096, gpu_memory_mib of 8000 and data_gib of 30."
+  }
+
+  validation {
+    condition     = alltrue([for part in [var.worker_instances.cpu, var.worker_instances.memory_mib, var.worker_instances.gpu_memory_mib, var.worker_instances.data_gib, var.worker_instances.max_spot_price_percent] : floor(part) == part])
+    error_message = "worker_instances has whole numbers."
   }
 
   validation {
@@ -313,8 +323,8 @@ variable "api_tasks" {
   default     = 1
 
   validation {
-    condition     = var.api_tasks >= 0 && var.api_tasks <= 20
-    error_message = "api_tasks is 0 to 20."
+    condition     = var.api_tasks >= 0 && var.api_tasks <= 20 && floor(var.api_tasks) == var.api_tasks
+    error_message = "api_tasks is a whole number from 0 to 20."
   }
 }
 
@@ -369,8 +379,8 @@ variable "queue_age_minutes" {
   default     = 30
 
   validation {
-    condition     = var.queue_age_minutes >= 1 && var.queue_age_minutes <= 1440
-    error_message = "queue_age_minutes is 1 to 1440."
+    condition     = var.queue_age_minutes >= 1 && var.queue_age_minutes <= 1440 && floor(var.queue_age_minutes) == var.queue_age_minutes
+    error_message = "queue_age_minutes is a whole number from 1 to 1440."
   }
 }
 

@@ -296,6 +296,23 @@ test('values that a variable does not take are refused in its own words', () => 
   assert.throws(() => refused({ api_ingress_cidrs: ['everywhere'] }), /api_ingress_cidrs are IPv4 blocks/);
 });
 
+test('what a program would refuse is refused before anything is made', () => {
+  composed({ worker_limits: { workers: 1, day_hours: 0.5 }, keep_days: { states: 1, inputs: null }, worker_slots: 1 });
+  const refused = (inputs: Readonly<Record<string, Value>>, words: RegExp) =>
+    assert.throws(() => composed(inputs), words, JSON.stringify(inputs));
+  for (const workers of [0, 1.5, 1001]) {
+    refused({ worker_limits: { workers, day_hours: 24 } }, /worker_limits has workers of 1 to 1000/);
+  }
+  for (const day_hours of [0, 1_000_001]) refused({ worker_limits: { workers: 4, day_hours } }, /day_hours above 0/);
+  for (const worker_slots of [0, 2.5, 1025]) refused({ worker_slots }, /worker_slots is a whole number from 1 to 1024/);
+  for (const name of ['states', 'jobs', 'inputs'])
+    for (const days of [0, 0.5, 36_501]) refused({ keep_days: { [name]: days } }, /keep_days are whole numbers/);
+  refused({ api_tasks: 1.5 }, /api_tasks is a whole number/);
+  refused({ queue_age_minutes: 1.5 }, /queue_age_minutes is a whole number/);
+  refused({ instance_idle_seconds: 0.5 }, /instance_idle_seconds is a whole number/);
+  refused({ worker_instances: { cpu: 3072.5 } }, /worker_instances has whole numbers/);
+});
+
 test('before the first push there is no task, and afterwards each names its image by digest', () => {
   const images = (inputs: Readonly<Record<string, Value>>) =>
     everyModule(exampleDeployment(modules, { ...exampleInputs, ...inputs })).flatMap(({ evaluation }) =>

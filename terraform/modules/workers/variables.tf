@@ -143,8 +143,8 @@ variable "slots" {
   type        = number
 
   validation {
-    condition     = var.slots >= 1 && var.slots <= 1024
-    error_message = "slots is 1 to 1024."
+    condition     = var.slots >= 1 && var.slots <= 1024 && floor(var.slots) == var.slots
+    error_message = "slots is a whole number from 1 to 1024."
   }
 }
 
