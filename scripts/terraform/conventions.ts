@@ -15,6 +15,8 @@ function declarations(module: Configuration): Fault[] {
   for (const [name, body] of module.variables) {
     described(`variable.${name}`, body);
     if (body['type'] === undefined || String(body['type']).includes('any')) fault(`variable.${name}`, 'has no type');
+    if (everyAddress.test(JSON.stringify(body['default'] ?? null)))
+      fault(`variable.${name}`, 'is all the world unless it is set');
     const rules = (body['validation'] ?? []) as Body[];
     if (rules.length === 0) fault(`variable.${name}`, 'has no validation');
     for (const rule of rules) {
@@ -86,13 +88,28 @@ const safe: Readonly<Record<string, Readonly<Record<string, (value: Json | undef
 /** Secrets that would be written into the state in the clear. */
 const inTheClear = ['secret_string', 'passwords', 'auth_token', 'password'];
 
+/** What lets connections in, of each type of resource that can. */
+const ingress: Readonly<Record<string, (body: Body) => Json>> = {
+  aws_default_security_group: (body) => body['ingress'] ?? null,
+  aws_security_group: (body) => body['ingress'] ?? null,
+  aws_security_group_rule: (body) => (body['type'] === 'egress' ? null : body),
+  aws_vpc_security_group_ingress_rule: (body) => body,
+};
+
+/** Every address there is: who may come in is the caller's to say, by a variable that has no such default. */
+const everyAddress = /(?<![\w.:])[\d.a-f:]*[.:][\d.a-f:]*\/0(?!\d)/i;
+
 function safeguards(module: Configuration): Fault[] {
   return module.resources.flatMap(({ kind, type, name, body }) => {
     if (kind !== 'resource') return [];
     const where = `${module.path}: ${type}.${name}`;
+    const world = everyAddress.exec(JSON.stringify(ingress[type]?.(body) ?? null));
     const wrong = Object.entries(safe[type] ?? {}).filter(([argument, holds]) => !holds(body[argument]));
     const open = inTheClear.filter((argument) => body[argument] !== undefined);
     return [
+      ...(world === null
+        ? []
+        : [{ check: 'safeguards', where, text: `lets in the world, by ${world[0]}` } satisfies Fault]),
       ...wrong.map(
         ([argument]): Fault => ({
           check: 'safeguards',

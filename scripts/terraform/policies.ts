@@ -1,7 +1,7 @@
 import type { Fault } from './configuration.ts';
 import type { Rendered } from './example-deployment.ts';
 
-/** Statements that name every resource, and why they cannot name fewer. */
+/** Statements that name every resource, or every one of a kind, and why they cannot name fewer. */
 const everything: Readonly<Record<string, string>> = {
   'modules/keys: key IamDecides': 'in the policy of a key, * is that key',
   'modules/keys: key Logs': 'in the policy of a key, * is that key',
@@ -12,6 +12,7 @@ const everything: Readonly<Record<string, string>> = {
   'modules/identity: start["controller"] RegistryLogin': 'ecr:GetAuthorizationToken knows no resources',
   'modules/identity: start["worker"] RegistryLogin': 'ecr:GetAuthorizationToken knows no resources',
   'modules/identity: fault Find': 'ec2:DescribeInstances knows no resources',
+  'modules/identity: fault Interrupt': 'instances come and go; the tag of the deployment is a condition',
 };
 
 /** Statements that let in everybody, and why that is nobody new: a policy of an endpoint only narrows. */
@@ -21,7 +22,7 @@ const everybody: Readonly<Record<string, string>> = {
   'modules/network: s3_endpoint LayersOfImages': 'the layers are signed for, one by one, by ECR',
 };
 
-/** No action by a pattern, no resource by `*` without a reason, nobody let in by name of everybody, and no reason left over. */
+/** No action by a pattern, not every resource (of a kind) without a reason, nobody let in by name of everybody, and no reason left over. */
 export function checkPolicies(rendered: readonly Rendered[]): Fault[] {
   const faults: Fault[] = [];
   const met = new Set<string>();
@@ -38,7 +39,7 @@ export function checkPolicies(rendered: readonly Rendered[]): Fault[] {
       }
       if (one.Effect !== 'Allow') continue;
       if (one.NotResource !== undefined) fault('allows by not_resources, which is all that nobody thought of');
-      if (one.Resource?.includes('*') === true) {
+      if (one.Resource?.some(isEverything) === true) {
         met.add(at);
         if (everything[at] === undefined)
           fault('names every resource, and no reason is told in scripts/terraform/policies.ts');
@@ -68,4 +69,15 @@ export function checkPolicies(rendered: readonly Rendered[]): Fault[] {
       });
   }
   return faults;
+}
+
+/**
+ * Whether it stands for all that there is: `*`, all of a service (`arn:aws:s3:::*`), or all of one kind in it
+ * (`arn:aws:ec2:REGION:ACCOUNT:instance/*`). S3's ARNs name no kind: what stands before the `/` is a bucket.
+ */
+function isEverything(resource: string): boolean {
+  const [, partition, service, , , ...rest] = resource.split(':');
+  const name = rest.join(':');
+  if (name === '' || `${partition}${service}`.includes('*')) return resource.includes('*');
+  return /^[*?]/.test(name) || (service !== 's3' && /^[a-z-]+[/:][*?]+$/.test(name));
 }

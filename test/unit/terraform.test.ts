@@ -177,6 +177,41 @@ const plants: readonly (readonly [what: string, path: string, from: string, to: 
     '  secret_string = jsonencode',
     /secret_string would stand in the state/,
   ],
+  [
+    'an ingress from everywhere',
+    'modules/network',
+    'cidr_ipv4         = each.key',
+    'cidr_ipv4         = "0.0.0.0/0"',
+    /aws_vpc_security_group_ingress_rule\.alb_https: lets in the world, by 0\.0\.0\.0\/0/,
+  ],
+  [
+    'one from everywhere in IPv6',
+    'modules/network',
+    'cidr_ipv4         = each.key',
+    'cidr_ipv6         = "::/0"',
+    /aws_vpc_security_group_ingress_rule\.alb_https: lets in the world, by ::\/0/,
+  ],
+  [
+    'one that is repeated for everywhere',
+    'modules/network',
+    'for_each = toset(var.api_ingress_cidrs)',
+    'for_each = toset(concat(var.api_ingress_cidrs, ["0.0.0.0/0"]))',
+    /lets in the world/,
+  ],
+  [
+    'one by a default',
+    '.',
+    'whether all the world may ask is yours to say."\n  type        = list(string)\n',
+    'whether all the world may ask is yours to say."\n  type        = list(string)\n  default     = ["0.0.0.0/0"]\n',
+    /variable\.api_ingress_cidrs: is all the world unless it is set/,
+  ],
+  [
+    'one inside a group',
+    'modules/network',
+    'description = "The queue"\n',
+    'description = "The queue"\n\n  ingress {\n    protocol = "tcp"\n    from_port = 6379\n    to_port = 6379\n    cidr_blocks = ["0.0.0.0/0"]\n  }\n',
+    /aws_security_group\.redis: lets in the world/,
+  ],
 ];
 
 for (const [what, path, from, to, expected] of plants) {
@@ -208,6 +243,20 @@ test('a policy that is wider than its reason is found', async () => {
     'resources = ["*"]',
   );
   assert.match(policyFaults(all), /controller StartWorkers: names every resource/);
+  for (const wide of [
+    '${local.ecs}:*',
+    '${local.ecs}:task-definition/*',
+    'arn:aws:ecs:*:*:*',
+    'arn:aws:s3:::*',
+    'arn:*',
+  ]) {
+    const one = await planted(
+      identity,
+      'resources = ["${local.ecs}:task-definition/${var.name}-worker:*"]',
+      `resources = ["${wide}"]`,
+    );
+    assert.match(policyFaults(one), /controller StartWorkers: names every resource/, wide);
+  }
   const source = 'variable = "aws:SourceAccount"\n      values   = [local.account]';
   const anybody = await planted(
     'modules/observability',
