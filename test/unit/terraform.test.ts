@@ -489,6 +489,14 @@ for (const look of [1, 2, 5, 7, 20, 60]) {
   }
 }
 
+test('the page on AWS gives the times that are the defaults', async () => {
+  const page = await readFile(path.join(terraformRoot, '../docs/terraform.md'), 'utf8');
+  for (const name of ['worker_idle_seconds', 'instance_idle_seconds']) {
+    const usual = byPath(modules).get('.')!.variables.get(name)!['default'];
+    assert.ok(page.includes(`\`${name}\` (${usual})`), `${name} is ${usual}`);
+  }
+});
+
 test('no interruption is made on purpose in production', () => {
   const root = exampleDeployment(modules, { ...exampleInputs, environment: 'production' });
   assert.equal(root.child('identity').output('fault_role_arn'), null);

@@ -1,5 +1,6 @@
-# For people, attached to whoever runs longhaul: API keys, models, images, and the switch of what starts workers. Nobody's job
-# can be read with it.
+# For people, attached to whoever runs longhaul: API keys, models, images, and the switch of what starts workers. No job and
+# no document is read by it; but whoever makes API keys can make one for any tenant and ask the API for what is that tenant's,
+# and whoever pushes models and images decides what runs. It is for those who are trusted with everything.
 
 data "aws_iam_policy_document" "operator" {
   source_policy_documents = [data.aws_iam_policy_document.objects_key["ledger-and-models"].json]
