@@ -4,6 +4,7 @@ import { type Collector, faultsOfCollector } from '../../infra/telemetry/check/c
 import { faultsOf } from '../../infra/telemetry/check/dashboards.ts';
 import { unknownIn } from '../../infra/telemetry/check/expressions.ts';
 import { readYaml } from '../../infra/telemetry/check/files.ts';
+import { silentAbout } from '../../infra/telemetry/check/leaving.ts';
 import { knownSeries } from '../../infra/telemetry/check/names.ts';
 import { readPromql } from '../../infra/telemetry/check/promql.ts';
 
@@ -45,6 +46,15 @@ test('a metric, a label or a group that nobody records is named', () => {
   assert.deepEqual(placed('waiting|orphaned'), []);
   assert.deepEqual(placed('.*'), []);
   assert.deepEqual(placed('waiting|orphan'), ['longhaul_queue_jobs: longhaul_place is never orphan']);
+});
+
+test('who asks for what a worker records as it leaves, and does not say how that arrives, is found', () => {
+  const asked = (promql: string, words: string) => silentAbout([{ where: 'x', promql, words }]);
+  const found = ['x asks for longhaul_flush_duration, and does not say that it arrives "by OTLP alone"'];
+  assert.deepEqual(asked('rate(longhaul_flush_duration_bucket[5m])', 'How long?'), found);
+  assert.deepEqual(asked('rate(longhaul_flush_duration_bucket[5m])', 'How long? It is told by OTLP alone.'), []);
+  assert.equal(asked('longhaul_preemptions_total + longhaul_slots', 'Who tells?').length, 1);
+  assert.deepEqual(asked('longhaul_slots', 'How many?'), []);
 });
 
 test('no metric has a label whose values are without bound', () => {

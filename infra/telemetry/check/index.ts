@@ -2,6 +2,7 @@ import { checked, type Result, skipped } from '../../../scripts/checks/report.ts
 import { checkCollector } from './collector.ts';
 import { checkCommitted, checkDashboards } from './dashboards.ts';
 import { checkNames, checkTraces } from './expressions.ts';
+import { checkLeaving } from './leaving.ts';
 import { findPrometheus, noPrometheus } from './programs.ts';
 import { checkWithPromtool } from './prometheus.ts';
 import { checkProvisioning } from './provisioning.ts';
@@ -13,6 +14,7 @@ export async function checkTelemetry(env: Readonly<Record<string, string | undef
   const programs = await findPrometheus(env);
   return [
     await checked('runbook', () => checkRunbook(rules)),
+    await checked('what no scrape sees', () => checkLeaving(rules)),
     await checked('metric names', async () => checkNames(rules)),
     await checked('trace names', async () => checkTraces()),
     await checked('dashboards', async () => checkDashboards()),

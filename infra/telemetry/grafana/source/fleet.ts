@@ -148,9 +148,13 @@ export const fleet: Dashboard = {
     {
       title: 'Interruptions',
       panels: [
-        lines('Notices', 'Who tells workers to leave, or that they may have to?', {
-          '{{longhaul_source}} {{longhaul_action}}': `sum by (longhaul_source, longhaul_action) (${newOrGrown('longhaul_preemptions_total', '')})`,
-        }),
+        lines(
+          'Notices',
+          'Who tells workers to leave, or that they may have to? A worker that leaves within a scrape interval tells it by OTLP alone.',
+          {
+            '{{longhaul_source}} {{longhaul_action}}': `sum by (longhaul_source, longhaul_action) (${newOrGrown('longhaul_preemptions_total', '')})`,
+          },
+        ),
         lines(
           'Read twice',
           'Which share of the tokens was read a second time?',
@@ -161,7 +165,7 @@ export const fleet: Dashboard = {
         ),
         lines(
           'Leaving and resuming',
-          'How long does a worker take to leave, and the next one to the first new token?',
+          'How long does a worker take to leave (it tells that by OTLP alone), and the next one to the first new token?',
           {
             'leave p99': quantile(0.99, 'longhaul_flush_duration', ofModel),
             'resume p50': quantile(0.5, 'longhaul_resume_duration', ofModel),
