@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Clock, systemClock } from '@longhaul/core/contracts';
+import { type Clock, RetryableFailure, systemClock } from '@longhaul/core/contracts';
 import type { WorkerSign } from '@longhaul/core/fleet';
 import type { QueueDemand } from '@longhaul/core/queue';
 import { readScalingRecord } from '@longhaul/core/scaling';
+import { metric } from '@longhaul/core/telemetry';
 import type { SweptQueue } from '../../infra/controller/ports.ts';
 import { scalingSwitches } from '../../infra/controller/scaling/operate.ts';
 import { decide, defaultTuning } from '../../infra/controller/scaling/policy.ts';
@@ -11,6 +12,9 @@ import type { ScalingLimits } from '../../infra/controller/scaling/port.ts';
 import { Scaler } from '../../infra/controller/scaling/scaler.ts';
 import { FakePlatform } from '../support/fake-platform.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { recordMetrics } from '../support/recorded.ts';
+
+const recorded = recordMetrics();
 
 const none: QueueDemand = { waiting: 0, prioritized: 0, delayedDue: 0, delayedLater: 0, held: 0, orphaned: 0 };
 const minute = 60_000;
@@ -124,6 +128,33 @@ test('an answer that was lost: the same token asks again, and gives the same wor
   assert.equal(platform.asked[0]?.token, platform.asked[1]?.token);
   assert.equal(platform.workers.size, 2);
   assert.equal((await record()).models['m']?.intent, null);
+});
+
+test('an answer that could not be written down is asked for again, and its workers are counted once', async () => {
+  const { scaler, wants, platform, pass, store, record } = world();
+  const one = scaler();
+  wants(7, 'n');
+  const write = store.putIfMatch.bind(store);
+  const start = platform.start.bind(platform);
+  platform.start = async (request) => {
+    store.putIfMatch = async () => {
+      throw new RetryableFailure('store_unavailable', 'the store gave no answer');
+    };
+    return await start(request);
+  };
+  await assert.rejects(one.round(), /store gave no answer/);
+  platform.start = start;
+  store.putIfMatch = write;
+  assert.equal(platform.workers.size, 4, 'ceil(7 / 2)');
+  pass(6000);
+  await one.round();
+  assert.equal(platform.asked[0]?.token, platform.asked[1]?.token);
+  assert.equal((await record()).models['n']?.intent, null);
+  const started = (await recorded.of(metric.workersStarted)).filter(([{ 'longhaul.model': model }]) => model === 'n');
+  assert.deepEqual(
+    started.map(([, workers]) => workers),
+    [4],
+  );
 });
 
 test('a platform that cannot be asked is asked again, and an intent is forgotten after ten minutes', async () => {

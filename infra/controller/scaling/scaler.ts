@@ -231,12 +231,16 @@ export class Scaler {
     if (started.length > 0) log('info', 'workers started', { model, market, ids: started.map(({ id }) => id) });
     if (refused !== null)
       log('warn', 'workers refused', { model, market, count: count - started.length, reason: refused });
+    const now = this.parts.clock.date().getTime();
+    let ours = false;
+    this.known = await changeScalingRecord(this.recordParts, (record) => {
+      ours = modelScaling(record, model).intent?.token === token;
+      return settle(record, model, { token, market }, outcome, now);
+    });
+    // The same token has the same answer, whoever asks again: it is counted by the one who takes the intent out.
+    if (!ours) return;
     countWorkersStarted(started.length, model, market);
     countWorkersRefused(count - started.length, model, market);
-    const now = this.parts.clock.date().getTime();
-    this.known = await changeScalingRecord(this.recordParts, (record) =>
-      settle(record, model, { token, market }, outcome, now),
-    );
   }
 
   /** Whether what follows may be done: false where another controller wrote first. */
