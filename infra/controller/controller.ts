@@ -121,7 +121,6 @@ export class Controller {
   private async sweepOnce(signal: AbortSignal): Promise<Swept> {
     const swept = await this.parts.sweep.round(signal);
     const { open, ...done } = swept;
-    for (const result of ['rung', 'ended', 'removed', 'failed'] as const) countSwept(result, swept[result]);
     const quiet = Object.values(done).every((count) => count === 0);
     this.parts.log(quiet ? 'debug' : 'info', 'swept', { ...swept });
     return swept;

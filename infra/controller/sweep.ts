@@ -1,7 +1,7 @@
 import { type Clock, describeError, errorCode, hasEnded, type JobId, RetryableFailure } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import { type Ring, ringOf } from '@longhaul/core/queue';
-import { attribute, spanName, type TracedJob, tellAbout, tellJobEnd } from '@longhaul/core/telemetry';
+import { attribute, countSwept, spanName, type TracedJob, tellAbout, tellJobEnd } from '@longhaul/core/telemetry';
 import { eachOf } from './each-of.ts';
 import type { Log, Queues } from './ports.ts';
 import type { Rate } from './rate.ts';
@@ -119,7 +119,11 @@ export class Sweep {
       if (head.status === 'queued' && head.stats.attempts === 0) {
         earlier(found.oldest, model, Date.parse(job.createdAt));
       }
-      if (tended !== 'well') log('info', tended, { job: jobId, model });
+      if (tended !== 'well') {
+        log('info', tended, { job: jobId, model });
+        // At once: an outage may end the round before it is over.
+        countSwept(tended);
+      }
       const result = tended === 'well' ? before : tended;
       if (result === null) return tended;
       const attributes = { [attribute.result]: result };
@@ -130,6 +134,7 @@ export class Sweep {
       if (error instanceof RetryableFailure) throw error;
       // Damage to one job's objects must not keep the others from being looked at.
       log('warn', 'a job could not be looked at', { job: jobId, code: errorCode(error), reason: describeError(error) });
+      countSwept('failed');
       return null;
     }
   }
@@ -162,6 +167,7 @@ export class Sweep {
         });
         if (head === null || !hasEnded(head.status) || !(await queue.remove(jobId))) continue;
         removed += 1;
+        countSwept('removed');
         log('info', 'removed', { job: jobId, model, status: head.status });
       }
     }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type Clock, type JobId, limits, RetryableFailure, systemClock } from '@longhaul/core/contracts';
 import { createLedger, type Ledger } from '@longhaul/core/ledger';
 import type { QueueDemand, Whereabouts } from '@longhaul/core/queue';
+import { metric } from '@longhaul/core/telemetry';
 import { parseConfig } from '../../infra/controller/config.ts';
 import { demandOf } from '../../infra/controller/demand.ts';
 import { eachOf } from '../../infra/controller/each-of.ts';
@@ -11,6 +12,12 @@ import { Rate } from '../../infra/controller/rate.ts';
 import { Sweep } from '../../infra/controller/sweep.ts';
 import { commitOf, leaseOf, specOf } from '../support/ledger-job.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { recordMetrics } from '../support/recorded.ts';
+
+const recorded = recordMetrics();
+/** Jobs that were counted as put right, by what was done. */
+const sweptSoFar = async () =>
+  Object.fromEntries((await recorded.of(metric.sweepJobs)).map(([of, jobs]) => [of['longhaul.result'], jobs]));
 
 const never = new AbortController().signal;
 const none: QueueDemand = { waiting: 0, prioritized: 0, delayedDue: 0, delayedLater: 0, held: 0, orphaned: 0 };
@@ -150,6 +157,23 @@ test('damage to one job is told and the others are looked at; an outage ends the
   assert.match(lines.join('\n'), /warn a job could not be looked at .*job-broken.*object_corrupt/);
   queue.down = true;
   await assert.rejects(sweep.round(never), { code: 'queue_unavailable' });
+});
+
+test('what was put right is counted where it was done: before an outage, and behind the reaper', async () => {
+  const { ledger, queue, sweep } = await setUp(['job-absent-1', 'job-absent-2']);
+  const before = { rung: 0, ended: 0, ...(await sweptSoFar()) };
+  const enqueue = queue.enqueue.bind(queue);
+  queue.enqueue = async (jobId) => {
+    if (queue.rung.length > 0) throw new RetryableFailure('queue_unavailable', 'connection refused');
+    await enqueue(jobId);
+  };
+  await assert.rejects(sweep.round(never), /connection refused/);
+  const [rung] = queue.rung;
+  assert.equal((await sweptSoFar())['rung'], before.rung + 1);
+  for (let i = 0; i < limits.stuckAttempts; i++) await ledger.acquire(rung!, `dead-${i}`);
+  queue.places.set(rung!, 'orphaned');
+  assert.equal(await sweep.tend(rung!, never), 'ended');
+  assert.equal((await sweptSoFar())['ended'], before.ended + 1);
 });
 
 test('a message of an ended job goes, one of a job that this ledger does not have stays', async () => {

@@ -27,9 +27,9 @@ export function observeQueues(read: () => readonly QueueReading[]): void {
   );
 }
 
-/** Jobs that a sweep, or the reaper, put right. `failed`: could not be looked at. */
-export function countSwept(result: 'rung' | 'ended' | 'removed' | 'reaped' | 'failed', jobs = 1): void {
-  if (jobs > 0) counterOf(metric.sweepJobs).add(jobs, { [attribute.result]: result });
+/** A job that a sweep, or the reaper, put right. `failed`: could not be looked at. */
+export function countSwept(result: 'rung' | 'ended' | 'removed' | 'reaped' | 'failed'): void {
+  counterOf(metric.sweepJobs).add(1, { [attribute.result]: result });
 }
 
 /** One try: `failed` is tried again, `gone` is given up after its day. */
