@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { RetryableFailure } from '@longhaul/core/contracts';
+import { metric } from '@longhaul/core/telemetry';
 import { webhookSecret } from '@longhaul/core/webhooks';
 import { Webhook } from 'standardwebhooks';
 import { runBatch } from '../../infra/controller/batches/run-batch.ts';
 import { type DeliveryParts, deliverDue, pauseBefore } from '../../infra/controller/webhooks/deliver.ts';
 import { askLine, BatchWorld, dyingStore, tenant } from '../support/batch-world.ts';
+import { recordMetrics } from '../support/recorded.ts';
 import { selfSignedCertificate } from '../support/self-signed.ts';
 
 interface Received {
@@ -36,6 +39,7 @@ before(async () => {
 });
 after(() => server.close());
 
+const recorded = recordMetrics();
 const signal = new AbortController().signal;
 const outbox = (world: BatchWorld) => [...world.store.objects.keys()].filter((one) => one.startsWith('outbox/'));
 
@@ -107,6 +111,25 @@ test('what is not heard is told again, later each time, under the same id, and g
   assert.ok(received.length >= 5 && received.length < 30, `${received.length} attempts`);
   assert.match(logged.at(-1) ?? '', /given up after a day/);
   assert.deepEqual(outbox(made), []);
+});
+
+test('every try counts by what came of it, also where the store goes away behind it', async () => {
+  const { world: made, parts } = world();
+  const delivered = async () =>
+    (await recorded.of(metric.webhooks)).find(([of]) => of['longhaul.result'] === 'delivered')?.[1] ?? 0;
+  const { spec } = await made.create([askLine(0)], { webhook: url });
+  await made.finish(spec.id);
+  const before = await delivered();
+  const remove = made.store.delete.bind(made.store);
+  made.store.delete = async () => {
+    throw new RetryableFailure('store_unavailable', 'the store gave no answer');
+  };
+  await assert.rejects(deliverDue(parts, signal), /store gave no answer/);
+  assert.deepEqual([received.length, await delivered()], [1, before + 1]);
+  made.store.delete = remove;
+  made.ms += 120_000;
+  await deliverDue(parts, signal);
+  assert.deepEqual([received.length, await delivered()], [2, before + 2]);
 });
 
 test('a redirect is not followed, and an address that is not public is not asked', async () => {

@@ -65,14 +65,14 @@ async function deliver(parts: DeliveryParts, key: string, signal: AbortSignal): 
   if (etag === null) return false;
   const refusal = await send(parts, entry, signal);
   if (refusal === null) {
-    await store.delete(key);
     countWebhook('delivered');
+    await store.delete(key);
     log('info', 'webhook heard', { event: entry.id, attempts });
     return true;
   }
   if (now - Date.parse(entry.createdAt) >= dayMs) {
-    await store.delete(key);
     countWebhook('gone');
+    await store.delete(key);
     log('warn', 'webhook given up after a day', { event: entry.id, attempts, reason: refusal });
     return false;
   }
