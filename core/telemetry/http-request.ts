@@ -16,8 +16,8 @@ export interface HttpRequest {
 export interface ServedRequest {
   /** Runs `work` as a part of the request. */
   within<T>(work: () => T): T;
-  /** The answer was sent, or the caller is gone. */
-  end(status: number): void;
+  /** The answer was sent; null: none was, the caller is gone. What is said first counts. */
+  end(status: number | null): void;
 }
 
 /**
@@ -29,6 +29,7 @@ export function serveRequest({ method, route, traceparent }: HttpRequest): Serve
   const caller = parseTraceParent(traceparent);
   let served: Context = caller === null ? context.active() : trace.setSpanContext(context.active(), caller);
   let span: Span | null = null;
+  let ended = false;
   if (caller !== null || (method !== 'GET' && method !== 'HEAD')) {
     const attributes = { [http.method]: method, ...(route !== null && { [http.route]: route }) };
     const name = route === null ? method : `${method} ${route}`;
@@ -38,9 +39,11 @@ export function serveRequest({ method, route, traceparent }: HttpRequest): Serve
   return {
     within: (work) => context.with(served, work),
     end(status) {
+      if (ended) return;
+      ended = true;
       recordHttpRequest((performance.now() - began) / 1000, { method, route, status });
-      span?.setAttribute(http.status, status);
-      if (status >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
+      if (status !== null) span?.setAttribute(http.status, status);
+      if (status !== null && status >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
       span?.end();
     },
   };

@@ -22,7 +22,9 @@ export function limitReceiving(app: FastifyInstance, receiveMs: number): void {
       clearInterval(timer);
       const seconds = receiveMs / 1000;
       const what = upload ? `stopped for ${seconds} s` : `had not come after ${seconds} s`;
-      refuse(raw, new ApiError(408, `the body of the request ${what}`, { code: 'request_timeout' }));
+      const refusal = new ApiError(408, `the body of the request ${what}`, { code: 'request_timeout' });
+      request.served?.end(refusal.status);
+      refuse(raw, refusal);
     };
     const timer = setInterval(look, receiveMs);
     reply.raw.once('close', () => clearInterval(timer));

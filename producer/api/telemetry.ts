@@ -22,8 +22,8 @@ export function observeRequests(app: FastifyInstance): void {
       traceparent: typeof header === 'string' ? header : undefined,
     });
     request.served = served;
-    // Also where the caller hangs up in the middle.
-    reply.raw.once('close', () => served.end(reply.raw.statusCode));
+    // Also where the caller hangs up in the middle: before an answer, its status is that of none.
+    reply.raw.once('close', () => served.end(reply.raw.headersSent ? reply.raw.statusCode : null));
     done();
   });
   // The body may have come in another turn: what is active is said again for the route.

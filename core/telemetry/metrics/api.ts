@@ -3,15 +3,15 @@ import { metric } from '../metric-table.ts';
 import { http } from '../names.ts';
 import { jobAttributes } from './worker.ts';
 
-/** One request of the HTTP API. `route`: its pattern; null where there is none. */
+/** One request of the HTTP API. `route`: its pattern; null where there is none. `status`: null where no answer was sent. */
 export function recordHttpRequest(
   seconds: number,
-  { method, route, status }: { readonly method: string; readonly route: string | null; readonly status: number },
+  { method, route, status }: { readonly method: string; readonly route: string | null; readonly status: number | null },
 ): void {
   histogramOf(metric.httpSeconds).record(seconds, {
     [http.method]: method,
     ...(route !== null && { [http.route]: route }),
-    [http.status]: status,
+    ...(status !== null && { [http.status]: status }),
   });
 }
 
