@@ -1,4 +1,4 @@
-import { isObject, type Tree } from './manifest.ts';
+import { isObject, type Tree } from './tree.ts';
 
 /** `spec.triggers.*.metadata.listName`: names joined by dots; of a list the number of an element, or `*` for every one to be changed. */
 export function segments(path: string): readonly string[] {

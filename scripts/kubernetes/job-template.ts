@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import type { Finding } from './finding.ts';
-import { isLocal, isObject, Manifest, nameOf, type Tree } from './manifest.ts';
+import { isLocal, Manifest, nameOf } from './manifest.ts';
 import { patched } from './merge.ts';
+import { isObject, type Tree } from './tree.ts';
 
 export const markets = ['spot', 'on-demand'] as const;
 export type Market = (typeof markets)[number];

@@ -5,8 +5,9 @@ import { parse, parseAllDocuments } from 'yaml';
 import { ZodError, z } from 'zod';
 import { changedAt, valueAt } from './field-path.ts';
 import { type Image, Kustomization, type Patch, type Replacement } from './kustomization.ts';
-import { isObject, Manifest, nameOf, type Tree, type TreeObject } from './manifest.ts';
+import { Manifest, nameOf } from './manifest.ts';
 import { patched } from './merge.ts';
+import { isObject, type Tree, type TreeObject } from './tree.ts';
 
 /**
  * What `kubectl kustomize DIR` gives, for the fields of `Kustomization`, so that a machine without kubectl checks the same. Objects

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { objectOf, type TreeObject } from './tree.ts';
 
 /** One object as it would be sent to a cluster. What is inside is looked at by the schemas and rules. */
 export const Manifest = z.looseObject({
@@ -13,19 +14,13 @@ export const Manifest = z.looseObject({
 });
 export type Manifest = z.infer<typeof Manifest>;
 
-/** Any part of a manifest. */
-export type Tree = null | boolean | number | string | Tree[] | TreeObject;
-export interface TreeObject {
-  [key: string]: Tree;
-}
-
-export function isObject(value: unknown): value is TreeObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** `kind/name`, as kubectl says it. */
 export function nameOf({ kind, metadata }: Manifest): string {
   return `${kind}/${metadata.name}`;
+}
+
+export function specOf(manifest: Manifest): TreeObject {
+  return objectOf(manifest['spec']);
 }
 
 const localConfig = 'config.kubernetes.io/local-config';
@@ -163,7 +158,7 @@ const shapes: Readonly<Record<string, (spec: TreeObject) => { template: unknown;
   StatefulSet: (spec) => ({ template: spec['template'], job: null }),
   Job: (spec) => ({ template: spec['template'], job: spec }),
   ScaledJob: (spec) => {
-    const job = isObject(spec['jobTargetRef']) ? spec['jobTargetRef'] : {};
+    const job = objectOf(spec['jobTargetRef']);
     return { template: job['template'], job };
   },
 };
@@ -176,7 +171,7 @@ const shapes: Readonly<Record<string, (spec: TreeObject) => { template: unknown;
 export function workloadOf(manifest: Manifest): Workload | null {
   const shape = shapes[manifest.kind];
   if (shape === undefined) return null;
-  const spec = isObject(manifest['spec']) ? manifest['spec'] : {};
+  const spec = specOf(manifest);
   const { template, job } = shape(spec);
   const { metadata, spec: pod } = PodTemplate.parse(template);
   return {

@@ -1,4 +1,5 @@
-import { isObject, type Manifest, type Tree, type TreeObject } from './manifest.ts';
+import type { Manifest } from './manifest.ts';
+import { isObject, type Tree, type TreeObject } from './tree.ts';
 
 /** Lists of which each element has a name of its own: a patch changes that one. Other lists are replaced whole. */
 const elementKeys: Readonly<Record<string, string>> = {

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { isObject, type Manifest, type Workload } from '../../scripts/kubernetes/manifest.ts';
+import type { Manifest, Workload } from '../../scripts/kubernetes/manifest.ts';
 import { environmentOf } from '../../scripts/kubernetes/rules/settings.ts';
+import { isObject } from '../../scripts/kubernetes/tree.ts';
 import { waitFor } from './cluster.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');

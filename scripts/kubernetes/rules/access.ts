@@ -1,5 +1,6 @@
 import type { Finding, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree } from '../manifest.ts';
+import { type Manifest, nameOf } from '../manifest.ts';
+import { listOf, objectOf, objectsOf } from '../tree.ts';
 
 /** All that may ever be done in a cluster by a process of ours: resource and verb. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
@@ -7,7 +8,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'longhaul-controller': ['batch/jobs create', 'batch/jobs get', 'batch/jobs list', '/pods list'],
 };
 
-const listOf = (tree: unknown): readonly Tree[] => (Array.isArray(tree) ? tree : []);
 const texts = (tree: unknown) => listOf(tree).map(String);
 
 /** Rights are the table's and no more, in namespaces alone, and tokens are mounted where there is a right to use. */
@@ -23,7 +23,7 @@ export const access: Rule = ({ manifests, workloads }) => {
     manifests
       .filter(({ kind }) => kind === 'RoleBinding')
       .flatMap(({ subjects }) => listOf(subjects))
-      .map((subject) => (isObject(subject) ? String(subject['name']) : '')),
+      .map((subject) => String(objectOf(subject)['name'])),
   );
   for (const { name, pod } of workloads) {
     const account = pod.serviceAccountName ?? 'default';
@@ -41,8 +41,7 @@ export const access: Rule = ({ manifests, workloads }) => {
 
 function* tooMuch(role: Manifest): Generator<string> {
   const table = allowed[role.metadata.name] ?? [];
-  for (const rule of listOf(role['rules'])) {
-    if (!isObject(rule)) continue;
+  for (const rule of objectsOf(role['rules'])) {
     for (const group of texts(rule['apiGroups'])) {
       for (const resource of texts(rule['resources'])) {
         for (const verb of texts(rule['verbs'])) {
@@ -56,12 +55,11 @@ function* tooMuch(role: Manifest): Generator<string> {
 }
 
 function* unbound(binding: Manifest, manifests: readonly Manifest[]): Generator<string> {
-  const roleRef = binding['roleRef'];
-  const role = isObject(roleRef) ? String(roleRef['name']) : '';
+  const role = String(objectOf(binding['roleRef'])['name']);
   if (!manifests.some(({ kind, metadata }) => kind === 'Role' && metadata.name === role))
     yield `there is no Role/${role}`;
   for (const subject of listOf(binding['subjects'])) {
-    const { kind, name, namespace } = isObject(subject) ? subject : {};
+    const { kind, name, namespace } = objectOf(subject);
     const there = manifests.some(
       (one) => one.kind === kind && one.metadata.name === name && one.metadata.namespace === namespace,
     );

@@ -1,5 +1,6 @@
 import type { Finding, Rule } from '../finding.ts';
-import { isObject, type Workload } from '../manifest.ts';
+import type { Workload } from '../manifest.ts';
+import { objectOf } from '../tree.ts';
 
 const policy = 'longhaul-jobs';
 const parameters = 'longhaul-job-policy';
@@ -15,7 +16,7 @@ export const admission: Rule = ({ manifests, workloads }) => {
       say(`${kind}/${policy}`, 'is not there');
   }
   const data = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === parameters)?.['data'];
-  const { image, secrets } = isObject(data) ? data : {};
+  const { image, secrets } = objectOf(data);
   const allowed = String(secrets ?? '').split(' ');
   for (const { name, labels, pod, job } of workloads) {
     if (job === null || labels['app.kubernetes.io/name'] !== 'longhaul-worker') continue;

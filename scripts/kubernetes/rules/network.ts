@@ -1,13 +1,11 @@
 import { BlockList } from 'node:net';
 import type { Finding, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree } from '../manifest.ts';
+import { nameOf, specOf } from '../manifest.ts';
+import { isObject, listOf, objectOf, objectsOf, type Tree } from '../tree.ts';
 import { selects } from './selectors.ts';
 
 /** Where machines tell their role: EC2, GCE, Azure, and ECS tasks. */
 const metadataAddresses = ['169.254.169.254', '169.254.169.252', '169.254.170.2', '168.63.129.16'];
-
-const listOf = (tree: Tree | undefined): readonly Tree[] => (Array.isArray(tree) ? tree : []);
-const specOf = (manifest: Manifest): Record<string, Tree> => (isObject(manifest['spec']) ? manifest['spec'] : {});
 
 /** Each pod is closed in both directions by a policy that opens nothing, and no policy opens a machine's metadata. */
 export const network: Rule = ({ manifests, workloads }) => {
@@ -35,16 +33,15 @@ export const network: Rule = ({ manifests, workloads }) => {
 };
 
 function* opened(spec: Record<string, Tree>): Generator<string> {
-  for (const rule of listOf(spec['egress'])) {
-    if (!isObject(rule)) continue;
+  for (const rule of objectsOf(spec['egress'])) {
     const peers = listOf(rule['to']);
     if (peers.length === 0) yield 'opens egress to everywhere';
-    const ports = listOf(rule['ports']).filter(isObject);
+    const ports = objectsOf(rule['ports']);
     if (ports.length === 0) yield 'opens egress to every port';
     // Some clouds answer names at the same address.
     if (ports.length > 0 && ports.every(({ port }) => port === 53)) continue;
     for (const peer of peers) {
-      const block = isObject(peer) ? peer['ipBlock'] : undefined;
+      const block = objectOf(peer)['ipBlock'];
       if (!isObject(block)) continue;
       for (const address of metadataAddresses.filter((one) => reaches(block, one))) {
         // A name server's cache on the node and the agent of pod identities are link-local too, and named alone.

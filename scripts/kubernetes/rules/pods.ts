@@ -1,11 +1,12 @@
 import type { Finding, Rule } from '../finding.ts';
-import { type Container, isObject, type Workload } from '../manifest.ts';
+import type { Container, Workload } from '../manifest.ts';
+import { objectOf, objectsOf } from '../tree.ts';
 
 /** `metrics` is where every process of ours says how it is. */
 const metricsPort = 9464;
 
 /** Seconds that a worker's pod has for its drain: ten less than a spot machine's two minutes. */
-const workerGraceSeconds = 110;
+export const workerGraceSeconds = 110;
 
 const isOurs = ({ labels }: Workload) => (labels['app.kubernetes.io/name'] ?? '').startsWith('longhaul-');
 const isWorker = ({ labels }: Workload) => labels['app.kubernetes.io/name'] === 'longhaul-worker';
@@ -92,11 +93,8 @@ export const lifetime = each('lifetime', function* (workload) {
 });
 
 function ignoresDisruption(job: Workload['job']): boolean {
-  const policy = job?.['podFailurePolicy'];
-  const rules = isObject(policy) && Array.isArray(policy['rules']) ? policy['rules'] : [];
-  return rules.some(
-    (rule) => JSON.stringify(rule).includes('"DisruptionTarget"') && isObject(rule) && rule['action'] === 'Ignore',
-  );
+  const rules = objectsOf(objectOf(job?.['podFailurePolicy'])['rules']);
+  return rules.some((rule) => JSON.stringify(rule).includes('"DisruptionTarget"') && rule['action'] === 'Ignore');
 }
 
 /** By digest, so that what was checked is what runs. A tag that was loaded by hand onto the node, and is never pulled, is as good. */

@@ -1,5 +1,6 @@
 import type { Finding, Rendered, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree, type TreeObject, type Workload } from '../manifest.ts';
+import { type Manifest, nameOf, specOf, type Workload } from '../manifest.ts';
+import { isObject, objectOf, objectsOf, type TreeObject } from '../tree.ts';
 
 /** Secrets are made by whoever runs this (docs/kubernetes.md); these are the ones, with their keys. */
 export const externalSecrets: Readonly<Record<string, readonly string[]>> = {
@@ -90,7 +91,7 @@ function triggerSecrets(rendered: Rendered): readonly Finding[] {
   return rendered.manifests
     .filter(({ kind }) => kind === 'TriggerAuthentication')
     .flatMap((manifest) => {
-      const refs = listAt(manifest['spec'] as Tree | undefined, 'secretTargetRef').filter(isObject);
+      const refs = objectsOf(specOf(manifest)['secretTargetRef']);
       return refs
         .map(({ name, key }) => [String(name), String(key)] as const)
         .filter(([name, key]) => !isThere(rendered, manifest.metadata.namespace ?? '', 'Secret', name, key))
@@ -105,8 +106,7 @@ function triggerSecrets(rendered: Rendered): readonly Finding[] {
 /** Triggers name a TriggerAuthentication that is there, and an autoscaler what it scales. */
 function scaleTargets(rendered: Rendered): readonly Finding[] {
   return rendered.manifests.flatMap((manifest) => {
-    const spec = isObject(manifest['spec']) ? manifest['spec'] : {};
-    return targetsOf(manifest.kind, spec)
+    return targetsOf(manifest.kind, specOf(manifest))
       .filter(([kind, name]) => !has(rendered, kind, name, manifest.metadata.namespace ?? ''))
       .map(([kind, name]) => ({
         rule: 'references',
@@ -118,18 +118,14 @@ function scaleTargets(rendered: Rendered): readonly Finding[] {
 
 function targetsOf(kind: string, spec: TreeObject): readonly (readonly [kind: string, name: string])[] {
   if (kind === 'HorizontalPodAutoscaler') {
-    const target = isObject(spec['scaleTargetRef']) ? spec['scaleTargetRef'] : {};
-    return [[String(target['kind']), String(target['name'])]];
+    const { kind, name } = objectOf(spec['scaleTargetRef']);
+    return [[String(kind), String(name)]];
   }
   if (kind !== 'ScaledJob') return [];
-  return listAt(spec, 'triggers')
-    .filter(isObject)
-    .map(({ authenticationRef: ref }) => ['TriggerAuthentication', isObject(ref) ? String(ref['name']) : 'none']);
-}
-
-function listAt(tree: Tree | undefined, key: string): readonly Tree[] {
-  const found = isObject(tree) ? tree[key] : undefined;
-  return Array.isArray(found) ? found : [];
+  return objectsOf(spec['triggers']).map(({ authenticationRef: ref }) => [
+    'TriggerAuthentication',
+    isObject(ref) ? String(ref['name']) : 'none',
+  ]);
 }
 
 const clusterWide = [

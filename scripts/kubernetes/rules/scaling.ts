@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Finding, Rendered, Rule } from '../finding.ts';
-import { isObject, type Manifest, type Workload } from '../manifest.ts';
+import { type Manifest, specOf, type Workload } from '../manifest.ts';
+import { objectOf, objectsOf } from '../tree.ts';
 import { environmentOf } from './settings.ts';
 
 /** The places of a queue where jobs wait. `active` is none: workers have those. */
@@ -46,8 +47,8 @@ function envOf({ pod, namespace }: Workload, rendered: Rendered): Readonly<Recor
 
 /** One trigger for each waiting place of the model that these workers serve, no other one, summed. */
 function* wrongTriggers(manifest: Manifest, rendered: Rendered): Generator<string> {
-  const spec = isObject(manifest['spec']) ? manifest['spec'] : {};
-  const strategy = isObject(spec['scalingStrategy']) ? spec['scalingStrategy'] : {};
+  const { scalingStrategy, triggers } = specOf(manifest);
+  const strategy = objectOf(scalingStrategy);
   if (strategy['strategy'] !== 'accurate')
     yield 'strategy is not accurate: jobs that workers have are gone from the line';
   if (strategy['multipleScalersCalculation'] !== 'sum') yield 'triggers are not summed';
@@ -57,8 +58,7 @@ function* wrongTriggers(manifest: Manifest, rendered: Rendered): Generator<strin
   const worker = rendered.workloads.find((workload) => workload.manifest === manifest);
   const env = worker === undefined ? {} : envOf(worker, rendered);
   const wanted = waitingPlaces.map((place) => `{longhaul}:${env['LONGHAUL_MODEL_NAME']}:${place}`);
-  const triggers = (Array.isArray(spec['triggers']) ? spec['triggers'] : []).filter(isObject);
-  const listed = triggers.map(({ metadata }) => (isObject(metadata) ? metadata : {}));
+  const listed = objectsOf(triggers).map(({ metadata }) => objectOf(metadata));
   const keys = listed.map(({ listName }) => String(listName));
   for (const key of wanted.filter((key) => !keys.includes(key))) yield `no trigger counts ${key}`;
   for (const key of keys.filter((key) => !wanted.includes(key)))

@@ -1,5 +1,6 @@
 import type { Finding, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree, type Workload } from '../manifest.ts';
+import { type Manifest, nameOf, specOf, type Workload } from '../manifest.ts';
+import { isObject, objectsOf, type Tree } from '../tree.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -59,7 +60,7 @@ export const selectors: Rule = ({ manifests, workloads }) => {
 /** Ports that a Service or a monitor names, and that a pod which it selects does not have. */
 function portsMissing({ kind }: Manifest, spec: Record<string, Tree>, chosen: readonly Workload[]): readonly string[] {
   const list = kind === 'Service' ? spec['ports'] : kind === 'PodMonitor' ? spec['podMetricsEndpoints'] : [];
-  const named = (Array.isArray(list) ? list : []).filter(isObject).map(({ port, targetPort }) => targetPort ?? port);
+  const named = objectsOf(list).map(({ port, targetPort }) => targetPort ?? port);
   return chosen.flatMap(({ name, pod }) =>
     named
       .filter((port) => !pod.containers.some((c) => c.ports.some((p) => p.name === port || p.containerPort === port)))
@@ -72,7 +73,7 @@ export const budgets: Rule = ({ manifests, workloads }) =>
   manifests
     .filter(({ kind }) => kind === 'PodDisruptionBudget')
     .flatMap((manifest) => {
-      const spec = isObject(manifest['spec']) ? manifest['spec'] : {};
+      const spec = specOf(manifest);
       const object = nameOf(manifest);
       const chosen = workloads.filter(({ labels }) => selects(spec['selector'], labels));
       if (chosen.some(({ job }) => job !== null) && typeof spec['minAvailable'] !== 'number') {

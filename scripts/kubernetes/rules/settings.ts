@@ -4,7 +4,8 @@ import { ApiEnvironment, parseApiSettings } from '../../../producer/api/settings
 import { ProducerEnvironment, parseConfig as parseProducer } from '../../../producer/config.ts';
 import { parseConfig as parseWorker, WorkerEnvironment } from '../../../worker/config.ts';
 import type { Finding, Rendered, Rule } from '../finding.ts';
-import { type Container, isObject, type Workload } from '../manifest.ts';
+import type { Container, Workload } from '../manifest.ts';
+import { isObject } from '../tree.ts';
 
 type Environment = Readonly<Record<string, string>>;
 

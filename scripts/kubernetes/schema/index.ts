@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Finding, Rule } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree } from '../manifest.ts';
+import { type Manifest, nameOf } from '../manifest.ts';
+import { isObject, type Tree } from '../tree.ts';
 import { customSchema } from './custom.ts';
 import { againstPublished } from './published.ts';
 import { isBuiltIn, unknownBelow, unknownFields } from './unknown-fields.ts';

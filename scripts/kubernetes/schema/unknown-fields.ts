@@ -1,6 +1,7 @@
 import * as client from '@kubernetes/client-node';
 import type { Finding } from '../finding.ts';
-import { isObject, type Manifest, nameOf, type Tree } from '../manifest.ts';
+import { type Manifest, nameOf } from '../manifest.ts';
+import { isObject, type Tree } from '../tree.ts';
 
 interface Described {
   getAttributeTypeMap(): readonly { readonly baseName: string; readonly type: string }[];
