@@ -6,6 +6,7 @@ import { applied, Manifest, nameOf, type Workload, workloadOf } from './manifest
 import { access } from './rules/access.ts';
 import { admission } from './rules/admission.ts';
 import { network } from './rules/network.ts';
+import { nodes } from './rules/nodes.ts';
 import { images, lifetime, probes, resources, restricted } from './rules/pods.ts';
 import { references } from './rules/references.ts';
 import { scaling } from './rules/scaling.ts';
@@ -20,6 +21,7 @@ const rules: readonly Rule[] = [
   resources,
   probes,
   lifetime,
+  nodes,
   references,
   selectors,
   budgets,

@@ -6,7 +6,8 @@ import { parse, stringify } from 'yaml';
 import { check } from '../../scripts/kubernetes/check.ts';
 import { jobTemplateOf, jobTemplateText, markets } from '../../scripts/kubernetes/job-template.ts';
 import { render } from '../../scripts/kubernetes/kustomize.ts';
-import { isObject, type Manifest, nameOf, type Tree, type TreeObject } from '../../scripts/kubernetes/manifest.ts';
+import { type Manifest, nameOf } from '../../scripts/kubernetes/manifest.ts';
+import { isObject, type Tree, type TreeObject } from '../../scripts/kubernetes/tree.ts';
 
 const overlays = path.resolve(import.meta.dirname, '../../infra/kubernetes/overlays');
 
@@ -189,6 +190,69 @@ const faults: readonly Fault[] = [
     {},
     'lifetime',
     /do-not-disrupt/,
+  ],
+  [
+    'nodes that a spot notice takes with their workers',
+    'eks',
+    'NodePool/longhaul-worker-spot',
+    'spec.template.spec.terminationGracePeriod',
+    undefined,
+    'nodes',
+    /no terminationGracePeriod/,
+  ],
+  [
+    'nodes that give a worker less than its grace',
+    'eks',
+    'NodePool/longhaul-worker-on-demand',
+    'spec.template.spec.terminationGracePeriod',
+    '1m30s',
+    'nodes',
+    /90 s/,
+  ],
+  [
+    'nodes that outlast a spot notice',
+    'eks',
+    'NodePool/longhaul-worker-spot',
+    'spec.template.spec.terminationGracePeriod',
+    '1h',
+    'nodes',
+    /3600 s/,
+  ],
+  [
+    'a grace of nodes that never ends',
+    'eks',
+    'NodePool/longhaul-worker-spot',
+    'spec.template.spec.terminationGracePeriod',
+    'Never',
+    'schema',
+    /terminationGracePeriod/,
+  ],
+  [
+    'nodes that are replaced under their workers',
+    'eks',
+    'NodePool/longhaul-worker-spot',
+    'spec.disruption.budgets',
+    undefined,
+    'nodes',
+    /Drifted/,
+  ],
+  [
+    'nodes of which one at a time is replaced under its workers',
+    'eks-keda',
+    'NodePool/longhaul-worker-on-demand',
+    'spec.disruption.budgets.1.nodes',
+    '1',
+    'nodes',
+    /Drifted/,
+  ],
+  [
+    'a misspelt reason of a budget',
+    'eks',
+    'NodePool/longhaul-worker-spot',
+    'spec.disruption.budgets.1.reasons',
+    ['Drift'],
+    'schema',
+    /reasons/,
   ],
   [
     'a missing ConfigMap',

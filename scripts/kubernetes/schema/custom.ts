@@ -14,6 +14,7 @@ const meta = z.strictObject({
 });
 
 const duration = z.string().regex(/^(\d+(s|m|h))+$|^Never$/, 'is a duration such as 2m, or Never');
+const bounded = z.string().regex(/^(\d+(s|m|h))+$/, 'is a duration such as 2m');
 const quantity = z.union([z.string(), z.number()]);
 
 const Requirement = z.strictObject({
@@ -21,6 +22,14 @@ const Requirement = z.strictObject({
   operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt']),
   values: z.array(z.string()).optional(),
   minValues: z.int().min(1).max(50).optional(),
+});
+
+const DisruptionBudget = z.strictObject({
+  nodes: z.string().regex(/^((100|\d{1,2})%|\d+)$/, 'is a number or a percentage, as text'),
+  reasons: z
+    .array(z.enum(['Drifted', 'Empty', 'Underutilized']))
+    .min(1)
+    .optional(),
 });
 
 /** karpenter.sh/docs/concepts/nodepools */
@@ -34,6 +43,7 @@ const NodePool = z.strictObject({
     disruption: z.strictObject({
       consolidationPolicy: z.enum(['WhenEmpty', 'WhenEmptyOrUnderutilized']),
       consolidateAfter: duration,
+      budgets: z.array(DisruptionBudget).min(1).max(50).optional(),
     }),
     template: z.strictObject({
       metadata: z.strictObject({ labels: Pairs }).optional(),
@@ -44,6 +54,7 @@ const NodePool = z.strictObject({
           name: z.string(),
         }),
         expireAfter: duration.optional(),
+        terminationGracePeriod: bounded.optional(),
         taints: z
           .array(
             z.strictObject({
