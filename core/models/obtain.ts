@@ -72,21 +72,45 @@ export async function obtainModel(reference: RemoteReference, options: ObtainOpt
   const resolved = await resolveModel(reference, { store, hub: transfer.hub, signal });
   let waited = false;
   for (;;) {
-    const found = await fromCache(cache, resolved.digest, waited ? 'waited' : 'cached', options);
+    const how = waited ? 'waited' : 'cached';
+    const found = await fromCache(cache, resolved.digest, how, options);
     if (found !== null) return found;
     const lock = await cache.lock(resolved.digest);
-    if (lock !== null) return await fill(cache, resolved, lock, options);
+    if (lock !== null) return await findOrFill(cache, resolved, { lock, how }, options);
     if (!waited) options.onEvent({ kind: 'waiting', digest: resolved.digest });
     waited = true;
     await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 
+/** Looks once more, as the lock's last holder may have published since the last look; then brings it. */
+async function findOrFill(
+  cache: ModelCache,
+  resolved: ResolvedModel,
+  { lock, how }: { readonly lock: FillLock; readonly how: 'cached' | 'waited' },
+  options: ObtainOptions,
+): Promise<ObtainedModel> {
+  try {
+    const found = await fromCache(cache, resolved.digest, how, options, lock);
+    if (found === null) return await fill(cache, resolved, lock, options);
+    await lock.release();
+    return found;
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/**
+ * Null where it is not there, or damaged. What is damaged is taken away by the lock's holder alone: when a look at it ends,
+ * another process may have brought it anew.
+ */
 async function fromCache(
   cache: ModelCache,
   digest: string,
   how: 'cached' | 'waited',
   { transfer, signal, onEvent }: ObtainOptions,
+  lock: FillLock | null = null,
 ): Promise<ObtainedModel | null> {
   const release = await cache.use(digest);
   try {
@@ -101,8 +125,10 @@ async function fromCache(
       if (damage === null) await cache.sync(found).catch(() => {});
     }
     if (damage === null) return standing(found as CachedModel, how, release);
-    onEvent({ kind: 'damaged', digest, damage });
-    await cache.remove(digest);
+    if (lock !== null) {
+      onEvent({ kind: 'damaged', digest, damage });
+      await cache.remove(digest);
+    }
     await release();
     return null;
   } catch (error) {

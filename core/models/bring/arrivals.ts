@@ -46,8 +46,10 @@ export class Arrivals {
 
   /** Resolves when bytes [from, end) of the file are there. */
   async until(name: string, from: number, end: number): Promise<void> {
+    // A file without bytes has no parts: none of it ever arrives.
+    if (end <= from) return;
     const first = Math.floor(from / this.#partBytes);
-    const last = Math.floor((Math.max(end, from + 1) - 1) / this.#partBytes);
+    const last = Math.floor((end - 1) / this.#partBytes);
     const met = () => {
       for (let part = first; part <= last; part++) if (!this.has(name, part)) return false;
       return true;

@@ -58,6 +58,12 @@ export class FillLock {
     return new FillLock(dir, newest + 1, beats);
   }
 
+  /** Whether somebody fills the directory now. */
+  static async isHeld(dir: string, beats: Beats): Promise<boolean> {
+    const newest = Math.max(0, ...(await numbersIn(dir).catch(() => [])));
+    return newest > 0 && (await isBeating(join(dir, String(newest)), beats));
+  }
+
   /** Aborts when another process took over from us. */
   get lost(): AbortSignal {
     return this.#lost.signal;

@@ -78,7 +78,7 @@ export class ModelCache {
       return (await stat(dir).catch(() => null)) === null ? null : { damage: `${dir} has no ${manifestName}` };
     }
     if (record.size > modelLimits.manifestBytes) return { damage: `${manifestName} has ${record.size} bytes` };
-    const read = ModelManifest.safeParse(parseJson(await readFile(join(dir, manifestName), 'utf8')));
+    const read = ModelManifest.safeParse(parseJson(await readFile(join(dir, manifestName), 'utf8').catch(() => '')));
     if (!read.success) return { damage: `${dir}/${manifestName} is not what it should be` };
     const manifest = read.data;
     const own = versionDigest(manifest.files);
@@ -116,7 +116,7 @@ export class ModelCache {
 
   /** The right to bring a version, null where another process has it. */
   async lock(digest: string): Promise<FillLock | null> {
-    const dir = join(this.dir, '.lock', Sha256.parse(digest));
+    const dir = this.#lockOf(digest);
     return await named(`locking ${dir}`, async () => {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       return await FillLock.take(dir, this.#beats);
@@ -133,14 +133,15 @@ export class ModelCache {
       const text = `LONGHAUL_MODEL_CACHE_GIB: the model has ${bytes} bytes, the cache may have ${limit}`;
       throw new LonghaulError('invalid_config', text);
     }
+    await this.#emptyTrash();
     const gone: string[] = [];
     for (;;) {
       const held = await this.#holdings();
       const others = held.filter((one) => one.digest !== digest);
       const ours = held.find((one) => one.digest === digest && one.partial)?.allocated ?? 0;
-      const used = others.reduce((sum, { allocated }) => sum + allocated, 0);
+      const used = others.reduce((sum, { allocated, toCome }) => sum + allocated + toCome, 0);
       const { bavail, bsize } = await statfs(this.dir);
-      const free = bavail * bsize;
+      const free = Math.max(0, bavail * bsize - others.reduce((sum, { toCome }) => sum + toCome, 0));
       const need = Math.max(0, bytes - ours);
       if (used + bytes <= limit && need <= free) return gone;
       const candidates = others
@@ -201,6 +202,10 @@ export class ModelCache {
       .catch(() => {});
   }
 
+  #lockOf(digest: string): string {
+    return join(this.dir, '.lock', Sha256.parse(digest));
+  }
+
   #refOf(text: string): string {
     return join(this.dir, '.refs', createHash('sha256').update(text).digest('hex'));
   }
@@ -230,7 +235,10 @@ export class ModelCache {
         if (!Sha256.safeParse(digest).success) continue;
         const dir = join(place, digest);
         const used = await stat(join(dir, partial ? '.parts' : manifestName)).catch(() => null);
-        all.push({ digest, dir, partial, allocated: await allocatedIn(dir), usedMs: used?.mtimeMs ?? 0 });
+        const { allocated, length } = await sizeOf(dir);
+        const grows = partial && (await FillLock.isHeld(this.#lockOf(digest), this.#beats));
+        const toCome = grows ? Math.max(0, length - allocated) : 0;
+        all.push({ digest, dir, partial, allocated, toCome, usedMs: used?.mtimeMs ?? 0 });
       }
     }
     return all;
@@ -265,6 +273,20 @@ export class ModelCache {
     return false;
   }
 
+  /**
+   * What a process that is gone was deleting. The rename into the trash is its last change: whoever lives deletes it, or
+   * puts it back, right behind that. Best effort, as the room is looked at afterwards.
+   */
+  async #emptyTrash(): Promise<void> {
+    const trash = join(this.dir, '.trash');
+    for (const name of await readdir(trash)) {
+      const path = join(trash, name);
+      const found = await stat(path).catch(() => null);
+      if (found === null || Date.now() - found.ctimeMs < this.#beats.staleMs) continue;
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
   /** By a rename first: nobody sees a version half deleted. */
   async #delete(dir: string): Promise<void> {
     const trash = join(this.dir, '.trash', randomUUID());
@@ -281,16 +303,20 @@ interface Holding {
   readonly partial: boolean;
   /** Bytes on the disk: a file that is laid out takes what was written of it. */
   readonly allocated: number;
+  /** Bytes that somebody is bringing into it and are not there yet. */
+  readonly toCome: number;
   readonly usedMs: number;
 }
 
-async function allocatedIn(dir: string): Promise<number> {
-  let sum = 0;
+/** What the files of a directory take of the disk, and how long they are. */
+async function sizeOf(dir: string): Promise<{ readonly allocated: number; readonly length: number }> {
+  let [allocated, length] = [0, 0];
   for (const name of await readdir(dir).catch(() => [])) {
     const found = await stat(join(dir, name)).catch(() => null);
-    sum += (found?.blocks ?? 0) * 512;
+    allocated += (found?.blocks ?? 0) * 512;
+    length += found?.size ?? 0;
   }
-  return sum;
+  return { allocated, length };
 }
 
 async function firstOf<T>(items: readonly T[], works: (item: T) => Promise<boolean>): Promise<T | null> {
