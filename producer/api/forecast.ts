@@ -3,13 +3,14 @@ import type { CommandContext } from '../context.ts';
 import { countTokens } from '../estimate/count-tokens.ts';
 import { type Forecast, forecast } from '../estimate/forecast.ts';
 import { surveyModel } from '../estimate/survey.ts';
+import type { Quota } from '../estimate/verdict.ts';
 import { promptsOf } from '../estimate/work.ts';
 import type { Submission } from '../producer.ts';
 import type { Session } from '../session.ts';
 import { ApiError } from './errors.ts';
 
 /** What a job would take, as `longhaul estimate` tells it. */
-export type Forecaster = (submission: Omit<Submission, 'jobId'>) => Promise<Forecast>;
+export type Forecaster = (submission: Omit<Submission, 'jobId'>, quota: Quota | null) => Promise<Forecast>;
 
 /**
  * Each forecast runs the worker's tokenizer over the document, in a process of its own: one at a time, so that nobody's
@@ -17,18 +18,23 @@ export type Forecaster = (submission: Omit<Submission, 'jobId'>) => Promise<Fore
  */
 export function forecaster(session: Session, context: CommandContext): Forecaster {
   let busy = false;
-  return async (submission) => {
+  return async (submission, quota) => {
     if (busy) throw new ApiError(429, 'another dry run is under way', { code: 'dry_run_busy', retryAfterSeconds: 2 });
     busy = true;
     try {
-      return await forecastOf(submission, session, context);
+      return await forecastOf(submission, quota, session, context);
     } finally {
       busy = false;
     }
   };
 }
 
-async function forecastOf(submission: Omit<Submission, 'jobId'>, session: Session, context: CommandContext) {
+async function forecastOf(
+  submission: Omit<Submission, 'jobId'>,
+  quota: Quota | null,
+  session: Session,
+  context: CommandContext,
+) {
   const { request, model, priority, expiresInMs } = submission;
   const { task, compression, invalidUtf8, addBos } = request;
   const { config } = session;
@@ -50,6 +56,7 @@ async function forecastOf(submission: Omit<Submission, 'jobId'>, session: Sessio
     price: config.pricePerHour,
     expiresInMs,
     maxCostUsd: null,
+    quota,
   });
 }
 

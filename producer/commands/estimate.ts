@@ -125,6 +125,7 @@ export async function estimate(
       price,
       expiresInMs,
       maxCostUsd: limits.maxCostUsd,
+      quota: null,
     });
     if (options.json === true) await writeJson(context.stdout, { kind: 'estimate', ...found });
     else await write(context.stdout, forecastText(found));

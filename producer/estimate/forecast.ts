@@ -3,7 +3,7 @@ import { costOf, type Price } from './price.ts';
 import { type RateFacts, type Rates, ratesOf } from './rate.ts';
 import { plus, type Span } from './span.ts';
 import { secondsOf } from './time.ts';
-import { type Verdict, verdictOf } from './verdict.ts';
+import { type Quota, type Verdict, verdictOf } from './verdict.ts';
 import { type Line, type Wait, waitOf } from './wait.ts';
 import { type CountedTokens, type Work, workOf } from './work.ts';
 
@@ -37,10 +37,12 @@ export interface ForecastParts {
   /** Milliseconds from the submit on; null: none. */
   readonly expiresInMs: number | null;
   readonly maxCostUsd: number | null;
+  /** Null where nobody counts the caller's jobs. */
+  readonly quota: Quota | null;
 }
 
 export function forecast(parts: ForecastParts): Forecast {
-  const { model, task, counted, line, price, expiresInMs, maxCostUsd } = parts;
+  const { model, task, counted, line, price, expiresInMs, maxCostUsd, quota } = parts;
   const { document } = counted;
   const tokens = workOf(task, parts.addBos, counted);
   const rates = ratesOf(parts.rates, task.kind);
@@ -63,6 +65,7 @@ export function forecast(parts: ForecastParts): Forecast {
     costUsd,
     // What nobody knows of the job's own time may still be known to be too late by the queue alone.
     verdict: verdictOf({
+      quota,
       etaSeconds: etaSeconds ?? { low: wait.seconds.low, high: null },
       costUsd,
       deadlineSeconds,

@@ -2,11 +2,19 @@ import type { Span } from './span.ts';
 
 export interface Verdict {
   /** `fits`: also where there is nothing to hold it against. `unknown`: a limit lies between the bounds, or a bound is not known. */
-  readonly verdict: 'fits' | 'too_late' | 'too_expensive' | 'unknown';
+  readonly verdict: 'fits' | 'over_quota' | 'too_late' | 'too_expensive' | 'unknown';
   readonly reason: string;
 }
 
+/** Jobs of the caller that have not ended, and how many it may have. */
+export interface Quota {
+  readonly openJobs: number;
+  readonly most: number;
+}
+
 export interface Held {
+  /** Null where nobody counts. */
+  readonly quota: Quota | null;
   readonly etaSeconds: Span | null;
   readonly costUsd: Span | null;
   readonly deadlineSeconds: number | null;
@@ -14,7 +22,11 @@ export interface Held {
 }
 
 /** What certainly does not fit says so before what nobody knows. */
-export function verdictOf({ etaSeconds, costUsd, deadlineSeconds, maxCostUsd }: Held): Verdict {
+export function verdictOf({ quota, etaSeconds, costUsd, deadlineSeconds, maxCostUsd }: Held): Verdict {
+  const jobs = quota === null ? [] : [`${quota.openJobs} of the ${quota.most} jobs that may be open are`];
+  if (quota !== null && quota.openJobs >= quota.most) {
+    return { verdict: 'over_quota', reason: `${jobs.join()}: it would be refused now` };
+  }
   const time = against(etaSeconds, deadlineSeconds, {
     limit: `--expires-in ends it after ${deadlineSeconds} s`,
     takes: 'the time to its end is',
@@ -31,7 +43,7 @@ export function verdictOf({ etaSeconds, costUsd, deadlineSeconds, maxCostUsd }: 
   if (cost?.stands === 'beyond') return { verdict: 'too_expensive', reason: cost.reason };
   const unknown = [time, cost].filter((one) => one?.stands === 'unknown').map((one) => one!.reason);
   if (unknown.length > 0) return { verdict: 'unknown', reason: unknown.join('; ') };
-  const within = [time, cost].filter((one) => one !== null).map(({ reason }) => reason);
+  const within = [...[time, cost].filter((one) => one !== null).map(({ reason }) => reason), ...jobs];
   if (within.length > 0) return { verdict: 'fits', reason: within.join('; ') };
   return {
     verdict: 'fits',

@@ -238,6 +238,8 @@ test('batches, forks and resumes', async () => {
     ['order', 'random', /one of "input", "completion"/],
     ['priority', -1, /at least 0/],
     ['max_cost', { dollars: 0, dollars_per_hour: 1 }, /more than 0/, { param: 'max_cost.dollars' }],
+    ['webhook_url', 'http://hooks.example/', /an https address/],
+    ['webhook_url', 'https://', /an https address/],
     ['output_expires_after', {}, /not known here/, { code: 'unknown_parameter' }],
   ];
   await check('POST', '/v1/batches', good, bad);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { createBatches } from '@longhaul/core/batches';
+import { webhookSecret } from '@longhaul/core/webhooks';
 import OpenAI, { toFile } from 'openai';
 import { keyFor } from '../support/api-client.ts';
 import { Cluster, models } from '../support/cluster.ts';
@@ -171,6 +173,24 @@ test('an uploaded file is a document, and a batch is made, listed and cancelled'
   assert.equal((await openai.batches.cancel(made.id)).status, 'cancelling');
   assert.equal((await openai.batches.retrieve(made.id)).status, 'cancelling');
   await assert.rejects(openai.batches.retrieve('batch_nothing'), { status: 404, code: 'batch_not_found' });
+});
+
+test("a batch is told of at an https address, signed with the tenant's own key", async () => {
+  const file = await openai.files.create({ file: await toFile(Buffer.from('{}\n'), 'x.jsonl'), purpose: 'batch' });
+  const body = { input_file_id: file.id, endpoint: '/v1/completions', completion_window: '24h' };
+  const headers = { 'idempotency-key': 'told-of' };
+  const webhook_url = 'https://hooks.example/told';
+  const made = await openai.post<OpenAI.Batch>('/batches', { body: { ...body, webhook_url }, headers });
+  const { spec } = await createBatches(cluster.store).get('acme', made.id);
+  assert.equal(spec.webhook, webhook_url);
+  await assert.rejects(openai.post('/batches', { body, headers }), { status: 422, code: 'idempotency_key_reused' });
+
+  const secretOf = async (client: OpenAI) => (await client.get<{ secret: string }>('/webhook_secret')).secret;
+  const secret = await secretOf(openai);
+  assert.equal(secret, await webhookSecret(cluster.store, 'acme'));
+  assert.equal(await secretOf(openai), secret);
+  const apiKey = await keyFor(cluster.store, 'another');
+  assert.notEqual(await secretOf(new OpenAI({ baseURL: openai.baseURL, apiKey })), secret);
 });
 
 test('what the API refuses is an error of the client, with status, code and param', async () => {

@@ -231,7 +231,14 @@ test('a tenant that asks too often, or has too many jobs open, is told when to c
   );
   const third = await busy('POST', '/v1/jobs', body);
   assert.deepEqual([third.status, errorOf(third).code], [429, 'too_many_open_jobs']);
+  const dry = await busy('POST', '/v1/jobs', { ...body, dry_run: true });
+  assert.deepEqual((dry.body as { verdict: unknown }).verdict, {
+    verdict: 'over_quota',
+    reason: '2 of the 2 jobs that may be open are: it would be refused now',
+  });
   assert.ok(third.headers.has('retry-after'));
   await busy('POST', `/v1/jobs/${(made[0]!.body as { jobId: string }).jobId}/cancel`);
+  const fits = await busy('POST', '/v1/jobs', { ...body, dry_run: true });
+  assert.equal((fits.body as { verdict: { reason: string } }).verdict.reason, '1 of the 2 jobs that may be open are');
   assert.equal((await busy('POST', '/v1/jobs', body)).status, 201, 'the place of a job that has ended is free');
 });

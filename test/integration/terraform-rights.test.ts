@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createBatches } from '@longhaul/core/batches';
 import { createFiles, sweepFiles } from '@longhaul/core/files';
 import { type ObjectStore, openStore, sweepGarbage } from '@longhaul/core/ledger';
 import { connectRedis } from '@longhaul/core/redis';
@@ -178,21 +177,10 @@ test('the programs do all of their work with the rights that terraform gives the
     60_000,
     () => `the batch; the controller said:\n${controller.lines.slice(-20).join('\n')}`,
   );
-  // The API has no webhooks; the command line, which has them, brings a batch with the same call.
-  await createBatches(cluster.store).create({
-    tenant: 'acme',
-    inputFileId: input,
-    endpoint: '/v1/completions',
-    completionWindow: '24h',
-    order: 'completion',
-    models: ['test'],
-    sources: [],
-    priority: 0,
-    metadata: null,
-    webhook: 'https://hooks.invalid/told',
-    maxCost: null,
-    idempotencyKey: null,
-  });
+  const told = { input_file_id: input, endpoint: '/v1/completions', completion_window: '24h' };
+  const second = await acme('POST', '/v1/batches', { ...told, webhook_url: 'https://hooks.invalid/told' });
+  assert.equal(second.status, 200, JSON.stringify(second.body));
+  assert.equal((await acme('GET', '/v1/webhook_secret')).status, 200);
   await controller.says('webhook not heard');
   await controller.says('garbage collected');
 

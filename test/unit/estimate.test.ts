@@ -142,12 +142,17 @@ test('a price is a figure or a range, above 0, and anything else is refused by n
 });
 
 test('a verdict is certain where both bounds are on one side of the limit, and says which limit', () => {
-  const none: Held = { etaSeconds: null, costUsd: null, deadlineSeconds: null, maxCostUsd: null };
+  const none: Held = { quota: null, etaSeconds: null, costUsd: null, deadlineSeconds: null, maxCostUsd: null };
   const told = (patch: Partial<Held>) => {
     const { verdict, reason } = verdictOf({ ...none, ...patch });
     return `${verdict}: ${reason}`;
   };
   const rows: [Partial<Held>, string][] = [
+    [{ quota: { openJobs: 3, most: 4 } }, 'fits: 3 of the 4 jobs that may be open are'],
+    [
+      { quota: { openJobs: 4, most: 4 }, etaSeconds: { low: 11, high: null }, deadlineSeconds: 10 },
+      'over_quota: 4 of the 4 jobs that may be open are: it would be refused now',
+    ],
     [{}, 'fits: there is nothing to hold it against: neither --expires-in nor --max-cost was given'],
     [
       { etaSeconds: { low: 1, high: 9 }, deadlineSeconds: 10 },
@@ -193,6 +198,7 @@ const parts: ForecastParts = {
   price: { low: 1, high: 3 },
   expiresInMs: null,
   maxCostUsd: null,
+  quota: null,
 };
 
 test('without a speed nothing is made up: the notes say what to type', () => {

@@ -1,6 +1,7 @@
 import { type Clock, hasEnded, type JobId } from '@longhaul/core/contracts';
 import type { Ledger } from '@longhaul/core/ledger';
 import { connectRedis } from '@longhaul/core/redis';
+import type { Quota } from '../../estimate/verdict.ts';
 import { ApiError } from '../errors.ts';
 import type { ApiLog } from '../log.ts';
 import type { ApiSettings } from '../settings.ts';
@@ -12,6 +13,8 @@ export interface TenantLimits {
   takeRequest(tenant: string): Promise<void>;
   /** Counts jobs that are about to be submitted; jobs that are counted already are not counted again. @throws ApiError 429 */
   openJobs(tenant: string, jobIds: readonly JobId[]): Promise<void>;
+  /** Jobs that have not ended, as far as they are counted; null where Redis, which counts them, is away. */
+  quota(tenant: string): Promise<Quota | null>;
   /** Jobs that are known to have ended, or were not submitted. */
   closeJobs(tenant: string, jobIds: readonly JobId[]): Promise<void>;
   close(): void;
@@ -126,6 +129,13 @@ export function createTenantLimits({ redisUrl, settings, ledger, clock, log }: T
         code: 'too_many_open_jobs',
         retryAfterSeconds: busySeconds,
       });
+    },
+
+    async quota(tenant) {
+      const count = () => ask((connection) => connection.zcard(keyOf('open', tenant)));
+      if (((await count()) ?? 0) >= most) await prune(tenant);
+      const openJobs = await count();
+      return openJobs === null ? null : { openJobs, most };
     },
 
     async closeJobs(tenant, jobIds) {

@@ -11,6 +11,7 @@ import {
 } from '@longhaul/core/batches';
 import { errorCode, JobSpec } from '@longhaul/core/contracts';
 import { FileId } from '@longhaul/core/files';
+import { WebhookUrl, webhookSecret } from '@longhaul/core/webhooks';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { callerOf } from '../caller.ts';
@@ -30,7 +31,10 @@ const CreateBody = z.strictObject({
   order: BatchOrder.default('input'),
   priority: JobSpec.shape.priority.default(0),
   max_cost: Cost.nullish(),
+  /** Told of the end, signed with the tenant's own key. */
+  webhook_url: WebhookUrl.nullish(),
 });
+const Secret = z.strictObject({ object: z.literal('webhook_secret'), secret: z.string() });
 const ResumeBody = z.strictObject({
   completion_window: z.string().min(1).max(16).nullish(),
   max_cost: Cost.nullish(),
@@ -72,6 +76,7 @@ export function batchRoutes(app: ApiServer, { store, clock, models, settings, ri
           priority: body.priority,
           metadata: body.metadata ?? null,
           maxCost: costOf(body.max_cost),
+          webhook: body.webhook_url ?? null,
           idempotencyKey: key,
         }),
       );
@@ -110,6 +115,19 @@ export function batchRoutes(app: ApiServer, { store, clock, models, settings, ri
       const options = { completionWindow, maxCost: costOf(max_cost) };
       return answerOf(await batches.resume(callerOf(request).tenant, request.params.id, options));
     },
+  );
+  app.get(
+    '/v1/webhook_secret',
+    {
+      schema: {
+        summary: 'What the webhooks of the tenant are signed with, made when first asked for',
+        response: { 200: Secret },
+      },
+    },
+    async (request) => ({
+      object: 'webhook_secret' as const,
+      secret: await webhookSecret(store, callerOf(request).tenant),
+    }),
   );
   for (const stream of ['output', 'errors'] as const) {
     app.get(

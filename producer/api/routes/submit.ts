@@ -27,7 +27,10 @@ export function submitRoutes(app: ApiServer, parts: ApiParts): void {
       const { body } = request;
       const key = idempotencyKey(request);
       const submission = await submissionOf(parts, tenant, body);
-      if (body.dry_run) return { dry_run: true as const, ...(await parts.forecast(submission)) };
+      if (body.dry_run) {
+        const quota = await parts.limits.quota(tenant);
+        return { dry_run: true as const, ...(await parts.forecast(submission, quota)) };
+      }
       const jobId = key === null ? timeJobId(parts.clock.date().getTime(), randomBytes(16)) : keyedJobId(tenant, key);
       await parts.limits.openJobs(tenant, [jobId]);
       if (key !== null) await claimKey(parts.store, tenant, key, jobId, bodyDigest(body));

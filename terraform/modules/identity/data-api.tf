@@ -26,6 +26,7 @@ data "aws_iam_policy_document" "api" {
       "${var.ledger_arn}/readyz",
       "${var.ledger_arn}/states/*",
       "${var.ledger_arn}/tenants/*",
+      "${var.ledger_arn}/webhooks/*",
     ]
   }
 
@@ -46,6 +47,7 @@ data "aws_iam_policy_document" "api" {
       "${var.ledger_arn}/jobs/*/spec.json",
       "${var.ledger_arn}/states/*",
       "${var.ledger_arn}/tenants/*",
+      "${var.ledger_arn}/webhooks/*",
     ]
   }
 
