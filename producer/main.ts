@@ -1,4 +1,4 @@
-import { describeError, errorCode, LonghaulError, systemClock } from '@longhaul/core/contracts';
+import { describeError, errorCode, LonghaulError, systemClock, version } from '@longhaul/core/contracts';
 import { Command, CommanderError } from 'commander';
 import { addApi } from './commands/api.ts';
 import { addAsk } from './commands/ask.ts';
@@ -64,7 +64,7 @@ for (const stream of [process.stdout, process.stderr]) {
 function program(): Command {
   const longhaul = new Command('longhaul')
     .description('reads documents of any length on interruptible machines, and never reads a page twice')
-    .version('0.1.0')
+    .version(version)
     // What stands behind a command's own command is that one's.
     .enablePositionalOptions()
     .exitOverride()

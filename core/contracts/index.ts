@@ -18,4 +18,5 @@ export * from './state.ts';
 export * from './task.ts';
 export { Timeline, TimelineMark } from './timeline.ts';
 export * from './trace-parent.ts';
+export { version } from './version.ts';
 export * from './worker-args.ts';

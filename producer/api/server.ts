@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
+import { version } from '@longhaul/core/contracts';
 import fastify, { type ConnectionError } from 'fastify';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { authenticate } from './caller.ts';
@@ -82,7 +83,7 @@ export async function createServer(parts: ApiParts): Promise<ApiServer> {
   limitReceiving(app, settings.receiveMs);
   await app.register(swagger, {
     openapi: {
-      info: { title: 'longhaul', description: 'Reads documents of any length.', version: '0.1.0' },
+      info: { title: 'longhaul', description: 'Reads documents of any length.', version },
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       security: [{ key: [] }],
     },

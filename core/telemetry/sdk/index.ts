@@ -7,6 +7,7 @@ import { type Resource, resourceFromAttributes } from '@opentelemetry/resources'
 import { type IMetricReader, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { BatchSpanProcessor, SamplingDecision, TracerProvider } from '@opentelemetry/sdk-trace';
 import { ATTR_SERVICE_INSTANCE_ID, ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
+import { version } from '../../contracts/version.ts';
 import { setRunningSdk } from '../running.ts';
 import type { Telemetry, TelemetryOptions } from '../start.ts';
 import { ChosenIds } from './ids.ts';
@@ -14,8 +15,6 @@ import { samplersOf } from './sampler.ts';
 import { type HealthServer, serveHealth } from './server.ts';
 import { type OtelSettings, parseOtelSettings } from './settings.ts';
 import { tellOnce } from './told-once.ts';
-
-const version = '0.1.0';
 
 /** Starts tracing and metrics for this process, and the server of `/metrics`. Called once. */
 export async function startSdk(options: TelemetryOptions): Promise<Telemetry> {
