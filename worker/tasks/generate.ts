@@ -56,12 +56,15 @@ export async function generate(context: JobContext, task: GenerateTask, run: Tas
     progress.update({ phase: 'generate' });
     const end = await inSpan(spanName.generate, { [attribute.outputCount]: text.count }, async (span) => {
       const before = text.count;
-      while (text.finishReason === null && !cancel.requested && !context.drain.aborted) {
-        await decode.step();
-        progress.update({ tokens: attempt.session.position, outputTokens: text.count });
-        await committer.offer(decode.point());
+      try {
+        while (text.finishReason === null && !cancel.requested && !context.drain.aborted) {
+          await decode.step();
+          progress.update({ tokens: attempt.session.position, outputTokens: text.count });
+          await committer.offer(decode.point());
+        }
+      } finally {
+        span.setAttribute(attribute.tokens, text.count - before);
       }
-      span.setAttribute(attribute.tokens, text.count - before);
       return text.finishReason;
     });
     if (end === null) {
