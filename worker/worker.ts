@@ -20,6 +20,7 @@ import {
   countSettled,
   inAttempt,
   jobAttributes,
+  modelAttributes,
   type Outcome,
   tellAttempt,
   tellJobEnd,
@@ -44,6 +45,8 @@ export interface WorkerParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly name: string;
+  /** The model that is served. */
+  readonly model: string;
   readonly policy: CommitPolicy;
   /** A job that does not move for so long makes the process untrusted. */
   readonly hungMs: number;
@@ -124,7 +127,10 @@ export class Worker {
       countSettled('settled', null, jobAttributes({ model: spec.model, task: spec.task.kind }));
       return { kind: 'done', seconds: null };
     } catch (error) {
-      return (await this.dispose(job, null, error)).settlement;
+      const { settlement, code } = await this.dispose(job, null, error);
+      // Of what task it is stands in a spec that could not be read.
+      countSettled(outcomeOf(settlement, null), code, modelAttributes(this.parts.model));
+      return settlement;
     }
   }
 
@@ -295,10 +301,11 @@ interface Disposed {
   readonly code: ErrorCode | null;
 }
 
-function outcomeOf({ kind }: Settlement, { status }: Head): Outcome {
+/** `head`: null where the job could not even be taken. */
+function outcomeOf({ kind }: Settlement, head: Head | null): Outcome {
   switch (kind) {
     case 'done':
-      return status === 'cancelled' || status === 'expired' ? status : 'done';
+      return head?.status === 'cancelled' || head?.status === 'expired' ? head.status : 'done';
     case 'quarantine':
       return 'quarantined';
     case 'hand-back':

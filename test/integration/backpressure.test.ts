@@ -74,6 +74,7 @@ test('an engine writes all of its tokens while Redis answers nothing, and a foll
     clock: systemClock,
     log: () => {},
     name: 'stalled',
+    model: 'stalled',
     policy: { chunkTokens: 64, commitSeconds: 3600, commitTokens: 5000 },
     hungMs: 600_000,
     onLost: () => {},

@@ -128,6 +128,7 @@ async function run({ task, text, policy }: (typeof variants)[number]): Promise<W
     clock: stillClock,
     log: () => {},
     name: 'golden',
+    model: 'sim',
     policy,
     hungMs: 3_600_000,
     onLost: () => {},

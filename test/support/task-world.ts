@@ -73,6 +73,7 @@ export class TaskWorld {
       clock: systemClock,
       log: () => {},
       name: 'unit',
+      model: 'unit',
       policy: { chunkTokens: 16, commitSeconds: 3600, commitTokens: 32 },
       hungMs: 60_000,
       onLost: () => {},

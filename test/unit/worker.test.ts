@@ -13,12 +13,20 @@ import {
 import { createLedger, type Ledger } from '@longhaul/core/ledger';
 import { createStates } from '@longhaul/core/states';
 import type { LiveNews, LiveStream } from '@longhaul/core/stream';
+import { metric, spanName } from '@longhaul/core/telemetry';
 import { EngineError } from '@longhaul/native';
+import { trace } from '@opentelemetry/api';
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { Document } from '../../worker/text/ports.ts';
 import { Worker, type WorkerParts } from '../../worker/worker.ts';
 import { byteTokenizer, type FakeEngineHooks, fakeEngine } from '../support/fake-engine.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { recordMetrics } from '../support/recorded.ts';
 import * as tasks from '../support/tasks.ts';
+
+const recorded = recordMetrics();
+const spans = new InMemorySpanExporter();
+trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: spans })] }));
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -113,6 +121,7 @@ async function setup(task: Task = scoreTask, expiresAt: string | null = null): P
       clock,
       log: () => {},
       name: 'unit',
+      model: 'unit',
       policy: { chunkTokens: 64, commitSeconds: 3600, commitTokens: 256 },
       hungMs: 60_000,
       onLost: (lostJob, epoch) => lost.push(`${lostJob} ${epoch}`),
@@ -222,6 +231,44 @@ test('a drain does not wait for a store that is away', async () => {
   await away.promise;
   cut.drain('SIGTERM');
   assert.deepEqual(await end, { kind: 'hand-back' });
+});
+
+test('a job that cannot be taken leaves the hand of its worker counted, too', async () => {
+  const { ledger, worker } = await setup();
+  ledger.acquire = async () => {
+    throw new RetryableFailure('store_unavailable', 'the store gave no answer');
+  };
+  const taking = worker({}, { model: 'unit-of-this-test' });
+  assert.equal((await taking.handle(taken())).kind, 'retry');
+  const settled = (await recorded.of(metric.jobsSettled)).filter(
+    ([of]) => of['longhaul.model'] === 'unit-of-this-test',
+  );
+  assert.deepEqual(settled, [
+    [
+      {
+        'longhaul.model': 'unit-of-this-test',
+        'longhaul.outcome': 'retried',
+        'longhaul.error.code': 'store_unavailable',
+      },
+      1,
+    ],
+  ]);
+});
+
+test('the span of what was written says how much it was, also where it fails', async () => {
+  const { worker } = await setup(generate);
+  spans.reset();
+  // The first token is sampled by the last chunk of the input.
+  const decodedFrom = text.length + ' And so'.length;
+  const hooks: FakeEngineHooks = {
+    beforeStep: (position) => {
+      if (position === decodedFrom + 4) throw new RetryableFailure('store_unavailable', 'a fault of the test');
+    },
+  };
+  assert.equal((await worker(hooks).handle(taken())).kind, 'retry');
+  const [span] = spans.getFinishedSpans().filter(({ name }) => name === spanName.generate);
+  assert.equal(span?.attributes['longhaul.tokens'], 4);
+  assert.equal(span?.attributes['longhaul.error.code'], 'store_unavailable');
 });
 
 test('the job at fault: quarantined with the reason, committed work kept', async () => {

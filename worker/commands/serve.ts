@@ -157,6 +157,7 @@ async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }:
       clock: systemClock,
       log,
       name: config.workerName,
+      model: modelName,
       policy: {
         chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
         commitSeconds: config.LONGHAUL_COMMIT_SECONDS,

@@ -8,6 +8,11 @@ export function jobAttributes({ model, task }: { readonly model: string; readonl
   return { [attribute.model]: model, [attribute.task]: task };
 }
 
+/** The same of a job of which the model alone is known. */
+export function modelAttributes(model: string): Attributes {
+  return { [attribute.model]: model };
+}
+
 /** Tokens of input that the engine took. */
 export function countTokensRead(tokens: number, job: Attributes): void {
   counterOf(metric.tokensRead).add(tokens, job);
@@ -53,7 +58,7 @@ export function observeSlots(
   model: string,
   read: () => { readonly active: number; readonly slots: number },
 ): () => void {
-  const attributes = { [attribute.model]: model };
+  const attributes = modelAttributes(model);
   const active = observe(metric.jobsActive, () => [{ value: read().active, attributes }]);
   const slots = observe(metric.slots, () => [{ value: read().slots, attributes }]);
   return () => {
@@ -69,7 +74,7 @@ export function countPreemption(source: string, action: 'leave' | 'soon'): void 
 
 /** From the order to leave until nothing was in hand. */
 export function recordFlush(seconds: number, model: string): void {
-  histogramOf(metric.flushSeconds).record(seconds, { [attribute.model]: model });
+  histogramOf(metric.flushSeconds).record(seconds, modelAttributes(model));
 }
 
 /** From taking a job that had been begun to its first new token. */
@@ -78,11 +83,11 @@ export function recordResume(seconds: number, job: Attributes): void {
 }
 
 export function countLeaseLost(model: string): void {
-  counterOf(metric.leasesLost).add(1, { [attribute.model]: model });
+  counterOf(metric.leasesLost).add(1, modelAttributes(model));
 }
 
 export function countCheckpointDamaged(model: string): void {
-  counterOf(metric.checkpointsDamaged).add(1, { [attribute.model]: model });
+  counterOf(metric.checkpointsDamaged).add(1, modelAttributes(model));
 }
 
 /** One phase of the worker's start, once it is over. */

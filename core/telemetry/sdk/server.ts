@@ -20,7 +20,7 @@ const connections = 64;
 
 /**
  * `GET /metrics`, `/healthz` (the process answers) and `/readyz` (it does its work). Whoever reaches the address may ask, so
- * nothing is told but numbers and the names of models; the server keeps no process alive.
+ * nothing is told but numbers and names of models and of the process; the server keeps no process alive.
  * @throws what `listen` throws: the address is taken, or not ours
  */
 export async function serveHealth({ host, port }: MetricsAddress, parts: HealthParts): Promise<HealthServer> {

@@ -61,6 +61,7 @@ export class WorkerProcess {
         scheduler.note(`${process.name} "${message}" ${fields?.['reason'] ?? ''}`);
       },
       name: process.name,
+      model: 'sim',
       policy: job.policy,
       hungMs,
       onLost: (_jobId, epoch) => scheduler.note(`${process.name} lost the lock of epoch ${epoch}`),
