@@ -15,6 +15,8 @@ export interface HealthServer {
 }
 
 const requestMs = 5000;
+/** Node looks for requests that take too long every 30 s, and until then they would hold all connections. */
+const lookEveryMs = 1000;
 const headerBytes = 8 * 1024;
 const connections = 64;
 
@@ -24,7 +26,12 @@ const connections = 64;
  * @throws what `listen` throws: the address is taken, or not ours
  */
 export async function serveHealth({ host, port }: MetricsAddress, parts: HealthParts): Promise<HealthServer> {
-  const server = createServer({ maxHeaderSize: headerBytes, requestTimeout: requestMs, headersTimeout: requestMs });
+  const server = createServer({
+    maxHeaderSize: headerBytes,
+    requestTimeout: requestMs,
+    headersTimeout: requestMs,
+    connectionsCheckingInterval: lookEveryMs,
+  });
   server.maxConnections = connections;
   server.on('request', (request, response) => answer(request, response, parts));
   server.on('clientError', (_error, socket) => socket.destroy());
