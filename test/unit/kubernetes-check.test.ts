@@ -627,3 +627,20 @@ test('the controller starts the same Job, on the nodes of the market that it ask
   assert.deepEqual(spot!['spec'], job);
   assert.deepEqual(onDemand!['spec'], job);
 });
+
+test('on AWS each key of the store and of the models is one that docs/iam.md gives rights to', async () => {
+  for (const overlay of ['eks', 'eks-keda', 'gke', 'gke-keda']) {
+    const manifests = await render(path.join(overlays, overlay));
+    const settings = ['longhaul-settings', 'longhaul-worker-settings'].map((name) => {
+      const found = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === name);
+      return found?.['data'] as Record<string, string>;
+    });
+    const { LONGHAUL_STORE, LONGHAUL_MODEL } = Object.assign({}, ...settings) as Record<string, string>;
+    assert.match(
+      LONGHAUL_STORE!,
+      /^s3:\/\/[^/]+$/,
+      `${overlay}: the keys jobs/…, states/… are at the root of the bucket`,
+    );
+    assert.match(LONGHAUL_MODEL!, /^s3:\/\/[^/]+\/models\/[^/]+$/, `${overlay}: models are below models/`);
+  }
+});
