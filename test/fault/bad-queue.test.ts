@@ -63,9 +63,12 @@ test('messages that are none of ours, and jobs that the ledger does not know, en
   for (const n of [1, 2, 3]) assert.equal((await cluster.result(`known-job-${n}`)).status, 'succeeded');
   assert.ok(worker.alive);
   await waitFor(
-    async () => ((await queue.getFailedCount()) === messages.length + 1 ? true : null),
-    10_000,
-    () => 'every bad message to be put aside',
+    async () => {
+      const { active, failed } = await cluster.queue.counts();
+      return active === 0 && failed === messages.length + 1 ? true : null;
+    },
+    30_000,
+    () => 'every bad message to be put aside, and the last job to be off the queue',
   );
   for (const job of await queue.getFailed()) {
     assert.match(job.failedReason, /not a message of ours|job_not_found: .* has no job/, JSON.stringify(job.data));
