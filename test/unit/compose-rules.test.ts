@@ -3,14 +3,13 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseDocument } from 'yaml';
-import { againstSchema, checkCompose } from '../../scripts/compose/check.ts';
+import { againstSchema, checkCompose, imageEnvironments } from '../../scripts/compose/check.ts';
 import { type Compose, interpolate, type Json, readCompose } from '../../scripts/compose/read.ts';
 import { applyRules, ruleNames } from '../../scripts/compose/rules.ts';
 import { parseBases } from '../../scripts/images/bases.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const file = path.join(root, 'infra/compose/compose.yaml');
-const text = await readFile(file, 'utf8');
 const bases = parseBases(await readFile(path.join(root, 'infra/images/bases.env'), 'utf8'));
 
 /** The stack's own file with one value changed: `path` from the top, undefined takes it away. */
@@ -24,7 +23,7 @@ async function changed(at: readonly string[], value: Json | undefined): Promise<
   return { ...whole, document: document as Compose['document'], services: document['services'] as Compose['services'] };
 }
 
-const known = new Set([...text.matchAll(/\bLONGHAUL_[A-Z0-9_]+/g)].map(([name]) => name));
+const known = { bases, images: await imageEnvironments(root), variables: {} };
 
 /** A fault each: the rule that finds it, the service, the field, and what is put there. */
 const faults: readonly (readonly [string, readonly string[], Json | undefined])[] = [
@@ -40,37 +39,87 @@ const faults: readonly (readonly [string, readonly string[], Json | undefined])[
   ['hardened', ['worker', 'cap_drop'], ['NET_RAW']],
   ['hardened', ['store', 'security_opt'], undefined],
   ['hardened', ['api', 'privileged'], true],
+  ['hardened', ['queue', 'security_opt'], ['no-new-privileges:true', 'seccomp:unconfined']],
+  ['hardened', ['api', 'env_file'], ['secrets.env']],
+  ['hardened', ['queue', 'volumes_from'], ['grafana']],
   ['user', ['queue', 'user'], undefined],
   ['user', ['worker', 'user'], '0:0'],
   ['limits', ['worker', 'deploy'], undefined],
   ['limits', ['worker', 'pids_limit'], undefined],
   ['ports', ['api', 'ports'], ['8080:8080']],
   ['ports', ['queue', 'ports'], ['127.0.0.1:6379:6379']],
+  ['ports', ['queue', 'ports'], [{ target: 6379, published: '6379', host_ip: '127.0.0.1' }]],
+  ['ports', ['api', 'ports'], [`127.0.0.1:\${LONGHAUL_PORT:-8080}:8080`, { target: 9464, published: '9464' }]],
+  ['ports', ['api', 'ports'], [{ target: 8080, published: '8080', host_ip: '0.0.0.0' }]],
+  ['ports', ['store', 'ports'], [9000]],
   ['networks', ['queue', 'networks'], ['jobs', 'outside']],
   ['networks', ['api', 'network_mode'], 'host'],
   ['secrets', ['store', 'environment'], { RUSTFS_SECRET_KEY: 'hunter2' }],
   ['secrets', ['api', 'environment'], { LONGHAUL_REDIS_URL: 'redis://api:hunter2@queue:6379' }],
   ['secrets', ['queue', 'command'], ['valkey-server', '--requirepass', 'hunter2']],
+  ['secrets', ['api', 'environment'], { LONGHAUL_REDIS_URL: 'redis://queue:6379' }],
+  ['secrets', ['api', 'command'], ['node', 'main.ts', '--key=AKIAIOSFODNN7EXAMPLE']],
   ['settings', ['worker', 'environment'], { LONGHAUL_SLOT: '4' }],
+  ['settings', ['bucket', 'environment'], { LONGHAUL_STORES: 's3://longhaul/ledger' }],
+  // Settings of another process, and values that nobody takes.
+  ['settings', ['api', 'environment'], { LONGHAUL_SWEEP_SECONDS: '10' }],
+  ['settings', ['longhaul', 'environment'], { LONGHAUL_API_RATE: '10' }],
+  ['settings', ['worker', 'environment', 'LONGHAUL_THREADS'], 'all'],
+  ['settings', ['controller', 'environment', 'LONGHAUL_SWEEP_SECONDS'], `\${SWEEP:--1}`],
+  ['settings', ['worker', 'environment', 'LONGHAUL_STORE'], undefined],
   ['health', ['api', 'healthcheck'], undefined],
   ['health', ['queue', 'healthcheck'], { disable: true }],
+  ['health', ['api', 'depends_on'], ['init', 'gone']],
+  ['health', ['api', 'depends_on'], { init: {}, gone: { condition: 'service_started' } }],
   ['one-shot', ['tempo', 'restart'], 'no'],
   ['mounts', ['prometheus', 'volumes'], ['../telemetry/prometheus.yaml:/etc/prometheus/prometheus.yaml']],
   ['mounts', ['prometheus', 'volumes'], ['../telemetry/gone.yaml:/etc/prometheus/prometheus.yaml:ro']],
   ['mounts', ['collector', 'volumes'], ['/var/run/docker.sock:/var/run/docker.sock:ro']],
   ['mounts', ['api', 'volumes'], ['api-secrets:/run/secrets/longhaul']],
+  ['mounts', ['collector', 'volumes'], [{ type: 'bind', source: '/var/run/docker.sock', target: '/docker.sock' }]],
+  ['mounts', ['collector', 'volumes'], [{ type: 'bind', source: '../telemetry/collector.yaml', target: '/c.yaml' }]],
+  ['mounts', ['collector', 'volumes'], [{ type: 'bind', source: '../gone.yaml', target: '/c.yaml', read_only: true }]],
+  ['mounts', ['api', 'volumes'], [{ type: 'volume', source: 'api-secrets', target: '/run/secrets/longhaul' }]],
+  ['mounts', ['api', 'volumes'], [{ type: 'volume', source: 'nowhere', target: '/data' }]],
+  ['mounts', ['api', 'volumes'], [`\${HOME}:/home:ro`]],
   ['queue', ['queue', 'command'], ['valkey-server', '--maxmemory-policy', 'allkeys-lru', '--appendonly', 'yes']],
 ];
 
 for (const [rule, at, value] of faults) {
   test(`${rule} is found: ${at.join('.')} ${value === undefined ? 'is missing' : JSON.stringify(value)}`, async () => {
-    const found = applyRules(await changed(['services', ...at], value), { bases, settings: known });
+    const found = applyRules(await changed(['services', ...at], value), known);
     assert.ok(
       found.some((finding) => finding.rule === rule),
       JSON.stringify(found),
     );
   });
 }
+
+test('a volume that is a folder of the machine is found', async () => {
+  const bound = await changed(['volumes', 'queue-data'], { driver_opts: { type: 'none', o: 'bind', device: '/' } });
+  assert.deepEqual(
+    applyRules(bound, known).map(({ service, rule }) => `${service} ${rule}`),
+    ['queue mounts'],
+  );
+});
+
+test('what is sound in the long syntax has no findings', async () => {
+  const sound: readonly (readonly [readonly string[], Json])[] = [
+    [['api', 'ports'], [{ target: 8080, published: '8080', host_ip: '127.0.0.1' }]],
+    [['prometheus', 'volumes'], [{ type: 'volume', source: 'prometheus-data', target: '/prometheus' }]],
+    [
+      ['collector', 'volumes'],
+      [{ type: 'bind', source: '../telemetry/collector.yaml', target: '/config.yaml', read_only: true }],
+    ],
+    [
+      ['grafana', 'depends_on'],
+      ['init', 'prometheus'],
+    ],
+  ];
+  for (const [at, value] of sound) {
+    assert.deepEqual(applyRules(await changed(['services', ...at], value), known), [], at.join('.'));
+  }
+});
 
 test('every rule has a fault that it finds', () => {
   assert.deepEqual(

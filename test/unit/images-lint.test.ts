@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { workerNodeArgs } from '@longhaul/core/contracts';
 import { parseBases } from '../../scripts/images/bases.ts';
-import { pairs, parseDockerfile } from '../../scripts/images/dockerfile.ts';
+import { environmentOf, parseDockerfile } from '../../scripts/images/dockerfile.ts';
 import { imageNames } from '../../scripts/images/images.ts';
 import { lintDockerfile, lintImages } from '../../scripts/images/lint.ts';
 import { applyBaseRules, ruleNames } from '../../scripts/images/rules.ts';
@@ -105,9 +105,7 @@ test('the images of this repository have no findings', async () => {
 
 const environment = async (name: string) => {
   const file = `infra/images/${name}.Dockerfile`;
-  const { stages } = parseDockerfile(file, await readFile(path.join(root, file), 'utf8'));
-  const set = stages.at(-1)!.instructions.filter((at) => at.name === 'ENV');
-  return new Map(set.flatMap((at) => pairs(at)).map(({ name, value }) => [name, value]));
+  return new Map(Object.entries(environmentOf(parseDockerfile(file, await readFile(path.join(root, file), 'utf8')))));
 };
 
 test("workers in images run with the arguments of every other worker's Node", async () => {

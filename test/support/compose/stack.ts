@@ -4,7 +4,15 @@ import path from 'node:path';
 import { findRedisServer } from '@longhaul/core/redis';
 import { Redis } from 'ioredis';
 import { parse } from 'yaml';
-import { type Compose, interpolate, isMap, readCompose, type Service, strings } from '../../../scripts/compose/read.ts';
+import {
+  type Compose,
+  interpolate,
+  isMap,
+  needsOf,
+  readCompose,
+  type Service,
+  strings,
+} from '../../../scripts/compose/read.ts';
 import type { ImageName } from '../../../scripts/images/images.ts';
 import { waitFor } from '../cluster.ts';
 import { type AssembledImage, assembleImage } from '../images/assemble.ts';
@@ -269,9 +277,7 @@ function waves(services: ReadonlyMap<string, Service>): string[][] {
   const left = new Map(services);
   const found: string[][] = [];
   while (left.size > 0) {
-    const wave = [...left].filter(
-      ([, { depends_on: needs }]) => !Object.keys(isMap(needs) ? needs : {}).some((need) => left.has(need)),
-    );
+    const wave = [...left].filter(([, service]) => ![...needsOf(service).keys()].some((need) => left.has(need)));
     if (wave.length === 0) throw new Error(`${[...left.keys()].join(', ')} wait for each other`);
     for (const [name] of wave) left.delete(name);
     found.push(wave.map(([name]) => name));

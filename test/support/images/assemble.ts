@@ -3,7 +3,13 @@ import { constants } from 'node:fs';
 import { cp, glob, mkdir, readFile, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { execForm, type Instruction, pairs, parseDockerfile, type Stage } from '../../../scripts/images/dockerfile.ts';
+import {
+  environmentOf,
+  execForm,
+  type Instruction,
+  parseDockerfile,
+  type Stage,
+} from '../../../scripts/images/dockerfile.ts';
 import type { ImageName } from '../../../scripts/images/images.ts';
 import { contextFilter } from './ignore.ts';
 import { installedBy } from './packages.ts';
@@ -27,7 +33,8 @@ export interface AssembledImage {
  */
 export async function assembleImage(name: ImageName, dir: string): Promise<AssembledImage> {
   const file = path.join(root, 'infra', 'images', `${name}.Dockerfile`);
-  const { stages } = parseDockerfile(file, await readFile(file, 'utf8'));
+  const dockerfile = parseDockerfile(file, await readFile(file, 'utf8'));
+  const { stages } = dockerfile;
   const seen = await contextFilter(root);
   const folders = new Map<string, string>();
   let rootfs = '';
@@ -41,12 +48,11 @@ export async function assembleImage(name: ImageName, dir: string): Promise<Assem
     if (stage.name !== null) folders.set(stage.name, rootfs);
   }
   const last = stages.at(-1)!;
-  const env = last.instructions.filter((at) => at.name === 'ENV').flatMap((at) => pairs(at));
   const cmd = last.instructions.findLast((at) => at.name === 'CMD');
   return {
     rootfs,
     workdir: path.join(rootfs, workdir),
-    env: Object.fromEntries(env.map(({ name, value }) => [name, value ?? ''])),
+    env: environmentOf(dockerfile),
     cmd: cmd === undefined ? [] : (execForm(cmd) ?? []),
   };
 }
