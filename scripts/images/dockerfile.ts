@@ -52,6 +52,20 @@ export function execForm(instruction: Instruction): readonly string[] | null {
   }
 }
 
+/** What COPY names, where to last, in whichever form. */
+export function copied(instruction: Instruction): readonly string[] {
+  return execForm(instruction) ?? instruction.rest.split(/\s+/);
+}
+
+/** The commands of a RUN, each as its words without quotes, those within a shell's `-c` or a substitution among them. */
+export function commands(instruction: Instruction): readonly (readonly string[])[] {
+  const text = execForm(instruction)?.join(' ') ?? instruction.rest;
+  return text
+    .split(/[;|&()`]+/)
+    .map((command) => command.split(/[\s"']+/).filter((word) => word !== ''))
+    .filter((words) => words.length > 0);
+}
+
 /** NAME=value pairs of ARG, ENV and LABEL; quotes are taken off, a name alone has the value null. */
 export function pairs(instruction: Instruction): { readonly name: string; readonly value: string | null }[] {
   const found = instruction.rest.matchAll(/([^\s=]+)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S*))?/g);

@@ -1,5 +1,7 @@
+import { posix as path } from 'node:path';
+import { secretName, secretValue } from '../checks/secrets.ts';
 import { type Base, reference } from './bases.ts';
-import { type Dockerfile, execForm, type Instruction, pairs, type Stage } from './dockerfile.ts';
+import { commands, copied, type Dockerfile, execForm, type Instruction, pairs, type Stage } from './dockerfile.ts';
 
 export interface Finding {
   readonly file: string;
@@ -13,8 +15,10 @@ type Rule = (file: Dockerfile, bases: readonly Base[]) => Iterable<{ readonly at
 
 const user = '65532:65532';
 const labels = ['title', 'description', 'version', 'revision', 'created'].map((n) => `org.opencontainers.image.${n}`);
-const secretName = /SECRET|PASSWORD|PASSWD|TOKEN|ACCESS_KEY|API_KEY|PRIVATE_KEY|CREDENTIAL/i;
-const secretValue = /\bAKIA[0-9A-Z]{16}\b|-----BEGIN|\/\/[^/\s:]+:[^@/\s]+@|\bhf_[A-Za-z0-9]{20,}/;
+const [apt, npm, npx] = [/^(\S*\/)?apt(-get)?$/, /^(\S*\/)?npm$/, /^(\S*\/)?npx$/];
+/** What brings packages without keeping to the lock file, or runs one, and the other names of `ci`, which one rule should find. */
+const looseNpm =
+  /^(i|in|ins|inst|insta|instal|install|isntall|add|up|update|upgrade|exec|x|it|install-test|ic|clean-install|install-clean)$/;
 
 const rules: Readonly<Record<string, Rule>> = {
   *'pinned-base'(file, bases) {
@@ -34,7 +38,10 @@ const rules: Readonly<Record<string, Rule>> = {
   *'copy-source'(file) {
     for (const { stage, index, at } of all(file, 'COPY')) {
       const from = at.flags['from'];
-      if (from === undefined && /^\.?\/?\s/.test(at.rest)) {
+      const sources = copied(at)
+        .slice(0, -1)
+        .map((source) => path.normalize(`/${source}`));
+      if (from === undefined && sources.some((source) => /^\/[*/]*$/.test(source))) {
         yield { at, says: 'the whole context is copied: name what is needed' };
       }
       if (from !== undefined && !earlier(file, index).has(from)) {
@@ -87,31 +94,46 @@ const rules: Readonly<Record<string, Rule>> = {
         : null;
       if (named) yield { at, says: `${named.name} would stand in the image for everybody to read` };
       if (secretValue.test(at.rest)) yield { at, says: 'this looks like a credential' };
-      if (at.name === 'COPY' && /(^|[\s/])(\.env|\.aws|\.ssh|id_rsa)\b/.test(at.rest)) {
+      if (at.name === 'COPY' && copied(at).some((file) => /(^|\/)(\.env|\.aws|\.ssh|id_rsa)\b/.test(file))) {
         yield { at, says: 'files with credentials are not copied' };
       }
     }
   },
+  *heredoc(file) {
+    for (const { at } of [...all(file, 'RUN'), ...all(file, 'COPY')]) {
+      if (/<<-?["']?\w/.test(at.rest))
+        yield { at, says: 'the lines of a heredoc are seen by no rule: join them by &&' };
+    }
+  },
   *apt(file) {
     for (const { at } of all(file, 'RUN')) {
-      const install = /apt-get install([^&;|]*)/.exec(at.rest)?.[1];
-      if (install === undefined) continue;
-      const words = install.trim().split(/\s+/);
-      if (!words.includes('-y')) yield { at, says: 'apt-get install asks without -y' };
-      if (!words.includes('--no-install-recommends'))
-        yield { at, says: 'apt-get install takes --no-install-recommends' };
-      const loose = words.filter((word) => !word.startsWith('-') && !word.includes('='));
-      if (loose.length > 0) yield { at, says: `a version is missing: ${loose.join(', ')}` };
-      if (!at.rest.includes('rm -rf /var/lib/apt/lists')) yield { at, says: 'the package lists stay in the layer' };
+      const ran = commands(at).map((words) => ({ words, given: behind(words, apt) }));
+      const installs = ran.flatMap(({ given }) => (given?.includes('install') ? [given] : []));
+      for (const given of installs) {
+        if (!given.includes('-y')) yield { at, says: 'apt-get install asks without -y' };
+        if (!given.includes('--no-install-recommends'))
+          yield { at, says: 'apt-get install takes --no-install-recommends' };
+        const named = given.slice(given.indexOf('install') + 1);
+        const loose = named.filter((word) => !word.startsWith('-') && !word.includes('='));
+        if (loose.length > 0) yield { at, says: `a version is missing: ${loose.join(', ')}` };
+      }
+      const cleaned = ran.findLastIndex(({ words }) => /^rm -rf \/var\/lib\/apt\/lists/.test(words.join(' ')));
+      if (installs.length > 0 && cleaned < ran.findLastIndex(({ given }) => given !== null)) {
+        yield { at, says: 'the package lists stay in the layer' };
+      }
     }
   },
   *npm(file) {
     for (const { at } of all(file, 'RUN')) {
-      const command = /\bnpm (ci|install|i)\b([^&;|]*)/.exec(at.rest);
-      if (command === null) continue;
-      if (command[1] !== 'ci') yield { at, says: `npm ci keeps to the lock file; found npm ${command[1]}` };
-      for (const option of ['--ignore-scripts', '--omit=dev', '--workspace']) {
-        if (!command[2]!.includes(option)) yield { at, says: `npm ci takes ${option}` };
+      for (const words of commands(at)) {
+        const given = behind(words, npm) ?? [];
+        const ci = given.find((word) => !word.startsWith('-')) === 'ci';
+        if (behind(words, npx) !== null || (!ci && given.some((word) => looseNpm.test(word)))) {
+          yield { at, says: `npm ci keeps to the lock file; found ${words.join(' ')}` };
+        }
+        for (const option of ci ? ['--ignore-scripts', '--omit=dev', '--workspace'] : []) {
+          if (!given.includes(option)) yield { at, says: `npm ci takes ${option}` };
+        }
       }
     }
   },
@@ -137,11 +159,11 @@ export function applyRules(file: Dockerfile, bases: readonly Base[]): Finding[] 
 }
 
 /** A tag that moves every day is no pin, whatever digest stands behind it. */
-export function applyBaseRules(path: string, bases: readonly Base[]): Finding[] {
+export function applyBaseRules(file: string, bases: readonly Base[]): Finding[] {
   return bases
     .filter(({ tag }) => tag === 'latest')
     .map((base) => ({
-      file: path,
+      file,
       line: base.line,
       rule: 'base-tag',
       message: `a tag names a version; found ${reference(base)}`,
@@ -155,6 +177,12 @@ function runtime(file: Dockerfile): Stage {
 
 function one(stage: Stage, name: string): Instruction | null {
   return stage.instructions.findLast((instruction) => instruction.name === name) ?? null;
+}
+
+/** The words behind a program's name; null where the command does not run it. */
+function behind(words: readonly string[], program: RegExp): readonly string[] | null {
+  const at = words.findIndex((word) => program.test(word));
+  return at < 0 ? null : words.slice(at + 1);
 }
 
 function earlier(file: Dockerfile, index: number): ReadonlySet<string | null> {
