@@ -66,7 +66,9 @@ const Container = z.looseObject({
   args: z.array(z.string()).default([]),
   env: z.array(EnvVar).default([]),
   envFrom: z.array(EnvFrom).default([]),
-  ports: z.array(z.looseObject({ name: z.string().optional(), containerPort: z.number() })).default([]),
+  ports: z
+    .array(z.looseObject({ name: z.string().optional(), containerPort: z.number(), hostPort: z.number().optional() }))
+    .default([]),
   startupProbe: Probe.optional(),
   livenessProbe: Probe.optional(),
   readinessProbe: Probe.optional(),

@@ -1,13 +1,14 @@
 import type { Finding, Rule } from '../finding.ts';
 import type { Workload } from '../manifest.ts';
 import { objectOf } from '../tree.ts';
+import { rightsOf } from './access.ts';
 
 const policy = 'longhaul-jobs';
 const parameters = 'longhaul-job-policy';
 
 /** Where the controller may create Jobs, admission holds it to workers, and lets its own templates pass. */
 export const admission: Rule = ({ manifests, workloads }) => {
-  const mayCreate = manifests.some(({ kind, metadata }) => kind === 'Role' && metadata.name === 'longhaul-controller');
+  const mayCreate = manifests.some((one) => one.kind === 'Role' && rightsOf(one).includes('batch/jobs create'));
   if (!mayCreate) return [];
   const found: Finding[] = [];
   const say = (object: string, text: string) => found.push({ rule: 'admission', object, text });
@@ -23,6 +24,7 @@ export const admission: Rule = ({ manifests, workloads }) => {
     for (const container of pod.containers) {
       if (container.image !== image) say(name, `its image ${container.image} is not that of ConfigMap/${parameters}`);
     }
+    for (const secret of wholeSecretsOf(pod)) say(name, `takes Secret/${secret} whole, which no worker may`);
     for (const secret of secretsOf(pod).filter((one) => !allowed.includes(one))) {
       say(name, `reads Secret/${secret}, which ConfigMap/${parameters} does not allow`);
     }
@@ -32,4 +34,10 @@ export const admission: Rule = ({ manifests, workloads }) => {
 
 function secretsOf({ containers }: Workload['pod']): readonly string[] {
   return containers.flatMap(({ env }) => env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef?.name ?? []));
+}
+
+function wholeSecretsOf({ initContainers, containers }: Workload['pod']): readonly string[] {
+  return [...initContainers, ...containers].flatMap(({ envFrom }) =>
+    envFrom.flatMap(({ secretRef }) => secretRef?.name ?? []),
+  );
 }

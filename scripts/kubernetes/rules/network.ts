@@ -37,9 +37,9 @@ function* opened(spec: Record<string, Tree>): Generator<string> {
     const peers = listOf(rule['to']);
     if (peers.length === 0) yield 'opens egress to everywhere';
     const ports = objectsOf(rule['ports']);
-    if (ports.length === 0) yield 'opens egress to every port';
+    if (ports.length === 0 || ports.some(isEveryPort)) yield 'opens egress to every port';
     // Some clouds answer names at the same address.
-    if (ports.length > 0 && ports.every(({ port }) => port === 53)) continue;
+    if (ports.length > 0 && ports.every(({ port, endPort }) => port === 53 && (endPort ?? 53) === 53)) continue;
     for (const peer of peers) {
       const block = objectOf(peer)['ipBlock'];
       if (!isObject(block)) continue;
@@ -49,6 +49,11 @@ function* opened(spec: Record<string, Tree>): Generator<string> {
       }
     }
   }
+}
+
+/** No port is every one, and so is a range of all. */
+function isEveryPort({ port, endPort }: Record<string, Tree>): boolean {
+  return port === undefined || (Number(port) <= 1 && Number(endPort) >= 65535);
 }
 
 function reaches({ cidr, except }: Record<string, Tree>, address: string): boolean {

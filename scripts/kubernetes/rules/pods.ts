@@ -25,8 +25,9 @@ export const restricted = each('restricted', function* (workload) {
   const { pod } = workload;
   for (const host of ['hostNetwork', 'hostPID', 'hostIPC'] as const) if (pod[host] === true) yield `${host} is true`;
   for (const { name, hostPath } of pod.volumes) if (hostPath !== undefined) yield `volume ${name} is a hostPath`;
-  for (const { name, securityContext: own } of containersOf(workload)) {
+  for (const { name, ports, securityContext: own } of containersOf(workload)) {
     const of = `container ${name}`;
+    for (const { hostPort = 0 } of ports) if (hostPort !== 0) yield `${of}: hostPort ${hostPort}`;
     if ((own.runAsNonRoot ?? pod.securityContext.runAsNonRoot) !== true) yield `${of}: runAsNonRoot is not true`;
     if (!((own.runAsUser ?? pod.securityContext.runAsUser ?? 0) > 0)) yield `${of}: runAsUser is root or not said`;
     const seccomp = own.seccompProfile ?? pod.securityContext.seccompProfile;

@@ -23,7 +23,7 @@ function has({ manifests }: Rendered, kind: string, name: string, namespace: str
   );
 }
 
-/** Every ConfigMap, Secret, ServiceAccount and priority class that is named is there. */
+/** Every ConfigMap, Secret, ServiceAccount, priority class and volume that is named is there. */
 export const references: Rule = (rendered) => {
   const missing = rendered.workloads.flatMap((workload) =>
     namesOf(workload)
@@ -34,7 +34,10 @@ export const references: Rule = (rendered) => {
         text: `there is no ${kind}/${name}${key === null ? '' : ` with the key ${key}`}`,
       })),
   );
-  return [...missing, ...triggerSecrets(rendered), ...namespaces(rendered), ...scaleTargets(rendered)];
+  const unmounted = rendered.workloads.flatMap((workload) =>
+    mountsOfNothing(workload).map((text) => ({ rule: 'references', object: workload.name, text })),
+  );
+  return [...missing, ...unmounted, ...triggerSecrets(rendered), ...namespaces(rendered), ...scaleTargets(rendered)];
 };
 
 interface Reference {
@@ -70,6 +73,14 @@ function namesOf({ pod }: Workload): readonly Reference[] {
     }
   }
   return found;
+}
+
+function mountsOfNothing({ pod }: Workload): readonly string[] {
+  return [...pod.initContainers, ...pod.containers].flatMap(({ name, volumeMounts }) =>
+    volumeMounts
+      .filter((mount) => !pod.volumes.some((volume) => volume.name === mount.name))
+      .map((mount) => `container ${name} mounts the volume ${mount.name}, which the pod does not have`),
+  );
 }
 
 function isThere(rendered: Rendered, namespace: string, kind: string, name: string, key: string | null): boolean {

@@ -6,6 +6,7 @@ import { parseConfig as parseWorker, WorkerEnvironment } from '../../../worker/c
 import type { Finding, Rendered, Rule } from '../finding.ts';
 import type { Container, Workload } from '../manifest.ts';
 import { isObject } from '../tree.ts';
+import { externalSecrets } from './references.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -71,8 +72,8 @@ function checked(process: Process, workload: Workload, container: Container, ren
   const found = Object.keys(env)
     .filter((name) => !process.known.has(name) && !librarySettings.has(name))
     .map((name) => say(`${name} is no setting of this process`));
-  for (const { name, value } of container.env) {
-    if (value !== undefined && secret.test(name)) found.push(say(`${name} stands in the manifest, not in a Secret`));
+  for (const name of readable(container, workload.namespace, rendered).filter((one) => secret.test(one))) {
+    found.push(say(`${name} stands in the manifest, not in a Secret`));
   }
   try {
     process.parse({ ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBERNETES_SERVICE_PORT: '443' });
@@ -82,31 +83,56 @@ function checked(process: Process, workload: Workload, container: Container, ren
   return found;
 }
 
+/** Names whose values stand in the manifests for everybody to read: given outright, or by a ConfigMap. */
+function readable(container: Container, namespace: string, rendered: Rendered): readonly string[] {
+  const outright = container.env.filter(
+    ({ value, valueFrom }) => value !== undefined || valueFrom?.configMapKeyRef !== undefined,
+  );
+  const whole = container.envFrom.flatMap(({ configMapRef }) =>
+    Object.keys(dataOf(rendered, 'ConfigMap', configMapRef?.name, namespace) ?? {}),
+  );
+  return [...outright.map(({ name }) => name), ...whole];
+}
+
+/** What a ConfigMap or a Secret says; null where there is none in the manifests. */
+function dataOf(
+  { manifests }: Pick<Rendered, 'manifests'>,
+  kind: 'ConfigMap' | 'Secret',
+  name: string | undefined,
+  namespace: string,
+): Environment | null {
+  const found = manifests.find(
+    (one) => one.kind === kind && one.metadata.name === name && one.metadata.namespace === namespace,
+  );
+  const data = found?.['data'] ?? found?.['stringData'];
+  return isObject(data) ? Object.fromEntries(Object.entries(data).map(([key, value]) => [key, String(value)])) : null;
+}
+
+/** Of a Secret that is made by whoever runs this, its keys with stand-ins. */
+function secretOf(rendered: Pick<Rendered, 'manifests'>, name: string | undefined, namespace: string): Environment {
+  const keys = externalSecrets[name ?? ''] ?? [];
+  return dataOf(rendered, 'Secret', name, namespace) ?? Object.fromEntries(keys.map((key) => [key, standIn(key)]));
+}
+
 /** Later sources go before earlier ones, and `env` before all. `fieldOf`: what stands at a field of the pod. */
 export function environmentOf(
   container: Container,
   namespace: string,
-  { manifests }: Pick<Rendered, 'manifests'>,
+  rendered: Pick<Rendered, 'manifests'>,
   fieldOf = (fieldPath: string) => (fieldPath === 'metadata.namespace' ? namespace : 'stand-in'),
 ): Environment {
   const env: Record<string, string> = {};
-  const dataOf = (name: string | undefined, kind: string): Record<string, string> => {
-    const found = manifests.find(
-      (one) => one.kind === kind && one.metadata.name === name && one.metadata.namespace === namespace,
-    );
-    const data = found?.['data'] ?? found?.['stringData'];
-    return isObject(data) ? Object.fromEntries(Object.entries(data).map(([key, value]) => [key, String(value)])) : {};
-  };
   for (const { configMapRef, secretRef } of container.envFrom) {
-    Object.assign(env, dataOf(configMapRef?.name, 'ConfigMap'), dataOf(secretRef?.name, 'Secret'));
+    Object.assign(env, dataOf(rendered, 'ConfigMap', configMapRef?.name, namespace));
+    Object.assign(env, secretOf(rendered, secretRef?.name, namespace));
   }
   for (const { name, value, valueFrom } of container.env) {
     const { secretKeyRef, configMapKeyRef, fieldRef } = valueFrom ?? {};
     if (value !== undefined) env[name] = value;
     else if (configMapKeyRef !== undefined) {
-      env[name] = dataOf(configMapKeyRef.name, 'ConfigMap')[configMapKeyRef.key] ?? '';
+      env[name] = dataOf(rendered, 'ConfigMap', configMapKeyRef.name, namespace)?.[configMapKeyRef.key] ?? '';
     } else if (secretKeyRef !== undefined) {
-      env[name] = dataOf(secretKeyRef.name, 'Secret')[secretKeyRef.key] ?? standIn(name);
+      env[name] = dataOf(rendered, 'Secret', secretKeyRef.name, namespace)?.[secretKeyRef.key] ?? standIn(name);
     } else if (fieldRef !== undefined) env[name] = fieldOf(fieldRef.fieldPath);
   }
   return env;
