@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { judged, render } from '../checks/report.ts';
 import { checkCompose } from './check.ts';
 import { described } from './rules.ts';
 
@@ -8,7 +9,7 @@ const usage = `usage: npm run check:compose -- [--json]
 Checks infra/compose, each way to start it, without an engine: against the schema of the Compose specification, and by our own
 rules (versions of images, least privilege, limits, networks, secrets, health, mounts, known settings).
 
-  --json   one JSON object in place of text
+  --json   one JSON object: {"results": [{"check", "outcome", "note", "faults"}]}
   --help
 
 Example:
@@ -18,16 +19,11 @@ Example:
 const root = path.resolve(import.meta.dirname, '..', '..');
 
 async function main(json: boolean): Promise<number> {
-  const checked = await checkCompose(root);
-  const wrong = checked.some(({ findings }) => findings.length > 0);
-  if (json) process.stdout.write(`${JSON.stringify({ checked })}\n`);
-  else {
-    for (const { variant, services, findings } of checked) {
-      for (const finding of findings) process.stdout.write(`${variant}: ${described(finding)}\n`);
-      process.stdout.write(`${variant}: ${services.length} services, ${findings.length} findings\n`);
-    }
-  }
-  return wrong ? 1 : 0;
+  const results = (await checkCompose(root)).map(({ variant, services, findings }) =>
+    judged(variant, `${services.length} services`, findings.map(described)),
+  );
+  process.stdout.write(json ? `${JSON.stringify({ results })}\n` : render(results));
+  return results.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
 }
 
 try {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { runProgram } from '../checks/program.ts';
 
 export const engineNames = ['podman', 'buildah', 'docker'] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -71,43 +71,6 @@ export function parseSize(engine: EngineName, printed: string): number | null {
   const [, amount, unit = ''] = /"size":\s*"([\d.]+) ([kMG]?)B"/.exec(printed) ?? [];
   const factor = { '': 1, k: 1e3, M: 1e6, G: 1e9 }[unit];
   return amount === undefined || factor === undefined ? null : Number(amount) * factor;
-}
-
-export interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a program; its output goes to `echo` as it comes. Code 127: it could not be started. */
-export function runProgram(
-  command: string,
-  args: readonly string[],
-  { cwd, echo, timeoutMs }: { cwd?: string; echo?: (text: string) => void; timeoutMs?: number } = {},
-): Promise<Ran> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, {
-      ...(cwd === undefined ? {} : { cwd }),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    // spawn's own timeout would hold this process where the program could not be started.
-    const late = timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-    const end = (code: number, said = '') => {
-      clearTimeout(late);
-      resolve({ code, stdout, stderr: stderr + said });
-    };
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
-      echo?.(text);
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
-      echo?.(text);
-    });
-    child.on('error', (error) => end(127, error.message));
-    child.on('close', (code) => end(code ?? 1));
-  });
 }
 
 async function fault(name: EngineName, args: readonly string[]): Promise<string | null> {

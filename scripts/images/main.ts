@@ -1,11 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { runProgram } from '../checks/program.ts';
+import { judged, type Result, render, skipped } from '../checks/report.ts';
 import { type Base, parseBases, reference, withDigest } from './bases.ts';
-import { buildCommand, engineNames, findEngine, isEngineName, parseSize, runProgram, sizeCommand } from './engine.ts';
+import { buildCommand, engineNames, findEngine, isEngineName, parseSize, sizeCommand } from './engine.ts';
 import { byteLimits, type ImageName, imageNames, isImageName } from './images.ts';
 import { lintImages } from './lint.ts';
 import { resolveDigest } from './registry.ts';
+import type { Finding } from './rules.ts';
 
 const usage = `usage: npm run images -- [options]
 
@@ -89,6 +92,7 @@ async function main(options: Options): Promise<number> {
     return code;
   };
   const findings = await lintImages(root, options.names);
+  if (options.check && !options.resolve) return checkAlone(options, findings);
   for (const { file, line, rule, message } of findings) say(`${file}:${line}: ${rule}: ${message}`);
   if (findings.length > 0) return report(1, { findings });
   say(`checked: ${options.names.join(', ')}`);
@@ -100,7 +104,6 @@ async function main(options: Options): Promise<number> {
       `without a digest in bases.env: ${open.map(({ name }) => name).join(', ')}; npm run images -- --resolve asks for them`,
     );
   }
-  if (options.check) return report(0, { findings, unresolved: open.map(({ name }) => name) });
   const asked = options.engine !== undefined && isEngineName(options.engine) ? [options.engine] : engineNames;
   const { engine, tried } = await findEngine(asked);
   for (const [name, reason] of Object.entries(tried)) say(`${name}: ${reason}`);
@@ -116,6 +119,20 @@ async function main(options: Options): Promise<number> {
   const built = await build(options, engine, bases, say);
   const large = built.filter(({ bytes, limit }) => bytes !== null && bytes > limit);
   return report(large.length === 0 ? 0 : 1, { findings, engine, tried, built });
+}
+
+async function checkAlone({ names, json }: Options, findings: readonly Finding[]): Promise<number> {
+  const faults = findings.map(({ file, line, rule, message }) => `${file}:${line}: ${rule}: ${message}`);
+  const results = [judged('images', names.join(', '), faults), digests(parseBases(await readFile(basesFile, 'utf8')))];
+  process.stdout.write(json ? `${JSON.stringify({ results })}\n` : render(results));
+  return faults.length === 0 ? 0 : 1;
+}
+
+/** A base without a digest is refused where an image is built, and not here. */
+function digests(bases: readonly Base[]): Result {
+  const open = bases.filter(({ digest }) => digest === null).map(({ name }) => name);
+  if (open.length === 0) return judged('digests of bases', `${bases.length} bases`, []);
+  return skipped('digests of bases', `none of ${open.join(', ')} yet; npm run images -- --resolve asks for them`);
 }
 
 async function build(

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
 import { z } from 'zod';
+import { runProgram } from '../checks/program.ts';
 import { judged, type Result, skipped } from '../checks/report.ts';
 
 const Report = z.object({
@@ -21,7 +21,9 @@ const Refusal = z.object({ message: z.string() });
  * fault; the others are counted. A registry that does not answer is no pass: the check is skipped, with its words.
  */
 export async function checkAudit(production: ReadonlySet<string>, npm: readonly string[] = ['npm']): Promise<Result> {
-  const said = await output([...npm, 'audit', '--json']);
+  const [program, ...args] = [...npm, 'audit', '--json'];
+  // npm ends with 1 where it found something.
+  const { stdout: said } = await runProgram(program!, args);
   const answer = parsed(said);
   const report = Report.safeParse(answer);
   if (!report.success) {
@@ -43,18 +45,4 @@ function parsed(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-/** What it writes to standard output, however it ends: npm ends with 1 where it found something. */
-async function output([program, ...args]: readonly string[]): Promise<string> {
-  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  let text = '';
-  child.stdout.setEncoding('utf8').on('data', (data: string) => {
-    text += data;
-  });
-  await new Promise<void>((resolve) => {
-    child.on('close', () => resolve());
-    child.on('error', () => resolve());
-  });
-  return text;
 }

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Ran, runProgram } from '../../scripts/images/engine.ts';
+import { type Ran, runProgram } from '../../scripts/checks/program.ts';
 
 /**
  * podman and buildah on a storage of our own, as they run also where there is no systemd, no cgroup of ours, and no network but

@@ -1,6 +1,6 @@
 import { cp, mkdir, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { runProgram } from '../../scripts/images/engine.ts';
+import { runProgram } from '../../scripts/checks/program.ts';
 import { type Containers, succeeded } from './containers.ts';
 
 const suite = 'trixie';

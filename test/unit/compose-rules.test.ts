@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseDocument } from 'yaml';
+import type { Result } from '../../scripts/checks/report.ts';
 import { againstSchema, checkCompose, imageEnvironments } from '../../scripts/compose/check.ts';
 import { type Compose, interpolate, type Json, readCompose } from '../../scripts/compose/read.ts';
 import { applyRules, ruleNames } from '../../scripts/compose/rules.ts';
@@ -161,4 +163,18 @@ test('users of the queue may do what they may do on AWS', async () => {
   assert.ok(commands !== undefined && keys !== undefined);
   assert.ok(script.includes(`const commands = '${commands}';`), commands);
   assert.ok(script.includes(`const queueKeys = '${keys}';`), keys);
+});
+
+test('the check reports as all checks do', () => {
+  const main = path.join(root, 'scripts/compose/main.ts');
+  const { status, stdout } = spawnSync(process.execPath, [main, '--json'], { encoding: 'utf8' });
+  assert.equal(status, 0);
+  const { results } = JSON.parse(stdout) as { results: Result[] };
+  assert.deepEqual(
+    results.map(({ check, outcome }) => [check, outcome]),
+    [
+      ['cpu', 'passed'],
+      ['gpu', 'passed'],
+    ],
+  );
 });

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import type { Result } from '../../scripts/checks/report.ts';
 import { parseBases, reference, withDigest } from '../../scripts/images/bases.ts';
 import { buildCommand, parseSize } from '../../scripts/images/engine.ts';
 import { resolveDigest } from '../../scripts/images/registry.ts';
@@ -99,6 +100,11 @@ test('where no engine works, the command says of each why, and that nothing was 
 
 test('a check needs no engine, and a wrong word is told', () => {
   assert.equal(images('--check').status, 0);
+  const { results } = JSON.parse(images('--check', '--json').stdout) as { results: Result[] };
+  assert.deepEqual(
+    results.map(({ check }) => check),
+    ['images', 'digests of bases'],
+  );
   const { status, stderr } = images('--only', 'proxy');
   assert.equal(status, 2);
   assert.match(stderr, /--only takes control, worker, worker-cpu; found proxy/);
