@@ -33,18 +33,18 @@ test('a spec or a head that is not one ends its message and no more; the next jo
   assert.equal((await cluster.result(sound)).status, 'succeeded');
   await waitFor(
     async () => ((await cluster.queue.counts()).failed === 2 ? true : null),
-    10_000,
+    60_000,
     () => 'both messages to be put aside',
   );
-  const said = worker.lines.filter((line) => line.includes('attempt ended: quarantine'));
-  assert.ok(
-    said.some((line) => /object_corrupt: jobs\/spoilt-spec\/spec\.json .* is not JSON/.test(line)),
-    said.join(),
-  );
-  assert.ok(
-    said.some((line) => /object_corrupt: jobs\/spoilt-head\/head\.json .* seq: /.test(line)),
-    said.join(),
-  );
+  // What the worker says comes by a way of its own, and later than what the queue knows.
+  for (const [key, what] of [
+    ['jobs/spoilt-spec/spec.json', / is not JSON/],
+    ['jobs/spoilt-head/head.json', / seq: /],
+  ] as const) {
+    const line = await worker.says(`object_corrupt: ${key} `);
+    assert.match(line, /attempt ended: quarantine/);
+    assert.match(line, what);
+  }
   await assert.rejects(cluster.ledger.readHead(headless), { code: 'object_corrupt' });
 });
 

@@ -48,7 +48,7 @@ test('a cancel while the source gives nothing is heard', async (t) => {
   const { cluster, jobId, tokens } = await stalled(t);
   await cluster.ledger.requestCancel(jobId);
   await cluster.live.signalCancel(jobId);
-  const result = await cluster.result(jobId, 5000);
+  const result = await cluster.result(jobId, 30_000);
   assert.equal(result.status, 'cancelled');
   await assertCommittedWork(cluster, jobId, tokens);
 });

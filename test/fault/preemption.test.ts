@@ -6,8 +6,12 @@ import { assertCommittedWork, letters } from './committed-work.ts';
 import { onS3 } from './on-s3.ts';
 import { assertSame, bookBytes, scoreTask, truth } from './shared.ts';
 
-/** Commits happen only where a test makes them. */
-const never = { LONGHAUL_COMMIT_SECONDS: '3600', LONGHAUL_COMMIT_TOKENS: String(2 ** 30) };
+/** Commits happen only where a test makes them. Nobody dies here: a machine that stalls must not cost a lock. */
+const never = {
+  LONGHAUL_COMMIT_SECONDS: '3600',
+  LONGHAUL_COMMIT_TOKENS: String(2 ** 30),
+  LONGHAUL_LOCK_MS: '15000',
+};
 
 async function metadata(t: TestContext): Promise<{ imds: MetadataServer; onSpot: Record<string, string> }> {
   const imds = await startMetadataServer();
@@ -82,19 +86,22 @@ test('a rebalance recommendation while the source gives nothing: what was read i
 });
 
 test('signals during a flush are told and do not end it', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: never });
-  t.after(() => cluster.close());
+  const { s3, cluster } = await onS3(t, models.tinyEnglish, never);
   const jobId = await cluster.submitText('signals-in-flush', await bookBytes(100_000), scoreTask);
   const worker = await cluster.startWorker('beset');
   await cluster.progress(jobId, (p) => p.tokens >= 6000);
+  // The flush stands still in its first write until the other signals are told.
+  const flush = s3.faults.add({ match: { method: 'PUT', keyIncludes: `jobs/${jobId}/ckpt/` }, action: 'stall' });
   worker.signal('SIGTERM');
   await worker.says('"draining"');
+  await flush.hit;
   worker.signal('SIGINT');
   worker.signal('SIGTERM');
+  await worker.says('preemption notice; another was first');
+  s3.faults.clear();
   await worker.says('"stopped"');
   await worker.stop('SIGCONT');
   assert.equal(worker.child.exitCode, 0);
-  assert.ok(worker.lines.some((line) => line.includes('preemption notice; another was first')));
   const head = await cluster.head(jobId, () => true);
   assert.deepEqual([head.status, head.seq], ['queued', 1]);
 });

@@ -71,7 +71,7 @@ function ran(child: ChildProcess, input = ''): Promise<Ran> {
 const longhaul = (...args: readonly string[]) => ran(start(args));
 
 async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  const limit = Date.now() + 10_000;
+  const limit = Date.now() + 60_000;
   while (!(await holds())) {
     assert.ok(Date.now() < limit, `timed out waiting for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -55,6 +55,7 @@ class ServiceProcess {
   readonly lines: string[] = [];
   private readonly ended: Promise<void>;
   /** Gone, and all that it said was read. */
+  private readonly drained: Promise<void>;
   private closed = false;
 
   constructor(id: string, args: readonly string[], env: Record<string, string>) {
@@ -70,7 +71,7 @@ class ServiceProcess {
       this.lines.push(...parts);
     });
     this.ended = once(this.child, 'exit').then(() => undefined);
-    this.child.once('close', () => {
+    this.drained = once(this.child, 'close').then(() => {
       this.closed = true;
     });
   }
@@ -98,12 +99,14 @@ class ServiceProcess {
     );
   }
 
-  /** Milliseconds until it was gone. */
+  /** Milliseconds until it was gone; behind it, `lines` holds all that it said. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
     const started = performance.now();
     if (this.alive) this.child.kill(signal);
     await this.ended;
-    return performance.now() - started;
+    const took = performance.now() - started;
+    await this.drained;
+    return took;
   }
 }
 
