@@ -29,7 +29,7 @@ afterEach(() => server.faults.clear());
 const { accessKeyId, secretAccessKey, region } = server;
 const options: StoreOptions = {
   ...{ endpoint: server.url, region, forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } },
-  ...{ budgetMs: 2000, attemptTimeoutMs: 1000 },
+  ...{ budgetMs: 30_000, attemptTimeoutMs: 5000 },
 };
 const signal = new AbortController().signal;
 const hub = { endpoint: 'http://127.0.0.1:1', token: null };

@@ -45,7 +45,7 @@ async function start(t: TestContext) {
   const { port } = server.address() as AddressInfo;
   const ask = async (url: string, more: HttpsOptions & Partial<HttpsRequest> = {}): Promise<string> => {
     const { method = 'GET', headers = {}, body = null, maxRedirects = 3, ...options } = more;
-    const guarded = { ca: cert, allowHosts: ['127.0.0.1'], silenceMs: 2_000, ...options };
+    const guarded = { ca: cert, allowHosts: ['127.0.0.1'], silenceMs: 20_000, ...options };
     const response = await requestPublic(url, { method, headers, body, maxRedirects }, guarded, never);
     return `${response.statusCode} ${await text(readBody(response, 'it', guarded, never))}`;
   };

@@ -27,8 +27,8 @@ async function start(t: TestContext) {
         compression: 'auto',
         pin: null,
         signal: never,
-        http: { allowHosts: ['127.0.0.1', 'localhost'], ca: server.ca, silenceMs: 1_000 },
-        patienceMs: 1_500,
+        http: { allowHosts: ['127.0.0.1', 'localhost'], ca: server.ca, silenceMs: 20_000 },
+        patienceMs: 20_000,
         ...more,
       },
     );
@@ -87,14 +87,16 @@ test('broken connections are taken up again where they broke', async (t) => {
 });
 
 test('trouble without an end hands the job back; silence is trouble', async (t) => {
-  const { serve, open } = await start(t);
+  const { server, serve, open } = await start(t);
   serve();
-  const document = await open();
+  const http = { allowHosts: ['127.0.0.1'], ca: server.ca, silenceMs: 1_000 };
+  const impatient = { http, patienceMs: 1_500 };
+  const document = await open(impatient);
   const retryable = (message: RegExp) => (error: unknown) =>
     error instanceof RetryableFailure && error.code === 'source_unreadable' && message.test(error.message);
   serve({ status: 500 });
   await assert.rejects(bytesFrom(document, 9), retryable(/nothing at offset 9 for 1.5 s.*answers 500/));
-  await assert.rejects(open(), retryable(/answers 500/));
+  await assert.rejects(open(impatient), retryable(/answers 500/));
   serve({ pace: { bytes: 10, pauseMs: 2_000 } });
   await assert.rejects(bytesFrom(document, 9), retryable(/nothing came for 1 s/));
 });

@@ -45,7 +45,7 @@ async function start(t: TestContext) {
         compression: 'auto',
         pin: null,
         signal: never,
-        http: { allowHosts: ['127.0.0.1'], ca: server.ca, silenceMs: 1_000 },
+        http: { allowHosts: ['127.0.0.1'], ca: server.ca, silenceMs: 20_000 },
         patienceMs: 500,
         ...more,
       },

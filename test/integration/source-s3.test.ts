@@ -18,7 +18,7 @@ async function open(t: TestContext) {
     region: server.region,
     credentials: { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey },
     forcePathStyle: true,
-    budgetMs: 500,
+    budgetMs: 20_000,
   };
   const store = await openStore(`s3://${server.bucket}`, settings);
   t.after(() => store.close());

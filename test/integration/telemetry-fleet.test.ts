@@ -57,7 +57,8 @@ test('an alert is pending, fires with words that a person can act on, and is ove
   const ofAge = (state: string) => `ALERTS{alertname="LonghaulQueueAge",alertstate="${state}"}`;
   assert.deepEqual(await prometheus.query(ofAge('firing')), []);
   exporter.set(() => ({ ...fleet(), [age]: 7200 }));
-  await prometheus.waitFor(ofAge('pending'));
+  // Pending is over after some seconds: whoever asks late finds that it was.
+  await prometheus.waitFor(`max_over_time(${ofAge('pending')}[5m])`);
   await prometheus.waitFor(ofAge('firing'));
   const alert = (await prometheus.alerts()).find(({ name }) => name === 'LonghaulQueueAge');
   assert.deepEqual(alert?.labels, { alertname: 'LonghaulQueueAge', severity: 'warning', longhaul_model: 'm' });
