@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createBatches, openBatchBell } from '@longhaul/core/batches';

@@ -7,7 +7,15 @@ import { type ServedApi, serveApi } from '../support/api-cluster.ts';
 import { noBrowser, type OpenedPage, screenshot } from '../support/browser.ts';
 import { Cluster, models } from '../support/cluster.ts';
 import { commitOf, completion, leaseOf } from '../support/ledger-job.ts';
-import { accessibleThings, focused, openJob, openRunPage } from '../support/run-page.ts';
+import {
+  accessibleThings,
+  focused,
+  focusedOnceIs,
+  openJob,
+  openRunPage,
+  settled,
+  textOnceIs,
+} from '../support/run-page.ts';
 import { greedySampling } from '../support/tasks.ts';
 
 const markup = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
@@ -101,7 +109,7 @@ test('text that is not committed is told apart, is struck out when a new worker 
   await live.append(jobId, 2, [{ kind: 'end', status: 'done', finishReason: 'length', outputCount: 4 }]);
   await page.getByRole('heading', { name: 'Result' }).waitFor();
   await page.locator('.text del').waitFor({ state: 'detached' });
-  assert.equal(await text.textContent(), 'Call me Ishmael.');
+  assert.equal(await textOnceIs(text, 'Call me Ishmael.'), 'Call me Ishmael.');
   await page.getByRole('img', { name: /3 commits, 1 takeover/ }).waitFor();
 });
 
@@ -115,8 +123,8 @@ test('nothing that a job says is markup: not its text, not its failure', { skip:
   await openJob(page, api, 'markup-001');
   await page.getByRole('heading', { name: 'engine_failure' }).waitFor();
   await page.getByRole('heading', { name: 'Result' }).waitFor();
-  assert.equal(await page.getByRole('region', { name: 'Written text' }).textContent(), markup);
-  assert.equal(await page.locator('.failure p').first().textContent(), markup);
+  assert.equal(await textOnceIs(page.getByRole('region', { name: 'Written text' }), markup), markup);
+  assert.equal(await textOnceIs(page.locator('.failure p').first(), markup), markup);
   assert.equal(await page.locator('main img, main script').count(), 0);
   assert.equal(await page.title(), 'markup-001 · longhaul');
   await screenshot(page, 'job-failed');
@@ -131,7 +139,11 @@ test('a failed job is redriven by its button, and a job is cancelled behind a qu
   await page.locator('.title').getByText('queued').waitFor();
   assert.equal((await cluster.ledger.readHead('markup-001'))?.generation, 1);
   await page.getByRole('button', { name: 'Cancel…' }).click();
-  assert.equal(await focused(page), 'button Keep it', 'the dialog has the focus, on what does no harm');
+  assert.equal(
+    await focusedOnceIs(page, 'button Keep it'),
+    'button Keep it',
+    'the dialog has the focus, on what does no harm',
+  );
   await page.keyboard.press('Escape');
   assert.equal((await cluster.ledger.readHead('markup-001'))?.status, 'queued');
   await page.getByRole('button', { name: 'Cancel…' }).click();
@@ -164,8 +176,7 @@ test('everything is reached by keyboard, in the order in which it is read', { sk
   const outline = await page.evaluate('getComputedStyle(document.activeElement).outlineWidth');
   assert.equal(outline, '3px', 'the focus is seen');
   await page.keyboard.press('Enter');
-  await page.getByRole('heading', { level: 1 }).waitFor();
-  assert.match(await focused(page), /^heading /);
+  assert.match(await focusedOnceIs(page, /^heading /), /^heading /);
 });
 
 test('what assistive technology is told: landmarks, one heading of the first level, names for all that is used', {
@@ -174,8 +185,7 @@ test('what assistive technology is told: landmarks, one heading of the first lev
   const { page } = opened;
   await openJob(page, api, 'live-back-1');
   await page.getByRole('heading', { name: 'Result' }).waitFor();
-  const things = await accessibleThings(page);
-  for (const wanted of [
+  const wanted = [
     'main',
     'navigation Main',
     'heading live-back-1',
@@ -183,9 +193,12 @@ test('what assistive technology is told: landmarks, one heading of the first lev
     'region Time line',
     'region Written text',
     'status',
-  ]) {
-    assert.ok(things.includes(wanted), `${wanted} in ${things.join(', ')}`);
-  }
+  ];
+  const things = await settled(
+    () => accessibleThings(page),
+    (found) => wanted.every((thing) => found.includes(thing)),
+  );
+  for (const thing of wanted) assert.ok(things.includes(thing), `${thing} in ${things.join(', ')}`);
   const nameless = things.filter((thing) => /^(button|link|textbox|radio|slider|progressbar|img|image)$/.test(thing));
   assert.deepEqual(nameless, []);
   assert.equal(await page.locator('h1').count(), 1);

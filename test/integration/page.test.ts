@@ -5,7 +5,7 @@ import { mobyDick } from '../../scripts/demo/book.ts';
 import { type ServedApi, serveApi } from '../support/api-cluster.ts';
 import { noBrowser, type OpenedPage, screenshot, screenshots } from '../support/browser.ts';
 import { Cluster, models } from '../support/cluster.ts';
-import { focused, openJob, openRunPage, overflow } from '../support/run-page.ts';
+import { focusedOnceIs, openJob, openRunPage, overflow, settled, textOnceIs } from '../support/run-page.ts';
 import { greedySampling } from '../support/tasks.ts';
 
 const generate: Task = {
@@ -43,16 +43,22 @@ test('a real job from the list to its end: it comes up, is read, is taken over f
   const jobId = await cluster.submitText('live-00001', book.subarray(30_000, 70_000), generate);
   const row = page.getByRole('row').filter({ hasText: jobId });
   await row.getByText('queued').waitFor();
-  const first = await cluster.startWorker('first');
+  // It commits, and stands still with most of the document before it: a browser may take its time.
+  const first = cluster.launchWorker('first');
+  await cluster.head(jobId, ({ seq }) => seq > 0);
+  first.signal('SIGSTOP');
   await row.getByText('running').waitFor();
   await page.getByRole('radio', { name: /^Running/ }).check();
   await page.getByText('1 job, running').first().waitFor();
   await screenshot(page, 'jobs-running');
   await row.getByRole('link', { name: jobId }).click();
   await page.getByRole('heading', { level: 1, name: jobId }).waitFor();
-  assert.equal(await focused(page), `heading ${jobId}`, 'whoever follows a link hears the new heading');
+  assert.equal(
+    await focusedOnceIs(page, `heading ${jobId}`),
+    `heading ${jobId}`,
+    'whoever follows a link hears the new heading',
+  );
 
-  // It has committed, and has most of the document before it.
   await page.getByRole('img', { name: /^Time line: [1-9]\d* commit/ }).waitFor({ timeout: 60_000 });
   first.signal('SIGKILL');
   await screenshot(page, 'job-reading');
@@ -66,16 +72,20 @@ test('a real job from the list to its end: it comes up, is read, is taken over f
     .waitFor();
   const result = await cluster.result(jobId);
   await page.getByRole('heading', { name: 'Result' }).waitFor();
-  assert.equal(await text.textContent(), result.text);
-  assert.equal(await text.locator('.pending').textContent(), '', 'all of it is committed');
+  assert.equal(await textOnceIs(text, result.text), result.text);
+  assert.equal(await textOnceIs(text.locator('.pending'), ''), '', 'all of it is committed');
   await screenshot(page, 'job-taken-over');
 
   // Opened when it is all over, it tells the same.
   await page.reload();
   await page.getByRole('img', { name: /^Time line: .*1 takeover/ }).waitFor();
   await page.getByRole('heading', { name: 'Result' }).waitFor();
-  assert.equal(await page.getByRole('region', { name: 'Written text' }).textContent(), result.text);
-  assert.equal(await page.getByRole('progressbar').getAttribute('aria-valuenow'), '100');
+  assert.equal(await textOnceIs(page.getByRole('region', { name: 'Written text' }), result.text), result.text);
+  const shown = await settled(
+    () => page.getByRole('progressbar').getAttribute('aria-valuenow'),
+    (value) => value === '100',
+  );
+  assert.equal(shown, '100');
   await screenshot(page, 'job-done');
 });
 

@@ -1,4 +1,4 @@
-import type { BrowserContextOptions, Page } from 'playwright-core';
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import type { ServedApi } from './api-cluster.ts';
 import { type OpenedPage, openBrowser } from './browser.ts';
 
@@ -19,6 +19,33 @@ export async function signIn(page: Page, key: string): Promise<void> {
 export async function openJob(page: Page, api: ServedApi, jobId: string): Promise<void> {
   await page.goto(`${api.url}/ui/#/jobs/${jobId}`);
   await page.getByRole('heading', { level: 1, name: jobId }).waitFor();
+}
+
+/**
+ * What `ask` gives once it `holds`, or what it gave last: to be asserted then. A page draws some time after what it was told,
+ * and has the focus elsewhere until then.
+ */
+export async function settled<T>(ask: () => Promise<T>, holds: (found: T) => boolean): Promise<T> {
+  for (const deadline = performance.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    const found = await ask();
+    if (holds(found) || performance.now() > deadline) return found;
+  }
+}
+
+/** What the locator's element says, once it is that, or what it said last. */
+export async function textOnceIs(locator: Locator, wanted: string | null): Promise<string | null> {
+  return await settled(
+    () => locator.textContent(),
+    (text) => text === wanted,
+  );
+}
+
+/** `focused`, once it matches, or what had the focus last. */
+export async function focusedOnceIs(page: Page, wanted: RegExp | string): Promise<string> {
+  return await settled(
+    () => focused(page),
+    (found) => (typeof wanted === 'string' ? found === wanted : wanted.test(found)),
+  );
 }
 
 /** Pixels that the page is wider than its window. */
