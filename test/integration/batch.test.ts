@@ -51,7 +51,7 @@ test('forty lines, some of which fail: answers in input order, errors by name, a
     const head = all[0]?.head;
     return head !== undefined && head.output.lines >= 4 ? head : null;
   };
-  await waitFor(some, 30_000, () => 'the batch has written nothing');
+  await waitFor(some, 60_000, () => 'the batch has written nothing');
   controller.child.kill('SIGKILL');
   controller = await cluster.startController('two', pace);
   const { code, out, err } = await running;
@@ -109,17 +109,17 @@ test('wrong lines are told by their number, dry and for good, and nothing runs',
 });
 
 test('a batch is paused, read, resumed, expires, is resumed, and is cancelled', async () => {
-  const asked = Array.from({ length: 30 }, (_, n) => line(`hour ${n}`, { max_tokens: 200, seed: n }));
+  const asked = Array.from({ length: 30 }, (_, n) => line(`hour ${n}`, { max_tokens: n < 4 ? 100 : 1500, seed: n }));
   await put('slow.jsonl', asked);
   const id = (await longhaul('batch', 'slow.jsonl', '--order', 'completion')).out.trim();
   await waitFor(
     async () => ((await batches().get('default', id)).head.output.lines >= 2 ? true : null),
-    30_000,
+    60_000,
     () => 'nothing is done',
   );
   assert.match((await longhaul('batch', 'pause', id)).out, /^status {4}paused$/m);
   const settled = async () => ((await batches().get('default', id)).head.runner === null ? true : null);
-  await waitFor(settled, 30_000, () => 'the paused batch is held');
+  await waitFor(settled, 60_000, () => 'the paused batch is held');
   const { output } = (await batches().get('default', id)).head;
   assert.ok(output.lines < 30);
   const partial = jsonLines((await longhaul('batch', 'output', id)).out);
@@ -128,7 +128,7 @@ test('a batch is paused, read, resumed, expires, is resumed, and is cancelled', 
   await longhaul('batch', 'resume', id, '--deadline', '1s');
   const status = (wanted: string) => async () =>
     (await batches().get('default', id)).head.status === wanted ? true : null;
-  await waitFor(status('expired'), 30_000, () => 'the batch does not expire');
+  await waitFor(status('expired'), 60_000, () => 'the batch does not expire');
   const expired = await batches().get('default', id);
   const done = expired.head.ended?.completed ?? 0;
   assert.ok(done >= output.lines && done < 30, `${done} of 30 are done`);
@@ -141,9 +141,9 @@ test('a batch is paused, read, resumed, expires, is resumed, and is cancelled', 
   assert.match(refused.err, /^longhaul: invalid_argument: completion_window: /);
   await longhaul('batch', 'resume', id, '--deadline', '1h');
   const grown = async () => ((await batches().get('default', id)).head.output.lines > done ? true : null);
-  await waitFor(grown, 30_000, () => 'the resumed batch does nothing');
+  await waitFor(grown, 60_000, () => 'the resumed batch does nothing');
   assert.match((await longhaul('batch', 'cancel', id)).out, /^status {4}cancell/m);
-  await waitFor(status('cancelled'), 30_000, () => 'the batch is not cancelled');
+  await waitFor(status('cancelled'), 60_000, () => 'the batch is not cancelled');
   const answers = jsonLines((await longhaul('batch', 'output', id)).out);
   const rest = jsonLines((await longhaul('batch', 'errors', id)).out);
   const names = [...answers, ...rest].map((one) => one.custom_id);

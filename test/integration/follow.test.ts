@@ -3,6 +3,7 @@ import { after, before, type TestContext, test } from 'node:test';
 import { connectRedis } from '@longhaul/core/redis';
 import type { FollowOptions } from '@longhaul/producer';
 import fc from 'fast-check';
+import { waitFor } from '../support/cluster.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
 import { recordsOf, Screen, StreamingJob } from '../support/streaming-job.ts';
 
@@ -42,11 +43,23 @@ async function upTo(job: StreamingJob, from: number, to: number): Promise<Screen
   return screen;
 }
 
-async function toTheEnd(job: StreamingJob, from = 0, options: Partial<FollowOptions> = {}): Promise<Screen> {
-  const screen = new Screen(from);
+async function toTheEnd(
+  job: StreamingJob,
+  from = 0,
+  options: Partial<FollowOptions> = {},
+  screen = new Screen(from),
+): Promise<Screen> {
   for await (const event of job.follow({ after: from, ...options })) screen.show(event);
   return screen;
 }
+
+/** A follower that is to be taken back to somewhere must have come farther: another one's position says nothing of its own. */
+const shownUpTo = (screen: Screen, position: number) =>
+  waitFor(
+    async () => (screen.position === position ? true : null),
+    60_000,
+    () => `a follower to show ${position} records; it shows ${screen.position}`,
+  );
 
 test('a reader that comes back at any position of a short output gets the rest once and in order', async (t) => {
   const job = await start(t);
@@ -124,13 +137,15 @@ test('a takeover and an early end take back what was not committed, for who foll
   await job.emit(3);
   await job.commit();
   await job.emit(4);
-  const following = toTheEnd(job);
+  const shown = new Screen();
+  const following = toTheEnd(job, 0, {}, shown);
   const committed = toTheEnd(job, 0, { committedOnly: true });
-  await upTo(job, 0, 7);
+  await shownUpTo(shown, 7);
   await job.takeOver();
   await job.emit(6);
   const late = await upTo(job, 0, 9);
   assert.deepEqual(late.records, recordsOf(1, 9));
+  await shownUpTo(shown, 9);
   await job.end('cancel');
   const screen = await following;
   assert.deepEqual(screen.records, recordsOf(1, 3));
@@ -147,9 +162,10 @@ test('a damaged checkpoint takes back committed records, which come again; who w
     await job.emit(3);
     await job.commit();
     await job.emit(2);
-    const following = toTheEnd(job);
+    const shown = new Screen();
+    const following = toTheEnd(job, 0, {}, shown);
     const committed = toTheEnd(job, 0, { committedOnly: true });
-    await upTo(job, 0, 8);
+    await shownUpTo(shown, 8);
     if (redisToo) await inRedis((raw) => raw.flushall());
     await job.takeOver({ damaged: true });
     assert.equal(job.committed, 3, 'the committed end did not go back');
