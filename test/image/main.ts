@@ -8,7 +8,7 @@ import { runProgram } from '../../scripts/checks/program.ts';
 import { parseBases, reference } from '../../scripts/images/bases.ts';
 import { clientOf } from '../support/api-client.ts';
 import { waitFor } from '../support/cluster.ts';
-import { freePorts } from '../support/compose/processes.ts';
+import { freePorts } from '../support/free-ports.ts';
 import { Containers, succeeded } from './containers.ts';
 import { makeStandIns } from './stand-ins.ts';
 

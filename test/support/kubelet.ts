@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import type { Manifest, Workload } from '../../scripts/kubernetes/manifest.ts';
 import { environmentOf } from '../../scripts/kubernetes/rules/settings.ts';
 import { isObject } from '../../scripts/kubernetes/tree.ts';
 import { waitFor } from './cluster.ts';
+import { freePorts } from './free-ports.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
@@ -83,7 +83,8 @@ export class Kubelet {
     const [container] = workload.pod.containers;
     const { manifests, env: changed } = this.options;
     const paths = await this.volumes(workload);
-    const ports = new Map(await Promise.all(container!.ports.map(async (port) => [port, await freePort()] as const)));
+    const free = await freePorts(container!.ports.length);
+    const ports = new Map(container!.ports.map((port, i) => [port, free[i]!] as const));
     const fieldOf = (fieldPath: string): string => {
       const label = /^metadata\.labels\['(.+)'\]$/.exec(fieldPath)?.[1];
       if (label !== undefined) return labels[label] ?? '';
@@ -135,14 +136,4 @@ export class Kubelet {
   async close(): Promise<void> {
     await Promise.all(this.running.map((pod) => pod.stop('SIGKILL')));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }

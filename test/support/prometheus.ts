@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { findPrometheus, noPrometheus } from '../../infra/telemetry/check/programs.ts';
+import { freePorts } from './free-ports.ts';
 
 const programs = await findPrometheus(process.env);
 
@@ -89,7 +89,7 @@ export async function startTestPrometheus(options: PrometheusOptions = {}): Prom
   await writeFile(config, stringify(configuration(options)));
   // A free port may be taken by another before the server binds it.
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     const server = launch(programs.prometheus, dir, port);
     try {
       await ready(server, port);
@@ -254,15 +254,4 @@ interface RawAlert {
   readonly labels: Record<string, string>;
   readonly annotations: Record<string, string>;
   readonly state: 'pending' | 'firing';
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }

@@ -1,7 +1,7 @@
 import { cp, mkdir, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { type Compose, environmentOf, interpolate, type Service, strings } from '../../../scripts/compose/read.ts';
-import { freePorts } from './processes.ts';
+import { freePorts } from '../free-ports.ts';
 
 /** Ports by service and the port in its container. */
 type Ports = ReadonlyMap<string, number>;

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 
 /** Ends the program where this process is gone, however that comes: for programs that know no parent's pipe. */
 const guard = `
@@ -77,13 +76,4 @@ export class StackProcess {
   get words(): string {
     return `${this.name}: ${(this.stdout + this.stderr).slice(-3000)}`;
   }
-}
-
-/** Ports that nobody listens on now, each another. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
 }
