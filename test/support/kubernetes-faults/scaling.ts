@@ -1,0 +1,62 @@
+import { container, controller, type Fault, scaled } from './fault.ts';
+
+/** Who starts workers, and by what they count. */
+export const scalingFaults: readonly Fault[] = [
+  [
+    'a model that nobody looks after',
+    'eks',
+    'ConfigMap/longhaul-controller-settings',
+    'data.LONGHAUL_MODELS',
+    'other',
+    'scaling',
+    /LONGHAUL_MODELS/,
+  ],
+  ['nobody who starts workers', 'eks', controller, `${container}.env`, [], 'scaling', /nothing starts/],
+  ['a place without a trigger', 'eks-keda', scaled, 'spec.triggers.3', undefined, 'scaling', /fair:jobs/],
+  [
+    'active as demand',
+    'eks-keda',
+    scaled,
+    'spec.triggers.0.metadata.listName',
+    '{longhaul}:falcon-mamba-7b-instruct:active',
+    'scaling',
+    /active/,
+  ],
+  [
+    "another model's line",
+    'eks-keda',
+    scaled,
+    'spec.triggers.2.metadata.listName',
+    '{longhaul}:tiny-english:delayed',
+    'scaling',
+    /tiny-english/,
+  ],
+  [
+    'triggers of which the longest counts',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.multipleScalersCalculation',
+    'max',
+    'scaling',
+    /summed/,
+  ],
+  [
+    'a strategy that subtracts busy workers',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.strategy',
+    'default',
+    'scaling',
+    /accurate/,
+  ],
+  [
+    'loading workers taken for busy ones',
+    'eks-keda',
+    scaled,
+    'spec.scalingStrategy.pendingPodConditions',
+    [],
+    'scaling',
+    /Ready/,
+  ],
+  ['a worker for each job', 'eks-keda', scaled, 'spec.triggers.0.metadata.listLength', '1', 'scaling', /slots/],
+];
