@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { secretName, secretValue } from '../checks/secrets.ts';
+import { isSecret, secretValue } from '../checks/secrets.ts';
 import { type Base, reference } from '../images/bases.ts';
 import {
   type Compose,
@@ -129,8 +129,7 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   *secrets(service) {
     for (const [name, value] of Object.entries(environmentOf(service))) {
-      const secret = secretName.test(name) && !name.endsWith('_FILE');
-      if (secret && value !== '') yield `${name} would stand in the environment: name a file`;
+      if (isSecret(name) && value !== '') yield `${name} would stand in the environment: name a file`;
       if (secretValue.test(value)) yield `${name} holds what looks like a credential`;
     }
     for (const word of [...strings(service['command']), ...strings(service['entrypoint'])]) {

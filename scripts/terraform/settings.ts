@@ -1,7 +1,4 @@
-import { ControllerEnvironment, parseConfig as parseController } from '../../infra/controller/config.ts';
-import { ApiEnvironment, parseApiSettings } from '../../producer/api/settings.ts';
-import { ProducerEnvironment, parseConfig as parseProducer } from '../../producer/config.ts';
-import { parseConfig as parseWorker, WorkerEnvironment } from '../../worker/config.ts';
+import { processes } from '../checks/processes.ts';
 import type { Fault } from './configuration.ts';
 import type { Evaluation } from './evaluate.ts';
 import { everyModule } from './example-deployment.ts';
@@ -9,19 +6,9 @@ import { text } from './functions.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
-interface Program {
-  readonly settings: readonly object[];
-  readonly parse: (env: Environment) => unknown;
-}
-
-const programs: Readonly<Record<string, Program>> = {
-  worker: { settings: [WorkerEnvironment.shape], parse: (env) => parseWorker(env, 1) },
-  controller: { settings: [ControllerEnvironment.shape], parse: (env) => parseController(env, 1) },
-  api: {
-    settings: [ProducerEnvironment.shape, ApiEnvironment.shape],
-    parse: (env) => [parseProducer(env), parseApiSettings(env)],
-  },
-};
+/** By the names of their tasks. */
+const { worker, controller, api, 'command line': commandLine } = processes;
+const programs = { worker, controller, api };
 
 /** The environment of each task's container, with an example of what stands in its secret. */
 export function taskEnvironments(root: Evaluation): ReadonlyMap<string, Environment> {
@@ -61,15 +48,15 @@ export function checkSettings(root: Evaluation): Fault[] {
       fault('has no task definition');
       continue;
     }
-    const known = new Set(program.settings.flatMap((shape) => Object.keys(shape)));
     for (const setting of Object.keys(environment)) {
-      if (setting.startsWith('LONGHAUL_') && !known.has(setting)) fault(`${setting} is no setting of the ${name}`);
+      if (setting.startsWith('LONGHAUL_') && !program.known.has(setting))
+        fault(`${setting} is no setting of the ${name}`);
     }
     attempt(() => program.parse(environment), fault);
   }
   // The command line's own environment is taken as well.
   const line = (message: string) => faults.push({ check: 'settings', where: 'output longhaul_env', text: message });
-  attempt(() => parseProducer(root.output('longhaul_env') as Environment), line);
+  attempt(() => commandLine.parse(root.output('longhaul_env') as Environment), line);
   return faults;
 }
 

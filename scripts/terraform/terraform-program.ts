@@ -1,27 +1,13 @@
-import { spawn } from 'node:child_process';
 import { cp, glob, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { type Ran, runProgram } from '../checks/program.ts';
 import type { Fault } from './configuration.ts';
 import { type BlockSchema, type Schema, terraformRoot } from './schema.ts';
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function terraform(args: readonly string[], cwd: string, cliConfig: string): Promise<Ended> {
+function terraform(args: readonly string[], cwd: string, cliConfig: string): Promise<Ran> {
   const env = { ...process.env, TF_CLI_CONFIG_FILE: cliConfig, TF_IN_AUTOMATION: '1', CHECKPOINT_DISABLE: '1' };
-  const child = spawn('terraform', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const said = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      said[name] += text;
-    });
-  }
-  const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
-  return { code, ...said };
+  return runProgram('terraform', args, { cwd, env });
 }
 
 /** Its version; null where there is none in PATH. */

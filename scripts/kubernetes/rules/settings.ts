@@ -1,8 +1,6 @@
 import { describeError } from '@longhaul/core/contracts';
-import { ControllerEnvironment, parseConfig as parseController } from '../../../infra/controller/config.ts';
-import { ApiEnvironment, parseApiSettings } from '../../../producer/api/settings.ts';
-import { ProducerEnvironment, parseConfig as parseProducer } from '../../../producer/config.ts';
-import { parseConfig as parseWorker, WorkerEnvironment } from '../../../worker/config.ts';
+import { type Process, processes } from '../../checks/processes.ts';
+import { isSecret } from '../../checks/secrets.ts';
 import type { Finding, Rendered, Rule } from '../finding.ts';
 import type { Container, Workload } from '../manifest.ts';
 import { isObject } from '../tree.ts';
@@ -10,30 +8,11 @@ import { externalSecrets } from './references.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
-interface Process {
-  /** Names of all settings that it knows. */
-  readonly known: ReadonlySet<string>;
-  /** @throws LonghaulError for a value that it would refuse at its start */
-  parse(env: Environment): void;
-}
-
-/** Each process by the label of its pods, with its own reading of the environment. */
-const processes: Readonly<Record<string, Process>> = {
-  'longhaul-worker': {
-    known: new Set(Object.keys(WorkerEnvironment.shape)),
-    parse: (env) => void parseWorker(env, 1),
-  },
-  'longhaul-controller': {
-    known: new Set(Object.keys(ControllerEnvironment.shape)),
-    parse: (env) => void parseController(env, 1),
-  },
-  'longhaul-api': {
-    known: new Set([...Object.keys(ProducerEnvironment.shape), ...Object.keys(ApiEnvironment.shape)]),
-    parse: (env) => {
-      parseProducer(env);
-      parseApiSettings(env);
-    },
-  },
+/** Each process by the label of its pods. */
+const byLabel: Readonly<Record<string, Process>> = {
+  'longhaul-worker': processes.worker,
+  'longhaul-controller': processes.controller,
+  'longhaul-api': processes.api,
 };
 
 /** What libraries read: the AWS SDK, OpenTelemetry. Kubernetes itself sets the last two. */
@@ -52,16 +31,13 @@ const librarySettings = new Set([
   'KUBERNETES_SERVICE_PORT',
 ]);
 
-/** Settings that may be secret never stand in a manifest. */
-const secret = /REDIS_URL$|SECRET|PASSWORD|TOKEN$|_HEADERS$|ACCESS_KEY/;
-
 /**
  * The environment of every process of ours as it would start with it: each name is a setting that this process knows, and its own
  * parser takes all values. What comes from Secrets and fields is stood in for.
  */
 export const settings: Rule = (rendered) =>
   rendered.workloads.flatMap((workload) => {
-    const process = processes[workload.labels['app.kubernetes.io/name'] ?? ''];
+    const process = byLabel[workload.labels['app.kubernetes.io/name'] ?? ''];
     if (process === undefined) return [];
     return workload.pod.containers.flatMap((container) => checked(process, workload, container, rendered));
   });
@@ -72,7 +48,7 @@ function checked(process: Process, workload: Workload, container: Container, ren
   const found = Object.keys(env)
     .filter((name) => !process.known.has(name) && !librarySettings.has(name))
     .map((name) => say(`${name} is no setting of this process`));
-  for (const name of readable(container, workload.namespace, rendered).filter((one) => secret.test(one))) {
+  for (const name of readable(container, workload.namespace, rendered).filter(isSecret)) {
     found.push(say(`${name} stands in the manifest, not in a Secret`));
   }
   try {
