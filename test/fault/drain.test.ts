@@ -3,8 +3,11 @@ import { test } from 'node:test';
 import { Cluster, models } from '../support/cluster.ts';
 import { assertSame, bookBytes, generateTask, scoreTask, truth } from './shared.ts';
 
+/** Nobody dies here: a machine that stalls must not cost a lock. */
+const env = { LONGHAUL_COMMIT_SECONDS: '3600', LONGHAUL_LOCK_MS: '15000' };
+
 test('SIGTERM under load: commit, hand back, exit within 5 s, at most one chunk read again', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: { LONGHAUL_COMMIT_SECONDS: '3600' } });
+  const cluster = await Cluster.start({ model: models.tinyEnglish, env });
   t.after(() => cluster.close());
   const text = await bookBytes(80_000);
   const jobId = await cluster.submitText('drain-score', text, scoreTask);
@@ -24,7 +27,7 @@ test('SIGTERM under load: commit, hand back, exit within 5 s, at most one chunk 
 });
 
 test('SIGTERM while writing: nothing is lost and nothing is sampled twice', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: { LONGHAUL_COMMIT_SECONDS: '3600' } });
+  const cluster = await Cluster.start({ model: models.tinyEnglish, env });
   t.after(() => cluster.close());
   const text = await bookBytes(10_000);
   const task = generateTask(4000, 0);
@@ -39,7 +42,7 @@ test('SIGTERM while writing: nothing is lost and nothing is sampled twice', asyn
 });
 
 test('a worker whose parent is gone drains too', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: { LONGHAUL_COMMIT_SECONDS: '3600' } });
+  const cluster = await Cluster.start({ model: models.tinyEnglish, env });
   t.after(() => cluster.close());
   const jobId = await cluster.submitText('drain-parent', await bookBytes(160_000), scoreTask);
   const worker = await cluster.startWorker('orphan');

@@ -88,7 +88,7 @@ test('two workers of one name: each epoch has one writer all the same', async (t
 });
 
 test('workers whose clocks are an hour off, either way: no lease is lost, and the bytes are the same', async (t) => {
-  const cluster = await clusterFor(t);
+  const cluster = await clusterFor(t, { LONGHAUL_LOCK_MS: '15000' });
   const text = letters(500_000);
   const jobId = await cluster.submitText('clocks-off', text, scoreTask);
   const clock = (hours: number) => preload('shift-clock.mjs', { LONGHAUL_TEST_CLOCK_MS: String(hours * 3_600_000) });

@@ -61,7 +61,7 @@ test('an idle worker shows itself, and is gone when it drains', async (t) => {
       const workers = await ask();
       return workers.length > 0 ? workers : null;
     },
-    20_000,
+    60_000,
     () => 'the worker to show itself',
   );
   assert.equal(seen?.name, 'idle-one');

@@ -41,7 +41,7 @@ test('overlays/local: a request starts a worker by way of the controller and a J
     ...['api', 'controller', 'worker'].map((who) => secret(`longhaul-redis-${who}`, { url: redis.url })),
     secret('longhaul-store', { user, password }),
   ];
-  const quick = { LONGHAUL_SCALE_SECONDS: '0.3', LONGHAUL_DEMAND_SECONDS: '0.5', LONGHAUL_IDLE_EXIT_SECONDS: '1.5' };
+  const quick = { LONGHAUL_SCALE_SECONDS: '0.3', LONGHAUL_DEMAND_SECONDS: '0.5', LONGHAUL_IDLE_EXIT_SECONDS: '5' };
   const env = { ...addresses, ...quick, LONGHAUL_PREEMPTION: 'none', KUBECONFIG: kubeconfig };
   const kubelet = new Kubelet({ manifests, dir, env });
   t.after(() => kubelet.close());

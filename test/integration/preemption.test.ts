@@ -238,7 +238,7 @@ test('a broken service is told once, asked on, and heard when it is well again',
 test('one slow answer is no outage', async (t) => {
   const service = await server(t);
   service.set('/task', { hang: true });
-  const { logged, until } = watching(t, { ...ecsEndpoint(service.url), timeoutMs: 150 });
+  const { logged, until } = watching(t, { ...ecsEndpoint(service.url), timeoutMs: 1000 });
   await until(() => questions(service) === 2);
   service.set('/task', { body: '{"DesiredStatus":"RUNNING"}' });
   await until(() => questions(service) >= 6);

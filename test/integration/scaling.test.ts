@@ -19,7 +19,7 @@ interface Claim {
 
 /** A cluster whose controllers start workers as processes of this machine: at most two, of two slots. */
 async function setUp(t: TestContext, env: Record<string, string> = {}) {
-  const cluster = await Cluster.start({ model: models.induction, env: { LONGHAUL_LOCK_MS: '1000', ...env } });
+  const cluster = await Cluster.start({ model: models.induction, env: { LONGHAUL_LOCK_MS: '2500', ...env } });
   const dir = path.join(cluster.dir, 'workers');
   const scaling = {
     ...{ LONGHAUL_SCALE_PLATFORM: 'process', LONGHAUL_MODELS: 'test', LONGHAUL_SCALE_PROCESS_DIR: dir },
