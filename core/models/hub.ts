@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { describeError, LonghaulError, RejectedJob, RetryableFailure } from '../contracts/errors.ts';
 import { isModelFile, ModelFileName, modelLimits } from './manifest.ts';
 import type { PartSource, SourceFile } from './part-source.ts';
+import { steadyRange } from './steady.ts';
 
 export interface HubSettings {
   /** `https://huggingface.co`, or a mirror that speaks its protocol. */
@@ -29,12 +30,13 @@ export interface HubRevision {
 const STALL_MS = 20_000;
 
 const Commit = z.string().regex(/^[0-9a-f]{40}$/);
+const FileBytes = z.int().min(0).max(modelLimits.fileBytes);
 const Entry = z.object({
   type: z.string(),
   path: z.string(),
-  size: z.int().min(0).max(modelLimits.fileBytes),
+  size: FileBytes,
   oid: z.string().optional(),
-  lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size: z.int() }).optional(),
+  lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size: FileBytes }).optional(),
 });
 
 /**
@@ -56,18 +58,24 @@ export async function readRevision(repo: string, revision: string | null, settin
       const name = ModelFileName.parse(entry.path);
       const gitOid = entry.lfs === undefined && /^[0-9a-f]{40}$/.test(entry.oid ?? '') ? entry.oid! : null;
       files.push({ name, bytes: entry.lfs?.size ?? entry.size, sha256: entry.lfs?.oid ?? null, gitOid });
+      if (files.length > modelLimits.files) {
+        const text = `${at} lists more than ${modelLimits.files} files of a model`;
+        throw new RejectedJob('model_unsupported', text);
+      }
     }
-    if (files.length > modelLimits.files) throw new RejectedJob('model_unsupported', `${at} has ${files.length} files`);
     return { repo, commit, files };
   } catch (error) {
     throw hubFailure(at, settings.endpoint, error);
   }
 }
 
-/** A small file of a commit, checked by its digest. */
+/** Times that a small file of other bytes than git names is read before it is given up. */
+const DAMAGED = 3;
+
+/** A file of a commit that git alone knows, in memory whole and checked by its object id. */
 export async function readSmallFile(
   { repo, commit }: Pick<HubRevision, 'repo' | 'commit'>,
-  { name, bytes, sha256, gitOid }: HubFile,
+  { name, bytes, gitOid }: Pick<HubFile, 'name' | 'bytes' | 'gitOid'>,
   settings: HubSettings,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -77,32 +85,14 @@ export async function readSmallFile(
     throw new RejectedJob('object_too_large', text);
   }
   const source = hubSource(repo, commit, settings);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const pieces: Uint8Array[] = [];
-      if (bytes > 0) {
-        const file = { name, bytes, sha256: sha256 ?? '' };
-        for await (const piece of source.openRange(file, { from: 0, end: bytes }, signal)) pieces.push(piece);
-      }
-      const body = Buffer.concat(pieces);
-      if (body.length !== bytes)
-        throw new RetryableFailure('store_unavailable', `${at} ended at byte ${body.length} of ${bytes}`);
-      const git = createHash('sha1').update(`blob ${body.length}\0`).update(body).digest('hex');
-      if (gitOid !== null && git !== gitOid)
-        throw new RejectedJob('model_corrupt', `${at} has git object ${git}; expected ${gitOid}`);
-      const own = createHash('sha256').update(body).digest('hex');
-      if (sha256 !== null && own !== sha256)
-        throw new RejectedJob('model_corrupt', `${at} has sha256 ${own}; expected ${sha256}`);
-      return body;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (
-        !(error instanceof RetryableFailure || (error as { code?: string }).code === 'model_corrupt') ||
-        attempt === 4
-      )
-        throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
-    }
+  for (let damaged = 1; ; damaged++) {
+    const pieces: Uint8Array[] = [];
+    const file = { name, bytes, sha256: '' };
+    for await (const piece of steadyRange(source, file, { from: 0, end: bytes }, signal)) pieces.push(piece);
+    const body = Buffer.concat(pieces);
+    const git = createHash('sha1').update(`blob ${body.length}\0`).update(body).digest('hex');
+    if (gitOid === null || git === gitOid) return body;
+    if (damaged === DAMAGED) throw new RejectedJob('model_corrupt', `${at} has git object ${git}; expected ${gitOid}`);
   }
 }
 

@@ -1,8 +1,10 @@
-import { mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LonghaulError, RetryableFailure } from '../contracts/errors.ts';
 import { fileFailure } from '../ledger/file-errors.ts';
 import { type BringProgress, bring } from './bring/bring.ts';
+import { Journal } from './bring/journal.ts';
+import type { WantedFile } from './bring/part-order.ts';
 import { ModelManifest, manifestName, totalBytes, versionDigest } from './manifest.ts';
 import { openPool, type PartPool, threadsFor } from './parts/pool.ts';
 import type { ResolvedModel } from './resolve.ts';
@@ -23,7 +25,7 @@ export interface Pulled {
 
 /**
  * Brings a model into a directory of its own, verified. It appears by a rename when all of it is right; what a broken
- * attempt leaves lies beside it as `.DIR.partial` and is gone on with. A directory that holds the version already is
+ * attempt leaves lies beside it as `.DIR.partial` and is gone on with, but for files that this version does not have. A directory that holds the version already is
  * verified and left as it is; one that holds anything else is refused.
  */
 export async function pullInto(dir: string, resolved: ResolvedModel, options: PullOptions): Promise<Pulled> {
@@ -52,6 +54,7 @@ export async function pullInto(dir: string, resolved: ResolvedModel, options: Pu
   const pools: PartPool[] = [];
   try {
     await mkdir(partial, { recursive: true, mode: 0o700 });
+    await removeOthers(partial, files);
     const left = (
       await Promise.all(
         files.map(async (file) => ((await stat(join(partial, file.name)).catch(() => null))?.blocks ?? 0) * 512),
@@ -79,7 +82,7 @@ export async function pullInto(dir: string, resolved: ResolvedModel, options: Pu
     const createdAt = new Date().toISOString();
     const manifest: ModelManifest = { v: 1, name, partBytes, files: whole, fingerprint, source, createdAt };
     await writeFile(join(partial, manifestName), `${JSON.stringify(manifest)}\n`);
-    await rm(join(partial, '.parts'), { force: true });
+    await rm(Journal.path(partial), { force: true });
     await rename(partial, dir);
     return { manifest, bytes, fetchedBytes };
   } catch (error) {
@@ -87,6 +90,14 @@ export async function pullInto(dir: string, resolved: ResolvedModel, options: Pu
     throw fileFailure(`pulling into ${dir}`, error);
   } finally {
     await Promise.all(pools.map((pool) => pool.close()));
+  }
+}
+
+/** The directory will hold the version and nothing else: a loader takes weights by their name. */
+async function removeOthers(partial: string, files: readonly WantedFile[]): Promise<void> {
+  const ours = new Set([Journal.fileName, ...files.map(({ name }) => name)]);
+  for (const name of await readdir(partial)) {
+    if (!ours.has(name)) await rm(join(partial, name), { recursive: true });
   }
 }
 

@@ -126,6 +126,30 @@ test('a server that ignores ranges is refused and not misread', async () => {
   await assert.rejects(push(next('store')), coded('source_unreadable'));
 });
 
+test('a small file that does not end is refused at the length that was listed', async () => {
+  hub.fail('config.json', 'goes-on');
+  await assert.rejects(resolved(`hf://${repo}`), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'model_corrupt', error.message);
+    assert.match(error.message, /^config\.json of hf:.* goes on to byte \d+; expected it to end at \d+$/);
+    return true;
+  });
+});
+
+test('a tree without end, and a length that no file has, are refused', async () => {
+  for (const [code, tree] of [
+    ['model_unsupported', (_: object, page: number) => ({ type: 'file', path: `LICENSE.${page}`, size: 1 })],
+    ['source_unreadable', (entry: object) => ({ ...entry, lfs: { oid: '0'.repeat(64), size: 1e15 } })],
+    ['source_unreadable', (entry: object) => ({ ...entry, lfs: { oid: '0'.repeat(64), size: -1 } })],
+  ] as const) {
+    const lying = await startHubServer(repo, files, { tree });
+    const hubSettings = { endpoint: lying.url, token: null };
+    const reference = parseModelReference(`hf://${repo}`) as RemoteReference;
+    const stopped = AbortSignal.timeout(30_000);
+    const asked = resolveModel(reference, { store: {}, hub: hubSettings, signal: stopped });
+    await assert.rejects(asked, coded(code)).finally(() => lying.close());
+  }
+});
+
 test('the cache holds what was pulled from the hub, for whoever names the same files', async () => {
   const cache = { dir: next('cache'), limitBytes: null };
   const store = await openStore(pathToFileURL(join(dir, 'shared')).href);

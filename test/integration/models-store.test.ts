@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
@@ -185,6 +186,25 @@ test('a pull that is broken off at any point is gone on with', async () => {
   });
 });
 
+test('what an attempt at another version left is no part of this one', async () => {
+  await place(async ({ url, store, model, at }) => {
+    const first = await pushDirectory(store, model);
+    const stop = new AbortController();
+    const onProgress = () => stop.abort(new Error('broken off'));
+    const other = pullInto(join(at, 'pulled'), await resolved(url), {
+      ...{ inFlight: 1, threads: 0, signal: stop.signal, onProgress },
+    });
+    await assert.rejects(other, /broken off/);
+    for (const { name } of first.manifest.files) {
+      if (name.endsWith('2-of-00002.safetensors')) await rename(join(model, name), join(model, 'model.safetensors'));
+      else if (name.endsWith('.safetensors')) await rm(join(model, name));
+    }
+    await pushDirectory(store, model);
+    await pull(url, join(at, 'pulled'));
+    assert.deepEqual(await contents(join(at, 'pulled')), await contents(model));
+  });
+});
+
 test('what an earlier attempt left is checked before it is believed', async () => {
   await place(async ({ url, store, model, at }) => {
     await pushDirectory(store, model);
@@ -199,6 +219,34 @@ test('what an earlier attempt left is checked before it is believed', async () =
     await writeFile(join(partial, 'model-00001-of-00002.safetensors'), Buffer.alloc(shards[0]!, 1));
     await pullInto(into, wanted, { inFlight: 2, threads: 0, signal });
     assert.deepEqual(await contents(into), await contents(model));
+  });
+});
+
+test('a push onto an object of another length is refused, naming it and both, and publishes nothing', async () => {
+  await place(async ({ store, model }) => {
+    const config = await readFile(join(model, 'config.json'));
+    const key = `files/${createHash('sha256').update(config).digest('hex')}`;
+    await store.putIfAbsent(key, Buffer.alloc(3));
+    await assert.rejects(pushDirectory(store, model), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'model_corrupt', error.message);
+      assert.ok(error.message.includes(`${key} in ${store.url} holds 3 bytes; expected ${config.length}`));
+      return true;
+    });
+    assert.deepEqual(await versionsOf(store), []);
+  });
+});
+
+test("parts of a file that was read are its own, whatever an earlier push's record says", async () => {
+  await place(async ({ url, store, model, at }) => {
+    const { digest, manifest } = await pushDirectory(store, model);
+    const weights = manifest.files.find(({ bytes }) => bytes === 3 * MiB)!;
+    const key = `files/${weights.sha256}.json`;
+    await store.delete(key);
+    const record = { v: 1, bytes: weights.bytes, partBytes: MiB, parts: weights.parts.toReversed() };
+    await store.putIfAbsent(key, Buffer.from(JSON.stringify(record)));
+    await store.delete(`versions/${digest}/model.json`);
+    assert.deepEqual((await pushDirectory(store, model)).manifest.files, manifest.files);
+    await pull(url, join(at, 'pulled'));
   });
 });
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { parseRange } from './s3-server/ranges.ts';
 
 /** What happens to an answer with a file's bytes, in place of it or on its way. */
-export type HubFault = 'unavailable' | 'truncate' | 'flip-bit' | 'changed-etag' | 'whole';
+export type HubFault = 'unavailable' | 'truncate' | 'flip-bit' | 'changed-etag' | 'whole' | 'goes-on';
 
 export interface HubServer {
   readonly url: string;
@@ -23,7 +23,11 @@ export interface HubServer {
 export async function startHubServer(
   repo: string,
   files: Readonly<Record<string, Uint8Array>>,
-  options: { readonly token?: string } = {},
+  options: {
+    readonly token?: string;
+    /** What the tree says in place of an entry, for as many pages as somebody reads. */
+    readonly tree?: (entry: object, page: number) => object;
+  } = {},
 ): Promise<HubServer> {
   const commit = createHash('sha1')
     .update(JSON.stringify(Object.keys(files)))
@@ -44,9 +48,10 @@ export async function startHubServer(
     if (fault === 'flip-bit') sent[0]! ^= 1;
     response.writeHead(range === null ? 200 : 206, {
       etag: fault === 'changed-etag' ? '"another"' : `"${createHash('md5').update(body).digest('hex')}"`,
-      'content-length': String(end - from),
+      ...(fault === 'goes-on' ? {} : { 'content-length': String(end - from) }),
       ...(range === null ? {} : { 'content-range': `bytes ${from}-${end - 1}/${body.length}` }),
     });
+    if (fault === 'goes-on') return void goOn(response);
     if (fault !== 'truncate') return void response.end(sent);
     response.write(sent.subarray(0, Math.ceil(sent.length / 2)), () => response.destroy());
   };
@@ -81,12 +86,14 @@ export async function startHubServer(
       // One page for each file: whoever reads a tree reads all of its pages.
       const names = Object.keys(files);
       const at = Number(url.searchParams.get('cursor') ?? 0);
+      const named = names[at % names.length]!;
+      const entry = entryOf(named, files[named]!);
       const next = `<http://${request.headers.host}${url.pathname}?cursor=${at + 1}>; rel="next"`;
       return json(
         response,
         200,
-        [entryOf(names[at]!, files[names[at]!]!)],
-        at + 1 < names.length ? { link: next } : {},
+        [options.tree?.(entry, at) ?? entry],
+        options.tree !== undefined || at + 1 < names.length ? { link: next } : {},
       );
     }
     const name = asked.startsWith(`/${repo}/resolve/${commit}/`) ? asked.split('/').at(-1)! : '';
@@ -103,6 +110,12 @@ export async function startHubServer(
     if (!large(body)) return { type: 'file', path, size: body.length, oid };
     const sha256 = createHash('sha256').update(body).digest('hex');
     return { type: 'file', path, size: body.length, oid, lfs: { oid: sha256, size: body.length, pointerSize: 134 } };
+  }
+
+  /** A body that has no end, for as long as somebody takes it; 64 MiB are one. */
+  function goOn(response: ServerResponse, left = 64) {
+    if (left === 0 || response.destroyed) return void response.end();
+    response.write(Buffer.alloc(2 ** 20), () => goOn(response, left - 1));
   }
 
   return {

@@ -1,13 +1,12 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const name = '.parts';
-
 /**
  * Which parts a directory that is being filled has, one line each. It is a hint, written without care: a part that is
  * listed is checked before it is believed, one that is not is brought again.
  */
 export class Journal {
+  static readonly fileName = '.parts';
   readonly #file: FileHandle;
   #writing: Promise<unknown> = Promise.resolve();
 
@@ -16,7 +15,7 @@ export class Journal {
   }
 
   static async open(dir: string): Promise<{ readonly journal: Journal; readonly listed: ReadonlySet<string> }> {
-    const path = join(dir, name);
+    const path = Journal.path(dir);
     const text = await readFile(path, 'latin1').catch(() => '');
     const journal = new Journal(await open(path, 'a', 0o600));
     return { journal, listed: new Set(text.split('\n').filter((line) => line !== '')) };
@@ -32,7 +31,7 @@ export class Journal {
   }
 
   static path(dir: string): string {
-    return join(dir, name);
+    return join(dir, Journal.fileName);
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { LonghaulError, RetryableFailure } from '../../contracts/errors.ts';
 import { fileFailure } from '../../ledger/file-errors.ts';
+import { Journal } from '../bring/journal.ts';
 import { isWeights, ModelManifest, manifestName, modelLimits, Sha256, totalBytes, versionDigest } from '../manifest.ts';
 import { digestFile } from '../parts/digest-file.ts';
 import { type Beats, FillLock, isBeating, startBeating, usualBeats } from './beat.ts';
@@ -167,7 +168,7 @@ export class ModelCache {
       await writeFile(join(partial, stateName), JSON.stringify({ boot: await bootId(), synced: false }), {
         mode: 0o600,
       });
-      await rm(join(partial, '.parts'), { force: true });
+      await rm(Journal.path(partial), { force: true });
       try {
         await rename(partial, this.pathOf(digest));
       } catch (error) {
@@ -234,7 +235,7 @@ export class ModelCache {
       for (const digest of await readdir(place)) {
         if (!Sha256.safeParse(digest).success) continue;
         const dir = join(place, digest);
-        const used = await stat(join(dir, partial ? '.parts' : manifestName)).catch(() => null);
+        const used = await stat(partial ? Journal.path(dir) : join(dir, manifestName)).catch(() => null);
         const { allocated, length } = await sizeOf(dir);
         const grows = partial && (await FillLock.isHeld(this.#lockOf(digest), this.#beats));
         const toCome = grows ? Math.max(0, length - allocated) : 0;

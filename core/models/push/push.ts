@@ -99,12 +99,17 @@ async function pushFile(file: FileToPush, push: FilePush): Promise<ModelFile> {
   let known = file.sha256 === null ? await digestsOf(file, push) : null;
   const sha256 = known?.sha256 ?? file.sha256!;
   const there = await store.head(keys.file(sha256), { signal });
-  const standing = there?.bytes === bytes ? await readParts(store, sha256, { bytes, partBytes }) : null;
+  if (there !== null && there.bytes !== bytes) {
+    // It can neither be replaced nor be named by a version.
+    const text = `${name}: ${there.key} in ${store.url} holds ${there.bytes} bytes; expected ${bytes}: remove it`;
+    throw new RejectedJob('model_corrupt', text);
+  }
+  const standing = there !== null ? await readParts(store, sha256, { bytes, partBytes }) : null;
   if (standing !== null) {
     tell(bytes, false);
-    return { name, bytes, sha256, parts: standing };
+    return { name, bytes, sha256, parts: known?.parts ?? standing };
   }
-  if (there?.bytes === bytes) {
+  if (there !== null) {
     // The object is there and its record is not: a push ended between the two. The store's bytes are read for it.
     known ??= await digestsOf(file, push);
     tell(bytes, false);
