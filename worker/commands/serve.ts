@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { describeError, errorCode, LonghaulError, ModelName, systemClock } from '@longhaul/core/contracts';
+import { systemClock } from '@longhaul/core/contracts';
 import { openFleet } from '@longhaul/core/fleet';
-import { createLedger, type ObjectStore, openConfiguredStore, probeStore, storeOptions } from '@longhaul/core/ledger';
-import { modelNameOf, transferOptions } from '@longhaul/core/models';
+import { createLedger, openConfiguredStore } from '@longhaul/core/ledger';
 import { openConsumer, openQueue, type TakenJob } from '@longhaul/core/queue';
 import { createStates } from '@longhaul/core/states';
 import { openLiveStream } from '@longhaul/core/stream';
 import { observeSlots, recordFlush, startTelemetry } from '@longhaul/core/telemetry';
+import { documentOpener } from '../adapters/document-opener.ts';
 import { timed } from '../adapters/loop-delay.ts';
-import { type LoadedModel, loadServedModel } from '../adapters/model.ts';
 import { Announcer } from '../announcer.ts';
 import type { Config } from '../config.ts';
 import { ecsTaskId } from '../ecs-task.ts';
@@ -21,11 +20,12 @@ import { platformSources } from '../preemption/platforms.ts';
 import { signalSource } from '../preemption/signals.ts';
 import { watchPreemption } from '../preemption/watch.ts';
 import type { ProcessIo } from '../process.ts';
-import { obtainLog } from '../start/obtain-log.ts';
+import { Standing } from '../standing.ts';
+import { load, servedName } from '../start/load.ts';
 import { imageMs } from '../start/placement.ts';
 import { StartReport } from '../start/report.ts';
-import type { JobContext } from '../tasks/context.ts';
-import { openDocument } from '../text/index.ts';
+import { storeReady } from '../start/store-ready.ts';
+import { whenAborted, within } from '../wait.ts';
 import { Worker } from '../worker.ts';
 
 /** Seconds that a drain may take before the process leaves with its jobs uncommitted (they go on elsewhere). */
@@ -36,9 +36,6 @@ const lastWordsSeconds = 2;
 
 /** Milliseconds that the process has for its exit where telemetry could not be sent. */
 const exitMs = 250;
-
-/** Milliseconds without an answer of the store after which the log says so. */
-const storeSlowMs = 3000;
 
 /**
  * Serves one model's queue until the machine or the process is to go, or can no longer be trusted; then drains.
@@ -52,7 +49,8 @@ const storeSlowMs = 3000;
 export async function serve(settings: Config, io: ProcessIo): Promise<number> {
   const config = { ...settings, workerName: await nameOf(settings) };
   const log = createLog(config.LONGHAUL_LOG_LEVEL, config.workerName);
-  const [stop, soon, watched] = [new AbortController(), new AbortController(), new AbortController()];
+  const [stop, soon] = [new AbortController(), new AbortController()];
+  const [idle, watched] = [new AbortController(), new AbortController()];
   const requestStop = (reason: string) => {
     if (!stop.signal.aborted) log('info', 'draining', { reason });
     stop.abort(new Error(reason));
@@ -64,20 +62,18 @@ export async function serve(settings: Config, io: ProcessIo): Promise<number> {
   ];
   const on = { leave: requestStop, soon: () => soon.abort() };
   const watching = watchPreemption(sources, { on, log, signal: watched.signal });
-  let takes = false;
+  const standing = new Standing([stop.signal, soon.signal, idle.signal]);
   const telemetry = await startTelemetry({
     env: io.env,
     service: 'longhaul-worker',
     instance: config.workerName,
     address: config.LONGHAUL_METRICS_ADDRESS ?? null,
-    ready: () => takes && !stop.signal.aborted && !soon.signal.aborted,
+    ready: () => standing.ready,
     log,
   });
-  const onReady = () => {
-    takes = true;
-  };
   try {
-    const code = await serveUntil({ config, log, stop: stop.signal, soon: soon.signal, requestStop, onReady, io });
+    const signals = { stop: stop.signal, soon: soon.signal };
+    const code = await serveUntil({ config, log, ...signals, idle, requestStop, standing, io });
     log('info', 'stopped', { code });
     return code;
   } finally {
@@ -98,13 +94,14 @@ interface Serving {
   readonly log: Log;
   readonly stop: AbortSignal;
   readonly soon: AbortSignal;
+  /** Aborted here where nothing came for so long. */
+  readonly idle: AbortController;
   readonly requestStop: (reason: string) => void;
-  /** Called once jobs are taken. */
-  readonly onReady: () => void;
+  readonly standing: Standing;
   readonly io: ProcessIo;
 }
 
-async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }: Serving): Promise<number> {
+async function serveUntil({ config, log, stop, soon, idle, requestStop, standing, io }: Serving): Promise<number> {
   const fatal: Error[] = [];
   const modelName = servedName(config);
   const report = new StartReport(systemClock.now, log);
@@ -128,7 +125,6 @@ async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }:
   let posting: Promise<void> = Promise.resolve();
   let orderly = false;
   const began = systemClock.now();
-  const idle = new AbortController();
   let idleMs = () => systemClock.now() - began;
   const idleSeconds = config.LONGHAUL_IDLE_EXIT_SECONDS;
   let leaveIdle = async () => {};
@@ -206,13 +202,13 @@ async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }:
         },
         now: () => ({
           jobs: worker.jobs.length,
-          status: stop.aborted || soon.aborted || idle.signal.aborted ? ('draining' as const) : ('serving' as const),
+          status: standing.status,
           ...(report.start === null ? {} : { start: report.start }),
         }),
       },
       gone.signal,
     );
-    onReady();
+    standing.begin();
     if (!stop.aborted) {
       log('info', 'ready', { model: modelName, slots: config.LONGHAUL_SLOTS, store: store.url });
       report.ready({ model: modelName, digest }, imageMs(config.ECS_CONTAINER_METADATA_URI_V4));
@@ -239,103 +235,4 @@ async function serveUntil({ config, log, stop, soon, requestStop, onReady, io }:
     else io.endWithin(3 * lastWordsSeconds * 1000);
     await within(store.close(), lastWordsSeconds);
   }
-}
-
-/** Null where the worker is stopped first. */
-async function load(config: Config, io: ProcessIo, log: Log, stop: AbortSignal): Promise<LoadedModel | null> {
-  try {
-    return await loadServedModel(
-      config.LONGHAUL_MODEL,
-      {
-        device: config.LONGHAUL_DEVICE,
-        weights: config.LONGHAUL_WEIGHTS,
-        activations: config.LONGHAUL_ACTIVATIONS,
-        threads: config.LONGHAUL_THREADS ?? null,
-        chunkTokens: config.LONGHAUL_CHUNK_TOKENS,
-        slots: config.LONGHAUL_SLOTS,
-        forks: config.LONGHAUL_FORKS,
-      },
-      {
-        store: storeOptions(config),
-        transfer: transferOptions(config, io.env),
-        signal: stop,
-        onEvent: obtainLog(log, systemClock),
-      },
-    );
-  } catch (error) {
-    if (stop.aborted) return null;
-    throw error;
-  }
-}
-
-function servedName(config: Config): string {
-  const asked = config.LONGHAUL_MODEL_NAME ?? nameOfPlace(config.LONGHAUL_MODEL);
-  const name = ModelName.safeParse(asked);
-  if (name.success) return name.data;
-  throw new LonghaulError(
-    'invalid_config',
-    `LONGHAUL_MODEL_NAME: a served name is 1 to 63 of A-Z a-z 0-9 . _ -; found ${JSON.stringify(asked)}`,
-  );
-}
-
-function nameOfPlace(place: string): string {
-  try {
-    return modelNameOf(place);
-  } catch (cause) {
-    throw new LonghaulError('invalid_config', `LONGHAUL_MODEL: ${describeError(cause)}`);
-  }
-}
-
-/** Proves the store before a job is taken; waits while it is away or full. False where the worker is stopped first. */
-async function storeReady(store: ObjectStore, log: Log, signal: AbortSignal): Promise<boolean> {
-  const waiting = (reason: string) => log('warn', 'waiting for the store', { store: store.url, reason });
-  while (!signal.aborted) {
-    const slow = setTimeout(() => waiting('no answer yet'), storeSlowMs);
-    try {
-      await probeStore(store);
-      return true;
-    } catch (error) {
-      if (!['store_unavailable', 'store_full'].includes(errorCode(error))) throw error;
-      waiting(describeError(error));
-      await systemClock.sleep(1000, signal).catch(() => undefined);
-    } finally {
-      clearTimeout(slow);
-    }
-  }
-  return false;
-}
-
-function documentOpener(config: Config, store: ObjectStore): JobContext['openDocument'] {
-  return (source, request) =>
-    openDocument(source, {
-      ...request,
-      store,
-      openBucket: (bucket) => openConfiguredStore(`s3://${bucket}`, config),
-      fileRoots: config.LONGHAUL_FILE_ROOTS,
-      inflateRatio: config.LONGHAUL_INFLATE_RATIO,
-    });
-}
-
-/** For signals that live as long as the process: the listener stays. */
-function whenAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
-/** Whether the promise settles within the time. */
-async function within(promise: Promise<unknown>, seconds: number): Promise<boolean> {
-  const timeout = new AbortController();
-  const late = systemClock.sleep(seconds * 1000, timeout.signal).then(
-    () => false,
-    () => false,
-  );
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  const inTime = await Promise.race([settled, late]);
-  timeout.abort();
-  return inTime;
 }
