@@ -80,14 +80,14 @@ export const metric = {
     'longhaul.preemptions',
     '{notice}',
     [attribute.source, attribute.action],
-    'Notices that the worker must go, or may have to',
+    'Notices that the worker must go, or may have to; the last of a worker come by OTLP alone',
   ),
   flushSeconds: histogram(
     ['worker'],
     'longhaul.flush.duration',
     's',
     ofModel,
-    'From the order to leave until every job in hand was committed and handed back',
+    'From the order to leave until every job in hand was committed and handed back; by OTLP alone',
     flushBuckets,
   ),
   resumeSeconds: histogram(
