@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../contracts/errors.ts';
 import type { StoreOptions } from '../ledger/store-config.ts';
@@ -240,5 +239,5 @@ export async function obtainWhole(
 ): Promise<ObtainedModel & { readonly path: string }> {
   const obtained = await obtainModel(reference, options);
   await obtained.finish();
-  return { ...obtained, path: join(options.transfer.cache.dir, obtained.digest) };
+  return { ...obtained, path: (await ModelCache.open(options.transfer.cache)).pathOf(obtained.digest) };
 }

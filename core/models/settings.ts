@@ -46,6 +46,8 @@ export function transferOptions(settings: ModelSettings, env: Environment): Tran
   };
 }
 
-function defaultCache(env: Environment): string {
-  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || '/tmp', '.cache'), 'longhaul', 'models');
+/** What is found in the cache is loaded as it is, so it lies where nobody else writes: null for a user without a home. */
+function defaultCache(env: Environment): string | null {
+  const caches = env['XDG_CACHE_HOME'] || (env['HOME'] ? join(env['HOME'], '.cache') : null);
+  return caches === null ? null : join(caches, 'longhaul', 'models');
 }

@@ -7,14 +7,13 @@ export interface VerifyOptions {
   /** Null: as many as the model is worth. */
   readonly threads: number | null;
   readonly signal: AbortSignal;
-  readonly onFile?: (bytes: number) => void;
 }
 
 /** What is wrong with the files of a directory, by every digest of the manifest; nothing where all is right. */
 export async function verifyFiles(
   dir: string,
   { files, partBytes }: Pick<ModelManifest, 'files' | 'partBytes'>,
-  { threads, signal, onFile }: VerifyOptions,
+  { threads, signal }: VerifyOptions,
 ): Promise<readonly string[]> {
   const pool = await openPool(null, Math.min(files.length, threads ?? threadsFor(totalBytes(files))));
   try {
@@ -26,7 +25,6 @@ export async function verifyFiles(
             { kind: 'digest', path, bytes, partBytes, wantParts: true, follows: false },
             signal,
           );
-          onFile?.(bytes);
           if (digests.sha256 !== sha256) return [`${path} has sha256 ${digests.sha256}; expected ${sha256}`];
           const other = parts.findIndex((part, i) => part !== digests.parts[i]);
           return other < 0

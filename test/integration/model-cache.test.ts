@@ -5,16 +5,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { parseEnvironment } from '@longhaul/core/contracts';
 import { openStore } from '@longhaul/core/ledger';
 import {
   ModelCache,
+  modelSettings,
   type ObtainEvent,
   type ObtainOptions,
   obtainModel,
   obtainWhole,
   parseModelReference,
   type RemoteReference,
+  transferOptions,
 } from '@longhaul/core/models';
+import { z } from 'zod';
 import { waitFor } from '../support/cluster.ts';
 import { contents, MiB, makeModel, pushDirectory } from '../support/models.ts';
 import { mountSmall, unmountSmall } from '../support/small-disk.ts';
@@ -245,4 +249,18 @@ test('a version that is named by its digest needs no store once it is there', as
   const pinned = { ...references['a']!, digest: digests['a'] } as RemoteReference;
   assert.equal((await obtainWhole(pinned, options)).how, 'cached');
   await assert.rejects(obtain('a'), coded('model_not_found'));
+});
+
+test('a user without a home names the cache: models are not kept where others may write', async () => {
+  const { options, references } = await world(null);
+  const transferOf = (env: Record<string, string>) =>
+    transferOptions(parseEnvironment(z.object(modelSettings), env), env);
+  assert.equal(transferOf({ HOME: '/home/reader' }).cache.dir, '/home/reader/.cache/longhaul/models');
+  assert.equal(transferOf({ HOME: '/', XDG_CACHE_HOME: '/c' }).cache.dir, '/c/longhaul/models');
+  assert.equal(transferOf({ LONGHAUL_MODEL_CACHE: '/models' }).cache.dir, '/models');
+  const transfer = { ...options.transfer, cache: transferOf({}).cache };
+  await assert.rejects(obtainModel(references['a']!, { ...options, transfer }), {
+    code: 'invalid_config',
+    message: 'LONGHAUL_MODEL_CACHE is not set, and there is no HOME to keep models in',
+  });
 });

@@ -145,8 +145,7 @@ class Run {
         const found = await stat(path).catch(() => null);
         if (found?.isFile() && found.size === bytes) continue;
         const file = await open(path, 'w', 0o600);
-        await file.truncate(bytes);
-        await file.close();
+        await file.truncate(bytes).finally(() => file.close());
       } catch (error) {
         throw fileFailure(`laying out ${path}`, error);
       }

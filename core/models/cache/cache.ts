@@ -10,7 +10,8 @@ import { digestFile } from '../parts/digest-file.ts';
 import { type Beats, FillLock, isBeating, startBeating, usualBeats } from './beat.ts';
 
 export interface CacheOptions {
-  readonly dir: string;
+  /** Null: none is known. */
+  readonly dir: string | null;
   /** Null: as much as the disk holds. */
   readonly limitBytes: number | null;
   readonly beats?: Beats;
@@ -48,19 +49,27 @@ export class ModelCache {
   readonly #limitBytes: number | null;
   readonly #beats: Beats;
 
-  private constructor({ dir, limitBytes, beats = usualBeats }: CacheOptions) {
+  private constructor(dir: string, { limitBytes, beats = usualBeats }: CacheOptions) {
     this.dir = dir;
     this.#limitBytes = limitBytes;
     this.#beats = beats;
   }
 
+  /** @throws LonghaulError `invalid_config` where no directory is known */
   static async open(options: CacheOptions): Promise<ModelCache> {
-    await named(`opening the model cache ${options.dir}`, async () => {
+    const { dir } = options;
+    if (dir === null) {
+      throw new LonghaulError(
+        'invalid_config',
+        'LONGHAUL_MODEL_CACHE is not set, and there is no HOME to keep models in',
+      );
+    }
+    await named(`opening the model cache ${dir}`, async () => {
       for (const name of ['', '.partial', '.lock', '.use', '.refs', '.trash']) {
-        await mkdir(join(options.dir, name), { recursive: true, mode: 0o700 });
+        await mkdir(join(dir, name), { recursive: true, mode: 0o700 });
       }
     });
-    return new ModelCache(options);
+    return new ModelCache(dir, options);
   }
 
   pathOf(digest: string): string {

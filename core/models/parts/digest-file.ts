@@ -20,8 +20,6 @@ export interface DigestOptions {
   /** Resolves when the part may be read; a file that is still being brought is read behind its bringers. */
   readonly ready?: (part: number) => Promise<void>;
   readonly signal?: AbortSignal;
-  /** Told of bytes read. */
-  readonly onBytes?: (bytes: number) => void;
 }
 
 /**
@@ -29,7 +27,7 @@ export interface DigestOptions {
  * a thread of its own is for. A file that is longer or shorter is `model_corrupt`.
  */
 export async function digestFile(path: string, options: DigestOptions): Promise<FileDigests> {
-  const { bytes, partBytes, wantParts, ready, signal, onBytes } = options;
+  const { bytes, partBytes, wantParts, ready, signal } = options;
   const whole = createHash('sha256');
   const parts: string[] = [];
   const buffer = new Uint8Array(READ_BYTES);
@@ -48,7 +46,6 @@ export async function digestFile(path: string, options: DigestOptions): Promise<
         whole.update(piece);
         part?.update(piece);
         at += n;
-        onBytes?.(n);
         await turn();
       }
       if (part !== null) parts.push(part.digest('hex'));

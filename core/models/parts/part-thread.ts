@@ -6,7 +6,8 @@ import type { FromThread, ToThread } from './thread-messages.ts';
 import { PartWork } from './work.ts';
 
 const port = parentPort!;
-const stop = new AbortController();
+// A pool that is closed ends its threads.
+const unstopped = new AbortController().signal;
 const address = workerData as SourceAddress | null;
 const work = (async () => new PartWork(address === null ? null : await openSource(address)))();
 const say = (message: FromThread) => port.postMessage(message);
@@ -19,7 +20,7 @@ async function take(message: ToThread): Promise<void> {
   switch (message.kind) {
     case 'task':
       try {
-        const result = await (await work).run(message.task, stop.signal);
+        const result = await (await work).run(message.task, unstopped);
         return say({ id: message.id, result });
       } catch (error) {
         const disposition = error instanceof JobError ? error.disposition : null;
@@ -27,9 +28,5 @@ async function take(message: ToThread): Promise<void> {
       }
     case 'arrived':
       return (await work).arrived(message.path, message.part);
-    case 'close':
-      stop.abort(new Error('closed'));
-      await (await work).close();
-      port.close();
   }
 }

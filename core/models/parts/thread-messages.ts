@@ -3,8 +3,7 @@ import type { PartTask, TaskResult } from './work.ts';
 
 export type ToThread =
   | { readonly kind: 'task'; readonly id: number; readonly task: PartTask }
-  | { readonly kind: 'arrived'; readonly path: string; readonly part: number }
-  | { readonly kind: 'close' };
+  | { readonly kind: 'arrived'; readonly path: string; readonly part: number };
 
 /** An error without its class, which is lost between threads. */
 export interface ThreadFailure {
