@@ -9,6 +9,7 @@ export {
   type ModelSource,
   manifestName,
   modelLimits,
+  totalBytes,
   versionDigest,
 } from './manifest.ts';
 export { type ObtainEvent, type ObtainedModel, type ObtainOptions, obtainModel, obtainWhole } from './obtain.ts';

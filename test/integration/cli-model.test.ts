@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
+import { openStore } from '@longhaul/core/ledger';
 import { models, waitFor } from '../support/cluster.ts';
 import { bin, runLonghaul, withoutSettings } from '../support/command-line.ts';
 import { startHubServer } from '../support/hub-server.ts';
@@ -63,6 +64,17 @@ test('hub to store to cache to directory, and every digest on the way', async ()
     listed.map((one) => [one.digest, one.current]),
     [[digest, true]],
   );
+  // A version whose manifest is damaged is a row that says so; the others are listed.
+  const store = await openStore(url, ledgerOn(s3).options);
+  const badManifest = `versions/${'f'.repeat(64)}/model.json`;
+  await store.putIfAbsent(badManifest, new TextEncoder().encode('{}'));
+  const beside = (await json('list', url))['models'] as { digest: string; damage: string | null }[];
+  assert.deepEqual(
+    beside.map((one) => [one.digest, one.damage === null]).sort(),
+    [[digest, true] as const, ['f'.repeat(64), false] as const].sort(),
+  );
+  await store.delete(badManifest);
+  await store.close();
   assert.deepEqual(
     ((await json('list'))['models'] as { digest: string }[]).map((one) => one.digest),
     [digest],

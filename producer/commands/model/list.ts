@@ -1,6 +1,13 @@
-import { LonghaulError } from '@longhaul/core/contracts';
+import { describeError, errorCode, LonghaulError } from '@longhaul/core/contracts';
 import { openStore } from '@longhaul/core/ledger';
-import { currentVersion, listVersions, ModelCache, parseModelReference, readManifest } from '@longhaul/core/models';
+import {
+  currentVersion,
+  listVersions,
+  ModelCache,
+  parseModelReference,
+  readManifest,
+  totalBytes,
+} from '@longhaul/core/models';
 import type { Command } from 'commander';
 import { type CommandContext, exitCodes, write, writeJson } from '../../context.ts';
 import { modelPlace } from '../../models/place.ts';
@@ -70,9 +77,14 @@ async function inStore(where: string, context: CommandContext): Promise<Listed[]
     const now = await currentVersion(store);
     const models: Listed[] = [];
     for await (const digest of listVersions(store)) {
-      const { name, files, createdAt } = await readManifest(store, digest);
-      const size = files.reduce((sum, file) => sum + file.bytes, 0);
-      models.push({ digest, name, bytes: size, at: createdAt, current: digest === now, damage: null });
+      const current = digest === now;
+      try {
+        const { name, files, createdAt } = await readManifest(store, digest);
+        models.push({ digest, name, bytes: totalBytes(files), at: createdAt, current, damage: null });
+      } catch (error) {
+        if (!['model_corrupt', 'object_corrupt'].includes(errorCode(error))) throw error;
+        models.push({ digest, name: '?', bytes: 0, at: '', current, damage: describeError(error) });
+      }
     }
     return models.sort((a, b) => (a.at < b.at ? 1 : -1));
   } finally {
