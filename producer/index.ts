@@ -1,7 +1,6 @@
 export { type Batch, type Batches, type BatchRequest, batchObject, createBatches } from '@longhaul/core/batches';
 export { type Clock, systemClock } from '@longhaul/core/contracts';
 export { createFiles, type Files } from '@longhaul/core/files';
-export { batchOutput } from './batch/batch-output.ts';
 export { type FollowBatchOptions, followBatch } from './batch/follow-batch.ts';
 export { checkBatch } from './batch/input.ts';
 export { putBatchInput } from './batch/put-input.ts';

@@ -65,7 +65,7 @@ export interface Batches {
   pause(tenant: string, id: string): Promise<Batch>;
   /** Goes on with a paused or an expired batch. @throws LonghaulError `batch_ended` for one that ended otherwise */
   resume(tenant: string, id: string, options: Resume): Promise<Batch>;
-  /** What is recorded by now, whole lines of JSON. */
+  /** The file of an ended batch, or what is recorded by now of one that goes on: whole lines in either case. @throws LonghaulError `file_not_found` */
   read(tenant: string, id: string, stream: BatchStream): AsyncIterable<Uint8Array>;
 }
 
@@ -215,7 +215,9 @@ export function createBatches(store: ObjectStore, options: BatchesOptions = {}):
 
     async *read(tenant, id, stream) {
       const { spec, head } = await get(tenant, id);
-      yield* readWritten(parts, spec, head, stream);
+      if (!batchHasEnded(head.status)) return yield* readWritten(parts, spec, head, stream);
+      const fileId = stream === 'output' ? head.outputFileId : head.errorFileId;
+      if (fileId !== null) yield* (await files.read(tenant, fileId)).stream;
     },
   };
 }

@@ -17,5 +17,6 @@ export { type LineSpecParts, lineSpec } from './line-spec.ts';
 export { type InputLine, type LinePlace, readLines } from './lines.ts';
 export { readWritten } from './parts.ts';
 export { errorLine, type ResultLine, resultLine } from './result-line.ts';
+export { type BatchSweepOptions, sweepBatches } from './sweep.ts';
 export { type Validation, validateBatch } from './validate.ts';
 export { parseWindow } from './window.ts';

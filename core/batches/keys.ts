@@ -12,6 +12,7 @@ export const batchKeys = {
   spec: (tenant: string, id: BatchId) => `batches/${tenant}/${id}/spec.json`,
   head: (tenant: string, id: BatchId) => `batches/${tenant}/${id}/head.json`,
   /** Apart from the batches, so that listing these is not listing their parts. */
+  parts: 'batch-parts/',
   part: (tenant: string, id: BatchId, stream: BatchStream, seq: number, epoch: number) =>
     `batch-parts/${tenant}/${id}/${stream}/${String(seq).padStart(10, '0')}-${epoch}.jsonl`,
   /** A prompt that is too long to travel in a spec. */
@@ -24,6 +25,12 @@ export const batchKeys = {
 export function batchOfMarker(key: string): { tenant: string; id: BatchId; generation: number } | null {
   const found = /^index\/batches\/([^/]+)\/(batch_[0-9a-z]+)\.([0-9]+)$/.exec(key);
   return found === null ? null : { tenant: found[1]!, id: found[2]!, generation: Number(found[3]) };
+}
+
+/** The batch of a part's key; null for any other key. */
+export function batchOfPart(key: string): { tenant: string; id: BatchId } | null {
+  const found = /^batch-parts\/([^/]+)\/(batch_[0-9a-z]+)\//.exec(key);
+  return found === null ? null : { tenant: found[1]!, id: found[2]! };
 }
 
 /** What the ids of a batch's jobs begin with: the jobs and the markers of one batch stand together in a listing. */

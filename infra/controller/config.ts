@@ -48,7 +48,7 @@ export const ControllerEnvironment = S3Environment.extend({
   LONGHAUL_GARBAGE_HOURS: z.coerce.number().min(0.0001).max(720).default(24),
   /** Days that checkpoints are kept after the end of their job; a job redriven later begins again. For ever where it is not set. */
   LONGHAUL_KEEP_STATE_DAYS: whole(1, 36_500).optional(),
-  /** Days that everything of a job is kept after its end, output and result included. For ever where it is not set. */
+  /** Days that everything of a job is kept after its end, output and result included, and the parts of a batch. For ever where it is not set. */
   LONGHAUL_KEEP_JOB_DAYS: whole(1, 36_500).optional(),
   /** Days that stored documents are kept after the end of every job that reads them. For ever where it is not set. */
   LONGHAUL_KEEP_INPUT_DAYS: whole(1, 36_500).optional(),

@@ -3,7 +3,6 @@ import { type Batch, BatchOrder, batchHasEnded, batchObject, createBatches, pars
 import { LonghaulError } from '@longhaul/core/contracts';
 import { createFiles } from '@longhaul/core/files';
 import type { Command } from 'commander';
-import { batchOutput } from '../batch/batch-output.ts';
 import { followBatch } from '../batch/follow-batch.ts';
 import { checkBatch } from '../batch/input.ts';
 import { putBatchInput } from '../batch/put-input.ts';
@@ -124,7 +123,9 @@ async function submitBatch(file: string | undefined, options: BatchOptions, cont
     if (options.follow !== true && options.output === undefined) return exitCodes.ok;
     const ended = await follow(session, batch.spec.id, json, context);
     if (ended === null) return exitCodes.interrupted;
-    if (options.output !== undefined) await deliver(batchOutput(store, ended, 'output'), options.output, context);
+    if (options.output !== undefined) {
+      await deliver(createBatches(store).read(tenant, batch.spec.id, 'output'), options.output, context);
+    }
     return ended.head.status === 'completed' && (ended.head.ended?.failed ?? 0) === 0 ? exitCodes.ok : exitCodes.failed;
   });
 }

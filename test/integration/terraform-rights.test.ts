@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { sweepBatches } from '@longhaul/core/batches';
 import { createFiles, sweepFiles } from '@longhaul/core/files';
 import { type ObjectStore, openStore, sweepGarbage } from '@longhaul/core/ledger';
 import { connectRedis } from '@longhaul/core/redis';
@@ -192,6 +193,7 @@ test('the programs do all of their work with the rights that terraform gives the
     now: () => later,
   });
   assert.ok(swept.jobObjects > 0 && swept.inputs > 0 && swept.records > 0, JSON.stringify(swept));
+  assert.ok((await sweepBatches(store, { jobDays: 1, now: () => later })) > 0);
   await sweepStates(store);
   await sweepFiles(store);
 

@@ -1,3 +1,4 @@
+import { sweepBatches } from '@longhaul/core/batches';
 import { describeError } from '@longhaul/core/contracts';
 import { sweepFiles } from '@longhaul/core/files';
 import { type ObjectStore, sweepGarbage } from '@longhaul/core/ledger';
@@ -24,7 +25,12 @@ export function garbageCollector(store: ObjectStore, config: Config, log: Log) {
       onDamaged: (name, error) =>
         log('warn', 'a state could not be swept', { state: name, reason: describeError(error) }),
     });
+    const batchParts = await sweepBatches(store, {
+      jobDays: retention.jobDays,
+      signal,
+      onDamaged: (batch, error) => log('warn', 'a batch could not be swept', { batch, reason: describeError(error) }),
+    });
     const files = await sweepFiles(store, { signal });
-    return { ...jobs, states, files };
+    return { ...jobs, states, batchParts, files };
   };
 }

@@ -1,6 +1,5 @@
 import { type Batch, type Batches, type BatchStream, batchObject, createBatches } from '@longhaul/core/batches';
 import type { Command } from 'commander';
-import { batchOutput } from '../../batch/batch-output.ts';
 import { type CommandContext, exitCodes, write, writeJson } from '../../context.ts';
 import { batchTable, batchText } from '../../render/batch.ts';
 import { type Session, withSession } from '../../session.ts';
@@ -113,8 +112,7 @@ function addStream(batch: Command, context: CommandContext, stream: BatchStream,
     .addHelpText('after', example(`longhaul batch ${stream} ${anId} --output so-far.jsonl`))
     .action(async (id: string, options: Options & { output: string }) => {
       await withSession(context, options.data, async ({ store }) => {
-        const found = await createBatches(store).get(tenant, id);
-        await deliver(batchOutput(store, found, stream), options.output, context);
+        await deliver(createBatches(store).read(tenant, id, stream), options.output, context);
       });
       context.finish(exitCodes.ok);
     });

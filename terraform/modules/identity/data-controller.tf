@@ -68,6 +68,7 @@ data "aws_iam_policy_document" "controller" {
     effect  = "Allow"
     actions = ["s3:DeleteObject"]
     resources = [
+      "${var.ledger_arn}/batch-parts/*",
       "${var.ledger_arn}/index/*",
       "${var.ledger_arn}/inputs/*",
       "${var.ledger_arn}/jobs/*",
