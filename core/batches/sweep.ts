@@ -52,7 +52,7 @@ export async function sweepBatches(store: ObjectStore, options: BatchSweepOption
 }
 
 /** When the batch came to an end that nothing follows, in ms; null where it did not. */
-function endOf({ status, completedAt, cancelledAt, failedAt }: BatchHead): number | null {
-  const at = { completed: completedAt, cancelled: cancelledAt, failed: failedAt }[status as string] ?? null;
+function endOf({ completedAt, cancelledAt, failedAt }: BatchHead): number | null {
+  const at = completedAt ?? cancelledAt ?? failedAt;
   return at === null ? null : Date.parse(at);
 }

@@ -25,8 +25,8 @@ export interface Pulled {
 
 /**
  * Brings a model into a directory of its own, verified. It appears by a rename when all of it is right; what a broken
- * attempt leaves lies beside it as `.DIR.partial` and is gone on with, but for files that this version does not have. A directory that holds the version already is
- * verified and left as it is; one that holds anything else is refused.
+ * attempt leaves lies beside it as `.DIR.partial` and is gone on with, but for files that this version does not have. A
+ * directory that holds the version already is verified and left as it is; one that holds anything else is refused.
  */
 export async function pullInto(dir: string, resolved: ResolvedModel, options: PullOptions): Promise<Pulled> {
   const { digest, files, partBytes, address, name, fingerprint, source } = resolved;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { batchKeys, sweepBatches } from '@longhaul/core/batches';
-import { askLine, BatchWorld, tenant } from '../support/batch-world.ts';
+import { askLine, BatchWorld, dyingStore, Killed, tenant } from '../support/batch-world.ts';
 
 const lines = (count: number) => Array.from({ length: count }, (_, n) => askLine(n));
 const dayMs = 86_400_000;
@@ -56,4 +56,29 @@ test('a batch that may go on keeps its parts: one that runs, one that expired; o
   const onDamaged = (id: string, error: Error) => void told.push(`${id} ${error.message}`);
   assert.equal(await sweepBatches(world.store, { jobDays: 1, now, onDamaged }), 0);
   assert.match(told.join(), new RegExp(`^${spec.id} .*head\\.json`));
+});
+
+test('a sweep that is killed at any of its calls leaves the output whole, and the next one ends it', async () => {
+  for (let at = 1, over = false; !over; at++) {
+    for (const effect of ['before', 'behind'] as const) {
+      const world = new BatchWorld();
+      world.fails = (line) => line === 1;
+      const { spec } = await world.create(lines(3));
+      assert.equal((await world.finish(spec.id)).head.status, 'completed');
+      const options = { jobDays: 1, now: () => new Date(world.ms + 2 * dayMs) };
+      over = await sweepBatches(dyingStore(world.store, at, effect), options).then(
+        () => true,
+        (error: unknown) => {
+          assert.ok(error instanceof Killed);
+          return false;
+        },
+      );
+      assert.equal(await outputOf(world, spec.id), 'q0,q2');
+      await sweepBatches(world.store, options);
+      assert.equal(await partsOf(world, spec.id), 0);
+      assert.equal(await outputOf(world, spec.id), 'q0,q2');
+    }
+    assert.ok(at < 20, 'it ends');
+    if (over) assert.ok(at > 3, `only ${at} calls`);
+  }
 });

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 /**
  * Which parts a directory that is being filled has, one line each. It is a hint, written without care: a part that is
- * listed is checked before it is believed, one that is not is brought again.
+ * listed is checked by its digest before it is believed, or with its file at the end where nobody tells digests of parts; one
+ * that is not is brought again.
  */
 export class Journal {
   static readonly fileName = '.parts';
