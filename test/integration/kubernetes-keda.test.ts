@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type JobQueue,
   openConsumer,
@@ -53,9 +54,20 @@ test('the triggers together count what the controller counts, wherever jobs wait
   const keda = raw();
   t.after(() => keda.disconnect());
 
+  /** Both counts at one moment: nothing moved between them, nor is on its way out of the line (the next test). */
+  const atRest = async () => {
+    const places = async () => [
+      await keda.zcard(`{longhaul}:${model}:fair:leaving`),
+      ...(await readTriggers(keda, triggers)),
+    ];
+    const [leaving, ...lengths] = await places();
+    const demand = await queue.demand();
+    return leaving === 0 && isDeepStrictEqual([leaving, ...lengths], await places()) ? { lengths, demand } : null;
+  };
+
   /** KEDA's sum beside our demand. KEDA sees neither orphans nor when a delay ends. */
   const counted = async () => {
-    const [lengths, demand] = [await readTriggers(keda, triggers), await queue.demand()];
+    const { lengths, demand } = await waitFor(atRest, 10_000, () => 'the queue to be at rest');
     const sum = lengths.reduce((all, one) => all + one, 0);
     assert.equal(sum, demandOf(demand) - demand.orphaned + demand.delayedLater, JSON.stringify({ lengths, demand }));
     const by = Object.fromEntries(
