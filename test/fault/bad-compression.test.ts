@@ -37,7 +37,7 @@ test('a compressed document cut off or damaged in the middle is refused behind t
 });
 
 test('gzip and zstd end as the plain document does, also where the worker is killed in the middle', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: committing });
+  const cluster = await Cluster.start({ model: models.tinyEnglish, env: { ...committing, LONGHAUL_LOCK_MS: '4000' } });
   t.after(() => cluster.close());
   const text = await bookBytes(40_000);
   const expected = await truth(cluster, models.tinyEnglish, text, scoreTask);

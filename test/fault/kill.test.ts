@@ -11,7 +11,7 @@ test('a score job whose workers are killed again and again ends with the bytes o
   const chunkTokens = 2048;
   const cluster = await Cluster.start({
     model: models.tinyEnglish,
-    env: { LONGHAUL_COMMIT_TOKENS: String(commitTokens), LONGHAUL_COMMIT_SECONDS: '3600' },
+    env: { LONGHAUL_COMMIT_TOKENS: String(commitTokens), LONGHAUL_COMMIT_SECONDS: '3600', LONGHAUL_LOCK_MS: '4000' },
   });
   t.after(() => cluster.close());
   const text = await bookBytes(120_000);

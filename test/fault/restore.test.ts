@@ -11,7 +11,7 @@ import { assertSame, scoreTask, truth } from './shared.ts';
 const runFile = promisify(execFile);
 
 test('a copy of the store and an empty Redis are enough: the job ends elsewhere with the same bytes', async (t) => {
-  const env = { LONGHAUL_COMMIT_SECONDS: '0.2' };
+  const env = { LONGHAUL_COMMIT_SECONDS: '0.2', LONGHAUL_LOCK_MS: '4000' };
   const lost = await Cluster.start({ model: models.induction, env });
   t.after(() => lost.close());
   const text = letters(1_000_000);
