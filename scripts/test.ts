@@ -3,27 +3,31 @@ import { glob, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ladder } from './test/ladder.ts';
 import { Tally } from './test/tally.ts';
 
-const usage = `usage: npm test -- [--all] [--json] [PART …]
+const usage = `usage: npm test -- [--all] [--jitter] [--json] [PART …]
 
 Runs biome, tsc and the test files. With PARTs: the test files whose path contains one of them, and nothing else. The last
 line reads "N passed, N failed, N skipped"; exit code 1 unless all is well.
 
-  --all    behind them the long ladder of faults, and the native operators and parsers under sanitizers, as CI does
-  --json   one line of JSON per test in place of text; the last line is the same
+  --all      behind them the long ladder of faults, and the native operators and parsers under sanitizers, as CI does
+  --jitter   messages and operations on files are late at random, in every process: finds tests that count on a moment
+  --json     one line of JSON per test in place of text; the last line is the same
 
 Examples:
   npm test
   npm test -- fault/kill unit/ledger
+  npm test -- --jitter integration/ fault/
 `;
 
 const root = path.dirname(import.meta.dirname);
 const { values, positionals } = parseArgs({
   options: {
     all: { type: 'boolean', default: false },
+    jitter: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -98,6 +102,10 @@ async function main(): Promise<number> {
   delete process.env['NODE_TEST_CONTEXT'];
   // Most of a short process is the compilation of what it imports.
   process.env['NODE_COMPILE_CACHE'] ??= path.join(root, '.cache', 'compile');
+  if (values.jitter) {
+    const preload = `--import ${pathToFileURL(path.join(root, 'test', 'support', 'jitter.mjs')).href}`;
+    process.env['NODE_OPTIONS'] = `${process.env['NODE_OPTIONS'] ?? ''} ${preload}`.trim();
+  }
   process.env['LONGHAUL_HOME'] = home;
   process.env['LONGHAUL_TEST_TRUTHS'] = home;
   const tally = new Tally({ root, json: values.json, write: (text) => void process.stdout.write(text) });

@@ -8,7 +8,10 @@ import { assertSame, bookBytes, generateTask, truth } from './shared.ts';
 const ingest: Task = { kind: 'ingest' };
 
 test('a job that began from the prefix cache, then lost its worker, was handed back and lost the entry, ends with the bytes of one that read everything', async (t) => {
-  const cluster = await Cluster.start({ model: models.tinyEnglish, env: { LONGHAUL_COMMIT_SECONDS: '0.3', LONGHAUL_LOCK_MS: '4000' } });
+  const cluster = await Cluster.start({
+    model: models.tinyEnglish,
+    env: { LONGHAUL_COMMIT_SECONDS: '0.3', LONGHAUL_LOCK_MS: '4000' },
+  });
   t.after(() => cluster.close());
   const text = await bookBytes(30_000);
   const victim = await cluster.startWorker('victim');

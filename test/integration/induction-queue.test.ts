@@ -10,7 +10,10 @@ const letters = 'abcdefghijklmnop';
 const farthest = cases.filter(({ length }) => length === 2 ** 20).reduce((a, b) => (b.distance > a.distance ? b : a));
 
 test('one letter across a million others, through the queue, over kills and hand-backs', async (t) => {
-  const cluster = await Cluster.start({ model: models.induction, env: { LONGHAUL_COMMIT_SECONDS: '0.2', LONGHAUL_LOCK_MS: '4000' } });
+  const cluster = await Cluster.start({
+    model: models.induction,
+    env: { LONGHAUL_COMMIT_SECONDS: '0.2', LONGHAUL_LOCK_MS: '4000' },
+  });
   t.after(() => cluster.close());
   const jobId = await cluster.submitText('induction-2-20', lettersOf(draw(farthest)), {
     kind: 'generate',
