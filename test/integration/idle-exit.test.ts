@@ -5,7 +5,7 @@ import { letters } from '../fault/committed-work.ts';
 import { Cluster, models, type WorkerProcess, waitFor } from '../support/cluster.ts';
 import { scoreTask } from '../support/tasks.ts';
 
-const idleSeconds = 0.6;
+const idleSeconds = 1.5;
 const idle = { LONGHAUL_IDLE_EXIT_SECONDS: String(idleSeconds) };
 
 async function exitCode(worker: WorkerProcess): Promise<number | null> {
@@ -22,8 +22,8 @@ test('a worker without a job ends by itself with 0; one with a job in hand does 
   await bored.says(`idle for ${idleSeconds} s`);
 
   const jobId = await cluster.submitText('job-longer-than-that', letters(1_000_000), scoreTask);
-  // It has its job before two seconds are over, also where the machine is busy.
-  const busySeconds = 2;
+  // It has its job before three seconds are over, also where the machine is busy.
+  const busySeconds = 3;
   const busy = await cluster.startWorker('busy', { LONGHAUL_IDLE_EXIT_SECONDS: String(busySeconds) });
   const began = performance.now();
   const result = await cluster.result(jobId);
@@ -31,6 +31,19 @@ test('a worker without a job ends by itself with 0; one with a job in hand does 
   assert.equal(result.status, 'succeeded');
   assert.deepEqual([result.stats.attempts, result.stats.recomputedTokens], [1, 0]);
   assert.equal(await exitCode(busy), 0);
+});
+
+test('a worker that had to wait for Redis has the whole time from when it takes jobs', async (t) => {
+  const cluster = await Cluster.start({ model: models.induction });
+  t.after(() => cluster.close());
+  cluster.redis.pause();
+  const worker = cluster.launchWorker('waited', idle);
+  await worker.says('"model loaded"');
+  await sleep(600 * idleSeconds);
+  cluster.redis.resume();
+  const at = async (text: string) => Date.parse((JSON.parse(await worker.says(text)) as { time: string }).time);
+  const [ready, left] = [await at('"ready"'), await at('"draining"')];
+  assert.ok(left - ready >= 1000 * idleSeconds - 50, `it left ${left - ready} ms after it was ready`);
 });
 
 test('jobs that come in the moment that a worker leaves are done by it, or wait for the next one: none is lost', async (t) => {

@@ -124,8 +124,9 @@ async function serveUntil({ config, log, stop, soon, idle, requestStop, standing
   const gone = new AbortController();
   let posting: Promise<void> = Promise.resolve();
   let orderly = false;
-  const began = systemClock.now();
-  let idleMs = () => systemClock.now() - began;
+  // A start that waits for the store or for Redis is idle too; who takes jobs at last has the whole time for one to come.
+  let idleSince = systemClock.now();
+  let idleMs = () => systemClock.now() - idleSince;
   const idleSeconds = config.LONGHAUL_IDLE_EXIT_SECONDS;
   let leaveIdle = async () => {};
   if (idleSeconds !== undefined) {
@@ -177,7 +178,7 @@ async function serveUntil({ config, log, stop, soon, idle, requestStop, standing
       handler: timed((job: TakenJob) => worker.handle(job), log),
       onNotice: (text) => log('warn', text),
     });
-    idleMs = () => worker.idleMs;
+    idleMs = () => Math.min(worker.idleMs, systemClock.now() - idleSince);
     leaveIdle = async () => {
       await within(consumer.pause(), drainSeconds);
       await worker.idle();
@@ -192,6 +193,7 @@ async function serveUntil({ config, log, stop, soon, idle, requestStop, standing
     const aborted = whenAborted(stop);
     void whenAborted(soon).then(finish);
     await Promise.race([consumer.start(), aborted]);
+    idleSince = systemClock.now();
     posting = keepPosting(
       {
         ...{ fleet, clock: systemClock, log },
