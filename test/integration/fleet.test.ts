@@ -89,11 +89,8 @@ test('a worker that a controller started and that is not heard of yet is shown, 
   });
   const env = cluster.commandEnv;
   const { out } = await runLonghaul(['workers'], { cwd: '/', env });
-  assert.match(out, /^4f3c +test +starting +1m [345]\ds$/m);
-  assert.match(
-    out,
-    /^longhaul-worker-1 +test +waits for a place: Unschedulable: 0\/3 nodes are available +1m [345]\ds$/m,
-  );
+  assert.match(out, /^4f3c +test +starting +1m 3\ds$/m);
+  assert.match(out, /^longhaul-worker-1 +test +waits for a place: Unschedulable: 0\/3 nodes are available +1m 3\ds$/m);
   const json = JSON.parse((await runLonghaul(['workers', '--json'], { cwd: '/', env })).out);
   assert.deepEqual(
     json.coming.map((one: { name: string; placed: boolean }) => [one.name, one.placed]),

@@ -49,7 +49,7 @@ test('a thousand jobs from zero workers are accepted durably, wait in little mem
   });
   t.diagnostic(`${jobCount} jobs submitted in ${((performance.now() - began) / 1000).toFixed(1)} s`);
   const allWait = async () => ((await cluster.queue.counts()).waiting === jobCount ? true : null);
-  await waitFor(allWait, 300_000, () => 'every job to wait in the queue');
+  await waitFor(allWait, 120_000, () => 'every job to wait in the queue');
   const bytes = ((await redisBytes(cluster.redis.url)) - empty) / jobCount;
   t.diagnostic(`${bytes.toFixed(0)} bytes of Redis memory a queued job`);
   assert.ok(bytes < 20_000, `${bytes} bytes a queued job; the limit is 20000`);

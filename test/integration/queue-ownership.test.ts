@@ -181,5 +181,5 @@ test('a closed consumer leaves nothing behind that keeps its process alive', asy
   const closedAt = performance.now();
   await exited;
   const ms = performance.now() - closedAt;
-  assert.ok(ms < 4000, `the process lived on for ${ms.toFixed(0)} ms`);
+  assert.ok(ms < 1500, `the process lived on for ${ms.toFixed(0)} ms`);
 });
