@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // `npm run gpu`: builds gpu_check and runs it. Plain JavaScript, no dependencies: it needs cmake, a C++ compiler and nvcc.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { presentArchitectures } from './cuda-architectures.mjs';
@@ -62,9 +63,12 @@ mkdirSync(build, { recursive: true });
 const architectures = named ?? presentArchitectures();
 const options = emulated ? ['-DLONGHAUL_CUDA=off'] : ['-DLONGHAUL_CUDA=on'];
 if (!emulated && architectures !== '') options.push(`-DLONGHAUL_CUDA_ARCHITECTURES=${architectures}`);
+// Make is CMake's own choice, and not everywhere.
+const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+if (!existsSync(path.join(build, 'CMakeCache.txt')) && !found('make') && found('ninja')) options.push('-G', 'Ninja');
 const target = emulated ? 'gpu_check_emulated' : 'gpu_check';
 run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
-run('building', 'cmake', ['--build', build, '--target', target, '-j', '8']);
+run('building', 'cmake', ['--build', build, '--target', target, '-j', String(availableParallelism())]);
 const program = path.join(build, target);
 const quick = args.includes('--quick') || args.includes('--checks');
 if (sanitize) {
@@ -81,6 +85,9 @@ const { status } = spawnSync(program, own, { stdio: 'inherit' });
 process.exitCode = status ?? 1;
 if (status === 0 && !emulated && !quick) {
   const peer = path.join(root, 'native', 'gpu', 'peer.py');
-  const { error } = spawnSync('python3', [peer, '--seconds', left(0)], { stdio: 'inherit' });
-  if (error) process.stdout.write('\npeer: not measured, python3 is not here\n');
+  // A call under way when its time is up ends by itself; what hangs is ended.
+  const timeout = 1000 * (Number(left(0)) + 30);
+  const { error } = spawnSync('python3', [peer, '--seconds', left(0)], { stdio: 'inherit', timeout });
+  const why = error?.code === 'ETIMEDOUT' ? 'it did not end in time' : 'python3 is not here';
+  if (error) process.stdout.write(`\npeer: not measured, ${why}\n`);
 }

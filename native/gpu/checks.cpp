@@ -1,9 +1,14 @@
 #include "gpu/checks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <deque>
+#include <functional>
+#include <future>
 #include <memory>
+#include <thread>
 
 #include "engine/error.h"
 #include "engine/memory_plan.h"
@@ -23,21 +28,50 @@ int report(bool ok, const std::string& name, const std::string& detail) {
   return ok ? 0 : 1;
 }
 
+using MakeCase = std::function<Case()>;
+
 /** As FalconMamba-7B has them, and 13 rows of the widest. */
-std::vector<Case> large_cases() {
-  std::vector<Case> all;
+std::vector<MakeCase> large_cases() {
+  std::vector<MakeCase> all;
   for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
     for (const int rows : {1, 3, 13, 33, 64, 150})
-      for (const auto& [n_in, n_out] : {std::pair{4096, 512}, {8192, 288}, {256, 8192}, {8192, 4096}})
-        if (rows < 33 || n_in * n_out < 4 << 20) all.push_back(op_cases::linear_case({rows, n_in, n_out, false, n_out == 4096}, dtype, Activations::matched));
-  all.push_back(op_cases::scan_case(1, 200, 8192, 16));
-  all.push_back(op_cases::conv_case(1, 200, 8192, 4));
-  all.push_back(op_cases::norm_case(5, 4096, true, 1e-5f));
-  all.push_back(op_cases::in_proj_conv_case(9, 4096, 8192, 4, Dtype::bf16, true));
+      for (const auto& [n_in, n_out] : {std::pair{4096, 512}, {8192, 288}, {256, 8192}, {8192, 4096}}) {
+        if (rows >= 33 && n_in * n_out >= 4 << 20) continue;
+        const op_cases::LinearShape shape{rows, n_in, n_out, false, n_out == 4096};
+        all.push_back([=] { return op_cases::linear_case(shape, dtype, Activations::matched); });
+      }
+  all.push_back([] { return op_cases::scan_case(1, 200, 8192, 16); });
+  all.push_back([] { return op_cases::conv_case(1, 200, 8192, 4); });
+  all.push_back([] { return op_cases::norm_case(5, 4096, true, 1e-5f); });
+  all.push_back([] { return op_cases::in_proj_conv_case(9, 4096, 8192, 4, Dtype::bf16, true); });
   for (const Dtype dtype : {Dtype::bf16, Dtype::int8, Dtype::code4, Dtype::fp8})
-    all.push_back(op_cases::dt_proj_scan_case(9, 256, 8192, 16, dtype, true, true));
-  all.push_back(op_cases::log_probs_case(5, 65024));
+    all.push_back([=] { return op_cases::dt_proj_scan_case(9, 256, 8192, 16, dtype, true, true); });
+  all.push_back([] { return op_cases::log_probs_case(5, 65024); });
   return all;
+}
+
+/**
+ * Calls each(case) in order with cases whose references are worked out already: making them and working them out takes the host
+ * longer than the device takes, so several threads do it ahead. A case holds up to two gigabytes.
+ */
+void each_ready(const std::vector<MakeCase>& makers, const std::string& only, const std::function<void(const Case&)>& each) {
+  constexpr size_t kMostAhead = 6;
+  const size_t ahead = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kMostAhead);
+  std::deque<std::future<Case>> coming;
+  size_t next = 0;
+  const auto ready = [&only](const MakeCase& make) {
+    Case c = make();
+    if (c.name.find(only) == std::string::npos) return c;
+    auto reference = std::make_shared<const Doubles>(c.reference());
+    c.reference = [reference] { return *reference; };
+    return c;
+  };
+  while (next < makers.size() || !coming.empty()) {
+    for (; next < makers.size() && coming.size() < ahead; ++next) coming.push_back(std::async(std::launch::async, ready, makers[next]));
+    const Case c = coming.front().get();
+    coming.pop_front();
+    if (c.name.find(only) != std::string::npos) each(c);
+  }
 }
 
 int check_case(const Case& c, CudaOptions options, Activations activations) {
@@ -138,9 +172,7 @@ int check_ops(const CudaOptions& options, bool quick, const std::string& only) {
     // Convolution, scan and what is made of them have both elements.
     if (c.activations == Activations::f32 && c.bf16_relative > 0) failed += check_case(c, options, Activations::matched);
   }
-  if (!quick)
-    for (const Case& c : large_cases())
-      if (c.name.find(only) != std::string::npos) failed += check_case(c, options, Activations::matched);
+  if (!quick) each_ready(large_cases(), only, [&](const Case& c) { failed += check_case(c, options, Activations::matched); });
   return failed;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gpu/checks.h"
+#include "gpu/find_cublaslt.h"
 #include "gpu/timings.h"
 
 namespace {
@@ -67,6 +68,7 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "gpu_check: %s\n", e.what());
     return 2;
   }
+  longhaul::find_cublaslt(options.device);
   if (!only.empty()) {
     const int failed = only == "sampling"  ? longhaul::check_sampling(small)
                        : only == "goldens" ? longhaul::check_goldens(small, goldens, quick)
@@ -87,6 +89,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A run that is ended from outside leaves all that it found.
+  std::setvbuf(stdout, nullptr, _IOLBF, size_t(1) << 16);
   try {
     return run(argc, argv);
   } catch (const std::exception& e) {

@@ -1,5 +1,6 @@
 #include "gpu/synthetic.h"
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,20 @@ namespace {
 
 /** Kinds of values, each in a region of its own: offsets are filled in when all lengths are known. */
 constexpr const char* kKinds[] = {"matrix", "int8", "nibbles", "scales8", "scales4", "one", "rate", "step", "filter"};
+
+/** The first folder for passing files that has so much room, and some to spare. */
+std::string folder_with_room(uint64_t bytes) {
+  const char* const own = std::getenv("TMPDIR");
+  std::string looked;
+  for (const std::string& folder : {std::string(own ? own : ""), std::string("/tmp"), std::string("/dev/shm"), std::string(".")}) {
+    struct statvfs found;
+    if (folder.empty() || statvfs(folder.c_str(), &found) != 0) continue;
+    const uint64_t room = uint64_t(found.f_bavail) * found.f_frsize;
+    if (room > bytes + bytes / 8 && access(folder.c_str(), W_OK) == 0) return folder;
+    looked += " " + folder + " (" + std::to_string(room >> 20) + " MiB)";
+  }
+  throw std::runtime_error("no folder has room for random weights of " + std::to_string(bytes >> 20) + " MiB:" + looked);
+}
 
 }  // namespace
 
@@ -87,9 +102,11 @@ void SyntheticModel::add(const char* role, int layer, int rows, int cols, const 
 }
 
 void SyntheticModel::write() {
-  char name[] = "/tmp/longhaul-synthetic-XXXXXX";
-  const int fd = mkstemp(name);
-  if (fd < 0) throw std::runtime_error("cannot make a file in /tmp");
+  uint64_t whole = 0;
+  for (const auto& [kind, bytes] : regions_) whole += bytes;
+  std::string name = folder_with_room(whole) + "/longhaul-synthetic-XXXXXX";
+  const int fd = mkstemp(name.data());
+  if (fd < 0) throw std::runtime_error("cannot make " + name);
   path_ = name;
   checkpoint_.files = {path_};
   std::FILE* const file = fdopen(fd, "wb");

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <mutex>
 #include <vector>
 
 namespace longhaul::cuda::lt {
@@ -65,7 +66,10 @@ Opened open_library() {
 }  // namespace
 
 const Library* open(std::string& missing) {
-  static const Opened opened = open_library();
+  static std::mutex mutex;
+  static Opened opened;
+  const std::lock_guard lock(mutex);
+  if (!opened.found) opened = open_library();
   missing = opened.missing;
   return opened.found ? &opened.library : nullptr;
 }

@@ -1,5 +1,11 @@
-// The few names of cuBLASLt's C interface that gemm.cpp uses (NVIDIA's documentation of cublasLt.h), and the library behind
-// them, opened at run time.
+// The few names of cuBLASLt's C interface that gemm.cpp uses, and the library behind them, opened at run time.
+//
+// Compared with what bindgen made of cublasLt.h for cudarc (coreylowman/cudarc 8995648, src/cublaslt/sys/mod.rs): all of it is the
+// same in CUDA 12.0 to 13.0, but for the scale modes, which begin with 12.8, and outer vectors, which begin with 12.9. In 12.8 their
+// number is the end of the enumeration: refused when it is set, or no algorithm is found.
+//
+// NVIDIA's documentation on e4m3: A transposed and B not, sums and scales fp32, matrices and their columns on 16 bytes; with outer
+// vectors both modes are set together, no other is, and D is f16, bf16 or fp32.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -36,7 +42,7 @@ constexpr int kDescTransA = 3, kDescScaleA = 17, kDescScaleB = 18, kDescScaleMod
 // cublasLtMatmulMatrixScale_t: one fp32 a row of A, and one a column of B
 constexpr int32_t kScaleOuterVector = 3;
 // cublasLtMatmulPreferenceAttributes_t
-constexpr int kPreferenceWorkspace = 1, kPreferenceReduction = 3;
+constexpr int kPreferenceWorkspace = 1, kPreferenceReduction = 3, kPreferenceAlignmentA = 5, kPreferenceAlignmentD = 8;
 // cublasLtReductionScheme_t
 constexpr uint32_t kReductionNone = 0;
 // cublasLtMatmulAlgoConfigAttributes_t
@@ -60,7 +66,7 @@ struct Library {
                 const void* c, Layout, void* d, Layout, const Algo*, void* workspace, size_t, cudaStream_t);
 };
 
-/** Null where it is not found, or too old: `missing` says where it was looked for. Opened once a process. */
+/** Null where it is not found, or too old: `missing` says where it was looked for. Once found it stays open. */
 const Library* open(std::string& missing);
 
 }  // namespace longhaul::cuda::lt

@@ -20,6 +20,8 @@ void check_lt(int status, const char* what) {
   if (status != 0) throw LibraryError(std::string(what) + ": cuBLASLt status " + std::to_string(status));
 }
 
+constexpr uint32_t kLeastAlignment = kAlign;  // bytes: sixteen elements of one
+
 /** How a product is asked for: e4m3 with the library's own scales, or without any. */
 enum class Kind { bf16, fp8_scaled, fp8_plain };
 
@@ -132,6 +134,9 @@ class LtGemm : public Gemm {
       check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
       lt_.preference_set(preference, lt::kPreferenceWorkspace, &kGemmWorkspaceBytes, sizeof kGemmWorkspaceBytes);
       lt_.preference_set(preference, lt::kPreferenceReduction, &lt::kReductionNone, sizeof lt::kReductionNone);
+      // The library takes 256 bytes for granted; rows from any on, and windows of columns, lie on 16.
+      for (int which = lt::kPreferenceAlignmentA; which <= lt::kPreferenceAlignmentD; ++which)
+        lt_.preference_set(preference, which, &kLeastAlignment, sizeof kLeastAlignment);
       point_at_scales(p);
       if (lt_.heuristic(handle_, desc_of(p), layouts.a, layouts.b, layouts.c, layouts.c, preference, 16, results, &count) != 0) count = 0;
       lt_.preference_destroy(preference);
@@ -194,9 +199,9 @@ class LtGemm : public Gemm {
       call(0, most_rows_);
       fetch(full);
       stream.zero(like.y.data, y_bytes);
-      const int cuts[] = {1, 2, 7, 64, 129, 300};
+      const int cuts[] = {1, 2, 7, 64, 129, 300, 777};
       for (int i = 0, first = 0; first < most_rows_; ++i) {
-        const int rows = std::min(cuts[i % 6], most_rows_ - first);
+        const int rows = std::min(cuts[i % 7], most_rows_ - first);
         // A vector of scales, too, must lie on sixteen bytes.
         if (like.x_scales && first % 4 != 0) {
           first += 4 - first % 4;
