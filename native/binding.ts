@@ -40,7 +40,7 @@ export interface NativeArrivals {
 
 /** A session is a slot number; work runs as if in the order of the calls. */
 export interface NativeModel {
-  info(): Pick<ModelInfo, 'device' | 'isa' | 'threads' | 'note'>;
+  info(): Pick<ModelInfo, 'device' | 'isa' | 'threads' | 'note' | 'products'>;
   openSession(): number;
   forkSession(slot: number): number;
   restoreSession(conv: Float32Array, ssm: Float32Array): number;

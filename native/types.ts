@@ -49,6 +49,11 @@ export interface ModelInfo extends ModelShape {
   readonly isa: CpuIsa | `sm_${number}`;
   /** What is missing for full speed on this device. */
   readonly note: string | null;
+  /**
+   * What makes a GPU's large products, since their bits are its own: `own`, or cuBLASLt's version and a digest of the plans
+   * chosen on this device. null where the device type says it all.
+   */
+  readonly products: string | null;
   readonly weights: ModelOptions['weights'];
   readonly activations: ModelOptions['activations'];
   readonly threads: number;

@@ -3,7 +3,7 @@ import type { Session, Snapshot, StepResult, Want } from '@longhaul/native';
 /** What the job loop needs of the engine: sessions, and steps that share a batch with other jobs'. */
 export interface Engine {
   readonly modelDigest: string;
-  /** Device type (of a GPU with its compute capability), engine version, weights, activations: bits are promised within one, e.g. `cpu/3/as-stored/matched`. */
+  /** Device type (of a GPU with its compute capability), engine version, weights, activations, and what makes a GPU's large products: bits are promised within one, e.g. `cpu/3/as-stored/matched`. */
   readonly identity: string;
   readonly vocabSize: number;
   readonly shape: { readonly nLayer: number; readonly dInner: number; readonly dConv: number; readonly dState: number };

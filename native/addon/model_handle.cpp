@@ -82,6 +82,8 @@ Napi::Value ModelHandle::info(const Napi::CallbackInfo& info) {
   out.Set("threads", model_->backend().threads());
   const std::string note = model_->backend().note();
   out.Set("note", note.empty() ? info.Env().Null() : Napi::Value(Napi::String::New(info.Env(), note)));
+  const std::string products = model_->backend().products();
+  out.Set("products", products.empty() ? info.Env().Null() : Napi::Value(Napi::String::New(info.Env(), products)));
   return out;
 }
 

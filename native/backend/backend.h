@@ -165,6 +165,8 @@ class Backend {
   virtual int threads() const = 0;
   /** What is missing for full speed, or "". */
   virtual std::string note() const { return ""; }
+  /** Names what makes large products, where more than the device's type decides their bits; "" elsewhere. Known after warm_up. */
+  virtual std::string products() const { return ""; }
   /** What projections read, and what is best stored between them; the residual stream, B, C and logits are fp32. */
   virtual Element activation_element() const { return Element::f32; }
   /** Most rows of a block, and of a decode block; most logits held at once, in floats. */
@@ -233,6 +235,12 @@ class Backend {
   /** out = x in another element. */
   virtual void convert(Rows x, int width, int rows, Rows out) = 0;
 
+  /** logits = W x for rows of the last block, which had one token of each sequence where `decode` says so. */
+  virtual void lm_head(const Matrix& w, Rows x, int rows, bool decode, Rows logits) {
+    static_cast<void>(decode);
+    linear(w, nullptr, x, rows, logits, false);
+  }
+
   /** out = W x + bias, or out += W x + bias where `accumulate`; bias may be null. */
   virtual void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) = 0;
 
@@ -300,6 +308,7 @@ struct CudaOptions {
   Activations activations = Activations::matched;
   int block_rows = 2048, decode_rows = 64;  // the latter a power of two
   int slots = 64;                           // states
+  bool cublaslt = true;                     // false: the engine's own kernel makes large products, with the same bits on every device of one capability
 };
 
 /** Throws std::invalid_argument where the build has no CUDA or the machine no such device, and says why. */

@@ -24,7 +24,9 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, Quantize quantize, const Ba
   bool tied = true;
   size_t scratch = 0;
   const auto head = [&](const TensorSource& t) {
-    plan.weights += backend.matrix_bytes(quantize == Quantize::none ? t.dtype : Dtype::int8, t.rows, t.cols);
+    const Dtype dtype = quantize == Quantize::none ? t.dtype : Dtype::int8;
+    plan.weights += backend.matrix_bytes(dtype, t.rows, t.cols);
+    scratch = std::max(scratch, backend.scratch_bytes(dtype, t.rows, t.cols));
   };
   for (const TensorSource& t : checkpoint.tensors) {
     const bool stored = t.quantization.dtype == Dtype::int8 || t.quantization.dtype == Dtype::code4;

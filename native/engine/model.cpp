@@ -15,7 +15,7 @@ BlockShape::BlockShape(const ModelConfig& config, const Backend& backend)
       element(backend.activation_element()),
       rows(backend.block_rows()),
       decode_rows(backend.decode_rows()),
-      head_rows(std::clamp(int(backend.head_floats() / vocab), 16, rows)) {}
+      head_rows(std::min(rows, std::max(16, int(backend.head_floats() / vocab) / 16 * 16))) {}
 
 size_t BlockShape::floats() const {
   const size_t narrow = d_model + 2 * d_inner + d_inner + dt_rank;  // in `element`
@@ -81,7 +81,7 @@ void Model::run_step(std::vector<StepItem>& items) {
   std::vector<HeadRow> wanted;
   const auto flush = [&] {
     run_block(block);
-    run_head(items, wanted);
+    run_head(items, wanted, block.decode);
     block.tokens.clear();
     block.spans.clear();
     wanted.clear();
@@ -150,7 +150,7 @@ void Model::run_layers(const Block& block, int n) {
 }
 
 /** Final norm and lm_head for the wanted rows of the block, a bounded number at a time. */
-void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted) {
+void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted, bool decode) {
   Backend& b = *backend_;
   std::vector<int> source;
   for (size_t first = 0; first < wanted.size(); first += shape_.head_rows) {
@@ -160,7 +160,7 @@ void Model::run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& w
     const Rows picked = rows(picked_, shape_.d_model), normed = activations(normed_, shape_.d_model), logits = rows(logits_, shape_.vocab);
     b.gather(rows(residual_, shape_.d_model), source.data(), n, shape_.d_model, picked);
     b.rms_norm(picked, weights_.norm_f.data, config_.d_model, config_.norm_eps, n, normed);
-    b.linear(*weights_.lm_head, nullptr, normed, n, logits, false);
+    b.lm_head(*weights_.lm_head, normed, n, decode, logits);
     deliver(items, &wanted[first], n);
   }
 }

@@ -70,7 +70,7 @@ class Model {
   void pause();
   void run_block(const Block& block);
   void run_layers(const Block& block, int rows);
-  void run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted);
+  void run_head(std::vector<StepItem>& items, const std::vector<HeadRow>& wanted, bool decode);
   void deliver(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
   void draw(std::vector<StepItem>& items, const HeadRow* wanted, int rows);
   Rows rows(const Buffer& buffer, int ld, int column = 0) const { return {buffer.data + column, ld}; }

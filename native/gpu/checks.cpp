@@ -74,7 +74,7 @@ void each_ready(const std::vector<MakeCase>& makers, const std::string& only, co
   }
 }
 
-int check_case(const Case& c, CudaOptions options, Activations activations) {
+int check_case(const Case& c, CudaOptions options, Activations activations, const char* how = "") {
   options.activations = activations;
   const auto backend = create_cuda_backend(options);
   const Floats found = c.run(*backend);
@@ -89,7 +89,7 @@ int check_case(const Case& c, CudaOptions options, Activations activations) {
   }
   char detail[64];
   std::snprintf(detail, sizeof detail, "%.3f of the allowed error", worst);
-  return report(worst <= 1, c.name + (activations == Activations::f32 ? ", f32" : ", bf16"), detail);
+  return report(worst <= 1, c.name + (activations == Activations::f32 ? ", f32" : ", bf16") + how, detail);
 }
 
 struct Outcome {
@@ -169,10 +169,61 @@ int check_ops(const CudaOptions& options, bool quick, const std::string& only) {
     if (c.name.find(only) == std::string::npos) continue;
     if (quick && number++ % 4) continue;
     failed += check_case(c, options, c.activations);
+    if (c.activations == Activations::matched && c.name.find(" reading") != std::string::npos) {
+      CudaOptions own = options;
+      own.cublaslt = false;
+      failed += check_case(c, own, c.activations, ", own products");
+    }
     // Convolution, scan and what is made of them have both elements.
     if (c.activations == Activations::f32 && c.bf16_relative > 0) failed += check_case(c, options, Activations::matched);
   }
   if (!quick) each_ready(large_cases(), only, [&](const Case& c) { failed += check_case(c, options, Activations::matched); });
+  return failed;
+}
+
+int check_tiles(const CudaOptions& options) {
+  CudaOptions own = options;
+  own.cublaslt = false;
+  own.activations = Activations::matched;
+  own.block_rows = 256;
+  const auto backend = create_cuda_backend(own);
+  int failed = 0;
+  // 64 tiles of 128 x 256 at least, with edges on every side; and a weight that has few rows.
+  for (const auto& [n_in, n_out, accumulate] : {std::tuple{48, 8188, true}, {336, 288, false}}) {
+    const int rows = 250, width = padded(n_out);
+    const op_cases::Weight w = op_cases::random_weight(Dtype::bf16, n_out, n_in, 64, 5);
+    const Floats x = op_cases::random_floats(size_t(rows) * n_in, 6), before = op_cases::random_floats(size_t(rows) * width, 7);
+    const auto matrix = backend->pack(w.host(), {n_out});
+    const op_cases::Activation dx(*backend, x);
+    const auto product = [&](const std::vector<int>& cuts) {
+      const op_cases::Device y(*backend, before);
+      int first = 0;
+      for (const int cut : cuts) {
+        Rows from = dx.rows(n_in), to{y.data + size_t(first) * width, width};
+        from.data = reinterpret_cast<float*>(reinterpret_cast<uint16_t*>(from.data) + size_t(first) * n_in);
+        const Block block{false, std::vector<int32_t>(cut), {{0, cut, y.data}}};
+        backend->run_block(block, [&](int n) { backend->linear(*matrix, nullptr, from, n, to, accumulate); });
+        first += cut;
+      }
+      return y.host();
+    };
+    const Floats whole = product({rows});
+    double worst = 0;
+    for (int r = 0; r < rows; ++r)
+      for (int n = 0; n < n_out; n += 1 + n % 7) {
+        double sum = accumulate ? before[size_t(r) * width + n] : 0;
+        for (int k = 0; k < n_in; ++k)
+          sum += double(math::from_bf16(math::to_bf16(x[size_t(r) * n_in + k]))) * w.values[size_t(n) * n_in + k];
+        const double error = std::fabs(whole[size_t(r) * width + n] - sum);
+        worst = error <= worst ? worst : error;  // NaN stays
+      }
+    const std::string name = "own products, 250 x " + std::to_string(n_in) + " x " + std::to_string(n_out) + (accumulate ? ", added" : "");
+    char detail[64];
+    std::snprintf(detail, sizeof detail, "error %.1e, allowed 1.0e-04", worst);
+    failed += report(worst <= 1e-4, name, detail);
+    const Floats cut = product({2, 97, 151});
+    failed += report(!std::memcmp(cut.data(), whole.data(), 4 * whole.size()), name + ": the same bits however rows are cut", "2, 97 and 151 rows");
+  }
   return failed;
 }
 
@@ -314,6 +365,14 @@ int check_model(const CudaOptions& options) {
       same = true;
       for (const int others : {1, 6, 15, 65}) same &= gpu.read(tokens, {70}, others) == whole;
       failed += report(same, name + ": the same bits whoever shares its steps", "with 1, 6, 15 and 65 others");
+      if (activations == Activations::f32) continue;
+      own.cublaslt = false;
+      Reader alone(synthetic.checkpoint(), quantize, create_cuda_backend(own));
+      const Outcome tiles = alone.read(tokens, {}, 0);
+      const double apart = std::max(farthest(tiles.logits, expected.logits), farthest(tiles.ssm, expected.ssm));
+      std::snprintf(detail, sizeof detail, "%.2e from the CPU's f32", apart);
+      failed += report(apart <= matched, name + ", own products", detail);
+      failed += report(alone.read(tokens, {2, 100, 45}, 15) == tiles, name + ", own products: the same bits however it is cut and shared", "");
     }
   return failed;
 }

@@ -9,6 +9,8 @@ namespace longhaul {
 
 /** Prints one line a check: `ok|not ok NAME`, and how far off. Returns how many failed. */
 int check_ops(const CudaOptions& options, bool quick, const std::string& only);
+/** The engine's own large products, in large tiles and small ones: against double precision, and the same bits however rows are cut. */
+int check_tiles(const CudaOptions& options);
 /** Tokens drawn from shortlists against tokens drawn from whole rows. */
 int check_sampling(const CudaOptions& options);
 /** All 256 codes of e4m3, and how numbers between them round. */

@@ -21,7 +21,7 @@ measured in the same run. Exit code 1 when a check fails, 2 when there is no GPU
 
   --device N   which GPU (default 0)
   --quick      a quarter of the op cases, the goldens of short sequences, and sampling, alone
-  --only TEXT  op cases whose names hold TEXT, or sampling, or goldens, and nothing else
+  --only TEXT  op cases whose names hold TEXT, or sampling, tiles or goldens, and nothing else
   --goldens DIR  other goldens than the repository's own
   --checks     no timings
   --seconds N  no new timing starts after these, counted from the program's start (default 400)
@@ -71,13 +71,14 @@ int run(int argc, char** argv) {
   longhaul::find_cublaslt(options.device);
   if (!only.empty()) {
     const int failed = only == "sampling"  ? longhaul::check_sampling(small)
+                       : only == "tiles"   ? longhaul::check_tiles(small)
                        : only == "goldens" ? longhaul::check_goldens(small, goldens, quick)
                                            : longhaul::check_ops(small, quick, only);
     std::printf("%d checks failed\n", failed);
     return failed > 0;
   }
   int failed = longhaul::check_fp8() + longhaul::check_memory(options) + longhaul::check_allocations(options);
-  failed += longhaul::check_ops(small, quick, only);
+  failed += longhaul::check_ops(small, quick, only) + longhaul::check_tiles(small);
   failed += longhaul::check_goldens(small, goldens, quick);
   failed += longhaul::check_sampling(small) + (quick ? 0 : longhaul::check_model(small));
   std::printf("%d checks failed\n", failed);

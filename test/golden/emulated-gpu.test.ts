@@ -7,6 +7,7 @@ import { useEmulatedGpu } from '../support/emulated-gpu.ts';
 
 await useEmulatedGpu();
 
+const environment: { LONGHAUL_CUBLASLT?: string } = process.env;
 const golden = (name: string) => fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url));
 
 const document = (tokens: number, vocab: number) =>
@@ -39,25 +40,32 @@ function farthest(found: Float32Array, expected: Float32Array): number {
 
 // The goldens themselves are held against every model in f32 by gpu_check (test/native/gpu-check.test.ts).
 // What the formats' own rounding costs these small models, several times over; a wrong index costs whole units.
-const cases: readonly [string, Formats, number][] = [
+// own: large products by the engine's own kernel, as where cuBLASLt is not found.
+const cases: readonly [string, Formats, number, 'own'?][] = [
   ['stress', { weights: 'as-stored', activations: 'f32' }, 3e-4],
   ['tiny-bf16', { weights: 'as-stored', activations: 'matched' }, 0.2],
   ['odd-dims', { weights: 'as-stored', activations: 'matched' }, 0.3],
+  ['odd-dims', { weights: 'as-stored', activations: 'matched' }, 0.3, 'own'],
   ['tiny-f32', { weights: 'int8', activations: 'matched' }, 0.6],
   ['tiny-bf16', { weights: 'nf4', activations: 'matched' }, 0.9],
+  ['odd-dims', { weights: 'nf4', activations: 'matched' }, 0.9, 'own'],
   ['odd-dims', { weights: 'fp8', activations: 'f32' }, 3e-5],
   ['tiny-f32', { weights: 'fp8', activations: 'matched' }, 0.9],
 ];
 
-for (const [name, formats, tolerance] of cases)
-  test(`${name}, ${formats.weights}, ${formats.activations}: as the CPU, and the same bits however it is cut and shared`, async (t) => {
+for (const [name, formats, tolerance, own] of cases)
+  test(`${name}, ${formats.weights}, ${formats.activations}${own ? ', own products' : ''}: as the CPU, and the same bits however it is cut and shared`, async (t) => {
     const load = async (device: ModelOptions['device']) => {
       const model = await loadModel(golden(name), { device, threads: 2, slots: 64, ...formats });
       t.after(() => model.close());
       return model;
     };
+    if (own) environment.LONGHAUL_CUBLASLT = 'none';
+    else delete environment.LONGHAUL_CUBLASLT;
     const [cpu, gpu] = [await load('cpu'), await load('cuda:0')];
     assert.equal(gpu.info.device, 'cuda:0');
+    assert.equal(gpu.info.products, formats.activations === 'f32' ? null : (own ?? 'emulated'));
+    assert.equal(cpu.info.products, null);
     const ids = document(90, cpu.info.vocabSize);
     const expected = await read(cpu, cpu.openSession(), ids, []);
     const whole = await read(gpu, gpu.openSession(), ids, []);

@@ -22,11 +22,12 @@ export function engineOf(
   const { info } = model;
   const onCpu = info.device === 'cpu';
   const scheduler = new Scheduler(model, { ...options, ...(onCpu ? cpuSteps : gpuSteps), headWork: headWork(info) });
-  // GPUs of one compute capability compute alike; those of two need not.
+  // GPUs of one compute capability compute alike, as far as the products are the engine's own; those of two need not.
   const deviceType = onCpu ? 'cpu' : `cuda-${info.isa}`;
+  const products = info.products === null ? '' : `/${info.products}`;
   return {
     modelDigest: info.digest,
-    identity: `${deviceType}/${engineVersion}/${info.weights}/${info.activations}`,
+    identity: `${deviceType}/${engineVersion}/${info.weights}/${info.activations}${products}`,
     vocabSize: info.vocabSize,
     shape: { nLayer: info.nLayer, dInner: info.dInner, dConv: info.dConv, dState: info.dState },
     bosTokenId: info.bosTokenId,

@@ -21,7 +21,7 @@ bool load_names(void* handle, Library& library, std::string& missing) {
     if (!function) missing = std::string("it has no ") + name;
     return function != nullptr;
   };
-  return load(library.create, "cublasLtCreate") && load(library.destroy, "cublasLtDestroy") &&
+  return load(library.version, "cublasLtGetVersion") && load(library.create, "cublasLtCreate") && load(library.destroy, "cublasLtDestroy") &&
          load(library.desc_create, "cublasLtMatmulDescCreate") && load(library.desc_set, "cublasLtMatmulDescSetAttribute") &&
          load(library.desc_destroy, "cublasLtMatmulDescDestroy") && load(library.layout_create, "cublasLtMatrixLayoutCreate") &&
          load(library.layout_destroy, "cublasLtMatrixLayoutDestroy") &&
@@ -32,7 +32,7 @@ bool load_names(void* handle, Library& library, std::string& missing) {
          load(library.config_get, "cublasLtMatmulAlgoConfigGetAttribute") && load(library.matmul, "cublasLtMatmul");
 }
 
-/** LONGHAUL_CUBLASLT, the loader's own search, and where NVIDIA's packages put it; 13 before 12. */
+/** What LONGHAUL_CUBLASLT names, the loader's own search, and where NVIDIA's packages put it; 13 before 12. */
 std::vector<std::string> candidates() {
   std::vector<std::string> paths;
   if (const char* named = std::getenv("LONGHAUL_CUBLASLT"); named && *named) paths.push_back(named);
@@ -46,6 +46,11 @@ std::vector<std::string> candidates() {
 
 Opened open_library() {
   Opened opened;
+  const char* const named = std::getenv("LONGHAUL_CUBLASLT");
+  if (named && std::string(named) == "none") {
+    opened.missing = "cuBLASLt is not used: LONGHAUL_CUBLASLT is none";
+    return opened;
+  }
   std::string tried;
   for (const std::string& path : candidates()) {
     tried += (tried.empty() ? "" : ", ") + path;

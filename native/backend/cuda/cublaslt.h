@@ -47,9 +47,12 @@ constexpr int kPreferenceWorkspace = 1, kPreferenceReduction = 3, kPreferenceAli
 constexpr uint32_t kReductionNone = 0;
 // cublasLtMatmulAlgoConfigAttributes_t
 constexpr int kConfigSplitK = 2;
+// ... all that say how a sum is made: id, tile, split, reduction, (swizzle: not that), custom option, stages, inner shape, cluster
+constexpr int kConfigOfSums[] = {0, 1, 2, 3, 5, 6, 7, 8};
 
 /** Every function returns a cublasStatus_t: 0 is success. */
 struct Library {
+  size_t (*version)();
   int (*create)(Handle*);
   int (*destroy)(Handle);
   int (*desc_create)(MatmulDesc*, int compute, int scale);

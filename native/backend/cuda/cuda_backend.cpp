@@ -1,8 +1,8 @@
 // The CUDA backend: stages what a block needs on the device, launches kernels in order on one stream, and repeats decode
 // blocks from graphs recorded once for each padded number of rows.
 //
-// A decode block and the head always use linear_mma, other blocks cuBLASLt where it keeps its promise (gemm.h): which one a
-// row meets depends on how it came, never on how many came with it.
+// A decode block and its logits use linear_mma; other blocks use cuBLASLt where it keeps its promise (gemm.h) and linear_tiles
+// elsewhere and for their logits. Which one a row meets depends on how it came, never on how many came with it.
 #include <array>
 #include <map>
 #include <mutex>
@@ -85,13 +85,18 @@ class CudaBackend : public Backend {
         head_host_(allocate_pinned(head_bytes())),
         head_device_(allocate_device(head_bytes())),
         shortlister_(options.block_rows) {
-    if (options.activations == Activations::matched) gemm_ = open_gemm(facts_, options.block_rows, transfers_, gemm_missing_);
+    if (options.activations == Activations::matched && options.cublaslt)
+      gemm_ = open_gemm(facts_, options.block_rows, transfers_, gemm_missing_);
   }
 
   std::string device() const override { return "cuda:" + std::to_string(options_.device); }
   std::string isa() const override { return facts_.architecture; }
   int threads() const override { return 1; }
   std::string note() const override { return gemm_missing_.empty() ? fp8_missing_ : gemm_missing_; }
+  std::string products() const override {
+    if (options_.activations == Activations::f32) return "";
+    return gemm_ ? gemm_->identity() : "own";
+  }
   Element activation_element() const override {
     return options_.activations == Activations::matched ? Element::bf16 : Element::f32;
   }
@@ -105,16 +110,18 @@ class CudaBackend : public Backend {
     if (dtype == Dtype::int8 || dtype == Dtype::fp8) return cells + size_t(rows) * 4;
     return dtype == Dtype::code4 && cols % 64 == 0 ? cells / 2 + cells / 16 : cells * 2;
   }
-  size_t head_floats() const override { return size_t(6) << 20; }
+  /** 256 rows of FalconMamba's vocabulary: lm_head is read eight times for a chunk of 2,048 that is scored. */
+  size_t head_floats() const override { return size_t(16) << 20; }
   bool decodes_apart() const override { return true; }
   size_t workspace_bytes() const override {
     return staging_.bytes() + head_bytes() + shortlister_.bytes() + (gemm_ ? kGemmWorkspaceBytes : 0);
   }
   size_t scratch_bytes(Dtype dtype, int rows, int cols) const override {
-    if (!gemm_ || options_.activations == Activations::f32) return 0;
+    if (options_.activations == Activations::f32) return 0;
+    if (dtype != Dtype::fp8 && dtype != Dtype::int8 && dtype != Dtype::code4) return 0;
     const int n_out = padded(rows), n_in = padded(cols);
-    if (dtype == Dtype::fp8 && gemm_->has_fp8()) return Fp8Scratch::bytes(options_.block_rows, n_in, n_out);
-    return dtype == Dtype::fp8 || dtype == Dtype::int8 || dtype == Dtype::code4 ? size_t(slab_rows(n_in, n_out)) * n_in * 2 : 0;
+    const size_t slab = size_t(slab_rows(n_in, n_out)) * n_in * 2;
+    return dtype == Dtype::fp8 && has_fp8() ? std::max(slab, Fp8Scratch::bytes(options_.block_rows, n_in, n_out)) : slab;
   }
   int slab_slots(size_t) const override { return options_.slots; }
   bool adds_slabs() const override { return false; }
@@ -231,11 +238,16 @@ class CudaBackend : public Backend {
   void linear(const Matrix& w, const float* bias, Rows x, int rows, Rows out, bool accumulate) override {
     LinearArgs args{static_cast<const DeviceMatrix&>(w).view(), bias, typed(x), rows, typed(out), accumulate};
     if (args.w.dtype == Dtype::f32) return linear_f32(stream_, args);
-    if (in_block_ && !decode_ && gemm_ && by_gemm(args)) {
-      if (bias) add_bias(stream_, {bias, args.w.n_out, args.y}, rows);
-      return;
-    }
-    linear_mma(stream_, args);
+    if (!in_block_ || decode_) return linear_mma(stream_, args);
+    read_product(args);
+    if (bias) add_bias(stream_, {bias, args.w.n_out, args.y}, rows);
+  }
+
+  void lm_head(const Matrix& w, Rows x, int rows, bool decode, Rows logits) override {
+    const LinearArgs args{static_cast<const DeviceMatrix&>(w).view(), nullptr, typed(x), rows, typed(logits), false};
+    if (args.w.dtype == Dtype::f32) return linear_f32(stream_, args);
+    if (decode) return linear_mma(stream_, args);
+    each_slab(args, [&](const LinearArgs& slab) { linear_tiles(stream_, slab); });
   }
 
   void causal_conv1d(const ConvWeights& w, int d_inner, Rows x, const Block&, size_t state_offset, Rows u) override {
@@ -348,14 +360,25 @@ class CudaBackend : public Backend {
     return graph->second;
   }
 
-  /** Without bias. Quantized weights go by slabs of their rows, whose height is a matter of their shape. */
-  bool by_gemm(LinearArgs args) {
-    if (args.w.dtype == Dtype::bf16) return gemm_->run(stream_, args);
-    if (args.w.dtype == Dtype::fp8 && gemm_->has_fp8()) {
+  bool has_fp8() const { return gemm_ && gemm_->has_fp8(); }
+
+  /** Of a block that is read, without bias. */
+  void read_product(const LinearArgs& args) {
+    if (args.w.dtype == Dtype::fp8 && has_fp8()) {
       const Fp8Scratch scratch(scratch_.get(), options_.block_rows, args.w.n_in);
       quantize_rows(stream_, {args.x, args.w.n_in, scratch.x, scratch.scales}, args.rows);
-      return gemm_->run_fp8(stream_, {args.w, scratch.x, scratch.scales, scratch.product, args.rows, args.y, args.accumulate});
+      if (gemm_->run_fp8(stream_, {args.w, scratch.x, scratch.scales, scratch.product, args.rows, args.y, args.accumulate})) return;
     }
+    each_slab(args, [&](const LinearArgs& slab) {
+      if (!gemm_ || !gemm_->run(stream_, slab)) linear_tiles(stream_, slab);
+    });
+  }
+
+  /** Calls each(args) with bf16 weights: quantized ones are expanded by slabs of their rows, whose height is a matter of their shape. */
+  template <class Each>
+  void each_slab(LinearArgs args, const Each& each) {
+    args.bias = nullptr;
+    if (args.w.dtype == Dtype::bf16) return each(args);
     uint16_t* const expanded = static_cast<uint16_t*>(scratch_.get());
     const LinearArgs whole = args;
     const int step = slab_rows(whole.w.n_in, whole.w.n_out);
@@ -364,12 +387,8 @@ class CudaBackend : public Backend {
       dequantize(stream_, slab, expanded);
       args.w = {Dtype::bf16, expanded, nullptr, nullptr, slab.n_in, slab.n_out, 0};
       args.y = columns_of(whole.y, first);
-      if (gemm_->run(stream_, args)) continue;
-      args.w = slab;
-      args.bias = nullptr;
-      linear_mma(stream_, args);
+      each(args);
     }
-    return true;
   }
 
   Uploader& transfers() {

@@ -75,6 +75,17 @@ LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) {
   return out;
 }
 
+/**
+ * Four 8 x 8 matrices of bf16 from shared memory: lane 8 m + r names row r of matrix m, 16 bytes. Lane l gets of each the two
+ * neighbours 2 (l % 4) of row l / 4.
+ */
+LONGHAUL_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(uint32_t(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
 /** c (16 x 8) += a (16 x 16) b (16 x 8): mma.m16n8k16, bf16 in, fp32 out; one k after the other is not promised. */
 LONGHAUL_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
@@ -107,6 +118,9 @@ namespace longhaul::cuda {
 
 struct alignas(8) Pair {
   uint32_t x, y;
+};
+struct alignas(8) Float2 {
+  float x, y;
 };
 
 LONGHAUL_DEVICE float from_bf16(uint16_t x) { return float_of(uint32_t(x) << 16); }

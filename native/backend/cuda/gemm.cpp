@@ -1,6 +1,7 @@
 #include "backend/cuda/gemm.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -59,6 +60,23 @@ class LtGemm : public Gemm {
     lt_.destroy(handle_);
   }
 
+  std::string identity() const override {
+    uint32_t digest = 0x811c9dc5;  // FNV-1a
+    const auto add = [&](uint32_t word) {
+      for (int i = 0; i < 4; ++i) digest = (digest ^ (word >> 8 * i & 255)) * 0x01000193;
+    };
+    for (const auto& [key, plan] : plans_) {
+      std::apply([&](auto... part) { (add(uint32_t(part)), ...); }, key);
+      add(plan.usable);
+      for (const int attribute : lt::kConfigOfSums) {
+        if (plan.usable) add(config_of(plan.algo, attribute));
+      }
+    }
+    char text[48];
+    std::snprintf(text, sizeof text, "cublaslt-%zu-%08x", lt_.version(), digest);
+    return text;
+  }
+
   bool run(Stream& stream, const LinearArgs& args) override {
     return run_planned(stream, {Kind::bf16, args.w, args.x, args.y, args.rows, args.accumulate});
   }
@@ -107,6 +125,14 @@ class LtGemm : public Gemm {
     return found->second.usable;
   }
 
+  /** Of an algorithm; 0 where this version of the library does not know the attribute. Some have two bytes, most four. */
+  uint32_t config_of(const lt::Algo& algo, int attribute) const {
+    uint64_t value = 0;
+    size_t bytes = 0;
+    if (lt_.config_get(&algo, attribute, nullptr, 0, &bytes) != 0 || bytes > sizeof value) return 0;
+    return lt_.config_get(&algo, attribute, &value, bytes, &bytes) == 0 ? uint32_t(value) : 0;
+  }
+
   lt::MatmulDesc desc_of(const Product& p) const { return p.kind == Kind::fp8_scaled ? scaled_ : plain_; }
 
   void multiply(Stream& stream, const Product& p, const lt::Algo& algo) {
@@ -142,10 +168,7 @@ class LtGemm : public Gemm {
       lt_.preference_destroy(preference);
     }
     for (int i = 0; i < count; ++i) {
-      int32_t split = 0;
-      size_t written = 0;
-      if (results[i].state != 0) continue;
-      if (lt_.config_get(&results[i].algo, lt::kConfigSplitK, &split, sizeof split, &written) == 0 && split > 1) continue;
+      if (results[i].state != 0 || config_of(results[i].algo, lt::kConfigSplitK) > 1) continue;
       if (keeps_rows(stream, p, results[i].algo)) return {true, results[i].algo};
     }
     return {};

@@ -28,6 +28,8 @@ struct Fp8Args {
 class Gemm {
  public:
   virtual ~Gemm() = default;
+  /** Names the arithmetic of all plans made so far: another version of the library, or another device, may have chosen others. */
+  virtual std::string identity() const = 0;
   /** y = W x (or y += W x, fp32) with bf16 W and x; bias is not added. False where no plan keeps the promise: nothing was done. */
   virtual bool run(Stream& stream, const LinearArgs& args) = 0;
   /** Whether e4m3 by e4m3 is to be had at all. */

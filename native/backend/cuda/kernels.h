@@ -122,6 +122,8 @@ struct LinearArgs {
 };
 /** bf16, int8, code4 and fp8 weights by bf16 activations on tensor cores; the same bits of a row whatever `rows`. */
 void linear_mma(Stream& stream, const LinearArgs& args);
+/** bf16 weights by bf16 activations, made for many rows: the same bits of a row whatever `rows`, others than linear_mma's. No bias. */
+void linear_tiles(Stream& stream, const LinearArgs& args);
 /** fp32 by fp32, one chain over k. */
 void linear_f32(Stream& stream, const LinearArgs& args);
 

@@ -102,6 +102,18 @@ LONGHAUL_DEVICE uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector)
 
 LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) { return math::to_bf16(low) | uint32_t(math::to_bf16(high)) << 16; }
 
+LONGHAUL_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
+  uint32_t mine[2];
+  std::memcpy(mine, &row, sizeof row);
+  emulator::publish(mine, 2);
+  for (int m = 0; m < 4; ++m) {
+    const char* theirs;
+    std::memcpy(&theirs, emulator::published(8 * m + thread_id() % 32 / 4), sizeof theirs);
+    std::memcpy(&out[m], theirs + thread_id() % 4 * 4, 4);
+  }
+  emulator::finish_exchange();
+}
+
 LONGHAUL_DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
   emulator::publish(mine, 6);
