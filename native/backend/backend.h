@@ -309,6 +309,7 @@ struct CudaOptions {
   int block_rows = 2048, decode_rows = 64;  // the latter a power of two
   int slots = 64;                           // states
   bool cublaslt = true;                     // false: the engine's own kernel makes large products, with the same bits on every device of one capability
+  bool overlap = true;                      // kernels of decode begin before the one before them has ended, where the device can
 };
 
 /** Throws std::invalid_argument where the build has no CUDA or the machine no such device, and says why. */

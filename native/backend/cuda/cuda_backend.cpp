@@ -85,6 +85,7 @@ class CudaBackend : public Backend {
         head_host_(allocate_pinned(head_bytes())),
         head_device_(allocate_device(head_bytes())),
         shortlister_(options.block_rows) {
+    stream_.let_overlap(options.overlap);
     if (options.activations == Activations::matched && options.cublaslt)
       gemm_ = open_gemm(facts_, options.block_rows, transfers_, gemm_missing_);
   }

@@ -34,6 +34,22 @@ LONGHAUL_DEVICE int count_block(bool yes) { return __syncthreads_count(yes); }
 /** Integers alone: their sum does not depend on who comes first. */
 LONGHAUL_DEVICE int atomic_add(int* to, int v) { return atomicAdd(to, v); }
 
+/** Until all that was launched before has ended and what it wrote is there: launch.h has the rules. */
+LONGHAUL_DEVICE void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/** Once every block has said so or ended, blocks of the next launch may begin, as far as their own wait. */
+LONGHAUL_DEVICE void let_next_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/** Brings what lies there as near as the second-level cache; whoever writes it before it is read is heeded. */
+LONGHAUL_DEVICE void ask_for(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
 /** Sixteen bytes from memory to shared memory, or zeros; they are there for this thread after wait_copies. */
 LONGHAUL_DEVICE void copy_async(void* to, const void* from, bool inside) {
   const int bytes = inside ? 16 : 0;

@@ -91,13 +91,17 @@ struct ScanArgs {
 };
 void selective_scan(Stream& stream, const ScanArgs& args, int spans);
 
+/** Weights of a row that share a scale, of code4 on the device. */
+constexpr int kCodeBlock = 64;
+
 /** A weight on the device, (n_out, n_in) row-major. */
 struct WeightView {
   Dtype dtype;          // f32, bf16, int8, code4, fp8
   const void* data;     // code4: element 2j in the high nibble of byte j
   const float* scales;  // int8, fp8: (n_out). code4: (n_out, n_in / block_size)
   const float* code;    // code4: (16)
-  int n_in, n_out, block_size;
+  int n_in, n_out;
+  int block_size;  // code4: kCodeBlock
 };
 
 /** `rows` of its rows from `first` on. */

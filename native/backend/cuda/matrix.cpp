@@ -5,8 +5,6 @@
 namespace longhaul::cuda {
 namespace {
 
-constexpr int kCodeBlock = 64;
-
 /** Calls each(row on the device, row of the host); padding rows are not called. */
 template <class Each>
 void each_row(const std::vector<int>& sections, const Each& each) {

@@ -94,6 +94,12 @@ void Stream::copy(void* to, const void* from, size_t bytes) {
 }
 void Stream::zero(void* memory, size_t bytes) { check(cudaMemsetAsync(memory, 0, bytes, handle_), "cudaMemsetAsync"); }
 void Stream::synchronize() { check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
+void Stream::let_overlap(bool allowed) {
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
+  overlaps_ = allowed && major >= 9;
+}
 void Stream::wait_for(Stream& other) {
   check(cudaEventRecord(other.event_, other.handle_), "cudaEventRecord");
   check(cudaStreamWaitEvent(handle_, other.event_, 0), "cudaStreamWaitEvent");

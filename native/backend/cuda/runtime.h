@@ -13,6 +13,8 @@
 
 #if defined(LONGHAUL_CUDA_RUNTIME)
 #include <cuda_runtime_api.h>
+#else
+#include "backend/cuda/emulator/launches.h"
 #endif
 
 namespace longhaul::cuda {
@@ -87,6 +89,9 @@ class Stream {
   void zero(void* memory, size_t bytes);
   /** Waits until all is done; throws DeviceError if any of it failed. */
   void synchronize();
+  /** Whether kernels that can may begin before the launch before them has ended (launch.h): if the device can too. Off at first. */
+  void let_overlap(bool allowed);
+  bool overlaps() const { return overlaps_; }
   /** Work given to this stream from now on starts after what `other` has been given so far. */
   void wait_for(Stream& other);
 
@@ -101,11 +106,13 @@ class Stream {
   cudaStream_t handle_ = nullptr;
   cudaEvent_t event_ = nullptr;
 #else
-  void enqueue(std::function<void()> work);
+  void enqueue(emulator::Work work);
 
  private:
-  std::vector<std::function<void()>>* recording_ = nullptr;
+  std::vector<emulator::Work>* recording_ = nullptr;
+  emulator::Launches launches_;
 #endif
+  bool overlaps_ = false;
 };
 
 /** A point in the order of a stream's work. */

@@ -29,6 +29,8 @@ struct Position {
 const Position& position();
 void sync_block();
 int count_block(bool yes);
+/** Of a block that runs ahead (launches.h): until the launches before its own have ended. */
+void wait_for_previous();
 /** Of this fiber: begun, and carried out when its group is waited for, so that what is read too early is not there. */
 void copy_async(void* to, const void* from, bool inside);
 void commit_copies();
@@ -45,6 +47,10 @@ LONGHAUL_DEVICE int thread_id() { return emulator::position().thread; }
 LONGHAUL_DEVICE int block_x() { return emulator::position().block_x; }
 LONGHAUL_DEVICE int block_y() { return emulator::position().block_y; }
 LONGHAUL_DEVICE void sync_block() { emulator::sync_block(); }
+
+LONGHAUL_DEVICE void wait_for_previous() { emulator::wait_for_previous(); }
+LONGHAUL_DEVICE void let_next_start() {}
+LONGHAUL_DEVICE void ask_for(const void*) {}
 
 LONGHAUL_DEVICE int count_block(bool yes) { return emulator::count_block(yes); }
 LONGHAUL_DEVICE int atomic_add(int* to, int v) {

@@ -11,23 +11,23 @@ class HostGemm : public Gemm {
  public:
   std::string identity() const override { return "emulated"; }
   bool run(Stream& stream, const LinearArgs& a) override {
-    stream.enqueue([a] {
+    stream.enqueue(std::function<void()>([a] {
       const uint16_t *const w = static_cast<const uint16_t*>(a.w.data), *const x = static_cast<const uint16_t*>(a.x.data);
       multiply(a.w, a.rows, a.y, a.accumulate, [&](int row, int out, int k) {
         return math::from_bf16(x[size_t(row) * a.x.ld + k]) * math::from_bf16(w[size_t(out) * a.w.n_in + k]);
       });
-    });
+    }));
     return true;
   }
 
   bool has_fp8() const override { return true; }
   bool run_fp8(Stream& stream, const Fp8Args& a) override {
-    stream.enqueue([a] {
+    stream.enqueue(std::function<void()>([a] {
       const uint8_t* const w = static_cast<const uint8_t*>(a.w.data);
       multiply(a.w, a.rows, {a.product, a.w.n_out, false}, false, [&](int row, int out, int k) {
         return math::from_e4m3(a.x[size_t(row) * a.w.n_in + k]) * math::from_e4m3(w[size_t(out) * a.w.n_in + k]);
       });
-    });
+    }));
     scale_product(stream, {a.product, a.x_scales, a.w.scales, a.w.n_out, a.y, a.accumulate}, a.rows);
     return true;
   }

@@ -1,4 +1,4 @@
-// runtime.h on the host: one device, work done at once, graphs as lists of it.
+// runtime.h on the host: one device, work done at once or a few launches later (launches.h), graphs as lists of it.
 //
 // Two settings make it fail, for tests: LONGHAUL_EMULATED_FAULT=1 in the environment breaks the device at the next call that
 // could report it, for good; LONGHAUL_EMULATED_MEMORY=N has it own N bytes.
@@ -14,7 +14,7 @@
 namespace longhaul::cuda {
 
 struct Graph::Impl {
-  std::vector<std::function<void()>> work;
+  std::vector<emulator::Work> work;
 };
 
 namespace {
@@ -83,25 +83,27 @@ Graph::~Graph() = default;
 Stream::Stream() = default;
 Stream::~Stream() = default;
 
-void Stream::enqueue(std::function<void()> work) {
+void Stream::enqueue(emulator::Work work) {
   check("launch");
   if (recording_)
     recording_->push_back(std::move(work));
   else
-    work();
+    launches_.add(work, overlaps_);
 }
 
 void Stream::copy(void* to, const void* from, size_t bytes) {
-  enqueue([=] { std::memcpy(to, from, bytes); });
+  enqueue(std::function<void()>([=] { std::memcpy(to, from, bytes); }));
 }
 void Stream::zero(void* memory, size_t bytes) {
-  enqueue([=] { std::memset(memory, 0, bytes); });
+  enqueue(std::function<void()>([=] { std::memset(memory, 0, bytes); }));
 }
 void Stream::synchronize() {
   check("synchronize");
   if (recording_) throw DeviceError("synchronize: the stream is being recorded");
+  launches_.finish();
 }
-void Stream::wait_for(Stream&) {}
+void Stream::let_overlap(bool allowed) { overlaps_ = allowed; }
+void Stream::wait_for(Stream& other) { other.launches_.finish(); }
 
 Graph Stream::record(const std::function<void()>& body) {
   auto impl = std::make_unique<Graph::Impl>();
@@ -115,18 +117,25 @@ Graph Stream::record(const std::function<void()>& body) {
   recording_ = nullptr;
   return Graph(std::move(impl));
 }
+/** Nothing outside a graph overlaps it. */
 void Stream::run(const Graph& graph) {
-  for (const auto& work : graph.impl().work) work();
+  launches_.finish();
+  for (const emulator::Work& work : graph.impl().work) launches_.add(work, overlaps_);
+  launches_.finish();
 }
 
 Event::Event() = default;
 Event::~Event() = default;
-void Event::record(Stream&) { check("record"); }
+void Event::record(Stream& stream) {
+  check("record");
+  stream.synchronize();
+}
 void Event::synchronize() { check("synchronize"); }
 
-float time_on(Stream&, const std::function<void()>& body) {
+float time_on(Stream& stream, const std::function<void()>& body) {
   const auto began = std::chrono::steady_clock::now();
   body();
+  stream.synchronize();
   return std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - began).count();
 }
 

@@ -1,4 +1,5 @@
 // out[i] = table[tokens[i]], upcast to fp32, and gather, its twin on rows of activations. A block a row. Memory-bound.
+// They follow a copy of what they read, so they wait for all before them; the norm behind them need not.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 #include "backend/math/convert.h"
@@ -12,6 +13,7 @@ struct Embed {
   static constexpr int kThreads = 256;
   static constexpr const char* kName = "embed";
   static __device__ void run(Shared&, const Args& a) {
+    let_next_start();
     const size_t from = size_t(a.tokens[block_x()]) * a.width;
     float* const out = a.out + size_t(block_x()) * a.ld;
     for (int i = thread_id(); i < a.ld; i += kThreads)
@@ -25,6 +27,7 @@ struct Gather {
   static constexpr int kThreads = 256;
   static constexpr const char* kName = "gather";
   static __device__ void run(Shared&, const Args& a) {
+    let_next_start();
     const float* const x = a.x + size_t(a.source[block_x()]) * a.ldx;
     float* const out = a.out + size_t(block_x()) * a.ld;
     for (int i = 4 * thread_id(); i < a.width; i += 4 * kThreads)

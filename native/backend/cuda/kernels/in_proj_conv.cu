@@ -14,6 +14,15 @@ namespace {
 struct ConvStep {
   using Args = InProjConvArgs;
   static constexpr const char* kName = "in_proj_conv";
+  static __device__ void expect(const Args& a, int row, int token) {
+    if (row >= a.d_inner) return;
+    const float* const state = a.spans[token].state + a.state_offset + row;
+    ask_for(a.conv.bias + row);
+    for (int k = 0; k < a.conv.d_conv; ++k) {
+      ask_for(a.conv.weight + size_t(k) * a.d_inner + row);
+      if (k + 1 < a.conv.d_conv) ask_for(state + size_t(k) * a.d_inner);
+    }
+  }
   static __device__ void store(const Args& a, int row, int token, float sum) {
     const uint16_t rounded = to_bf16(sum);
     if (row >= a.d_inner) {

@@ -2,12 +2,16 @@
 // the epilogue's.
 //
 // The weights are the 16-row operand and stream from memory once, straight into registers, as they are stored; x is the
-// 8-column operand, padded with zeros. A block has 16 MT rows of W; its warps cut k into as many slices and add their sums
+// 8-column operand. A block has 8 G rows of W; its warps cut k into as many slices and add their sums
 // up in order. Which k go into one instruction, the slices and that order are chosen by the shape of W alone, so a sum
 // has the same bits however many rows share the call. Bound by reading W.
-// sm_90a, bf16 weights: 69 registers for up to 8 rows, 94 up to 16, 124 up to 32, 186 beyond; no spills.
+// sm_90a, for up to 8 rows: 67 registers with bf16 weights, 80 with int8, 93 with fp8, 126 with codes; bf16 94 up to 16 rows, 126 up
+// to 32, 182 beyond; no spills in any.
 //
-// An epilogue E names Args (a LinearArgs, or more), kName and store(args, row of W, token, sum).
+// All that reads W is under way before the launch before this one has ended (launch.h); x is read after that.
+//
+// An epilogue E names Args (a LinearArgs, or more), kName, store(args, row of W, token, sum) and expect(args, row of W, token), which may
+// ask for what that will read.
 #pragma once
 
 #include "backend/cuda/kernels/weight_formats.h"
@@ -15,42 +19,38 @@
 
 namespace longhaul::cuda {
 
-/** One step along k of 16 MT rows of W by 8 NT tokens: what a lane holds of it. */
-template <class F, int MT, int NT>
+/** One step along k of G groups of eight rows of W: what a lane holds of it. */
+template <class F, int G>
 struct MmaStep {
-  static constexpr int kValues = F::kBlock / 4, kWords = kValues / 2, kSteps = kValues / 4;
-  typename F::Load w[MT][2];
-  Quad x[NT][kWords / 4];
+  static constexpr int kValues = F::kBlock / 4, kWords = kValues / 2, kSteps = kValues / 4, kQuads = kWords / 4, kTiles = (G + 1) / 2;
+  typename F::Load w[G];
+  float scale[G];  // where a step has scales of its own
 
-  /** The first k of this lane in the step that begins at k0. */
-  static __device__ int lane_k(int k0) { return k0 + thread_id() % 4 * kValues; }
+  /** The first k of this lane in a step. */
+  static __device__ int lane_k(int step) { return step * F::kBlock + thread_id() % 4 * kValues; }
+
+  static __device__ bool inside(const WeightView& view, int k) { return F::kWhole || k < view.n_in; }
 
   /** Beyond the weight: any row and any k of it, to be multiplied by zeros, or never stored. */
-  __device__ void load_weights(const WeightView& view, int first_row, int k0) {
-    const int k = lane_k(k0);
+  __device__ void load(const WeightView& view, int first_row, int step) {
+    const int k = lane_k(step);
     LONGHAUL_UNROLL
-    for (int m = 0; m < MT; ++m)
-      LONGHAUL_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const int row = first_row + m * 16 + half * 8 + thread_id() % 32 / 4;
-        w[m][half] = F::load(view, row < view.n_out ? row : view.n_out - 1, k < view.n_in ? k : 0);
-      }
+    for (int g = 0; g < G; ++g) {
+      const int asked = first_row + g * 8 + thread_id() % 32 / 4, row = asked < view.n_out ? asked : view.n_out - 1;
+      w[g] = F::load(view, row, inside(view, k) ? k : 0);
+      if constexpr (F::kScaled) scale[g] = view.scales[size_t(row) * (view.n_in / F::kBlock) + step];
+    }
   }
 
-  __device__ void multiply(const WeightView& view, const F& format, int first_row, int k0, float (&sum)[MT][NT][4]) const {
+  /** sum += these rows by 8 NT tokens; a tile's lower half is zeros where there is no group for it. */
+  template <int NT>
+  __device__ void multiply(const F& format, const Quad (&x)[NT][kQuads], float (&sum)[kTiles][NT][4]) const {
     LONGHAUL_UNROLL
-    for (int m = 0; m < MT; ++m) {
-      uint32_t upper[kWords], lower[kWords];
-      format.expand(w[m][0], upper);
-      format.expand(w[m][1], lower);
-      float scale[2] = {1.0f, 1.0f};
-      if constexpr (F::kScaled) {
-        LONGHAUL_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          const int row = first_row + m * 16 + half * 8 + thread_id() % 32 / 4;
-          scale[half] = view.scales[(size_t(row < view.n_out ? row : view.n_out - 1) * view.n_in + k0) / view.block_size];
-        }
-      }
+    for (int m = 0; m < kTiles; ++m) {
+      constexpr bool kHalf = G == 1;
+      uint32_t upper[kWords], lower[kWords] = {};
+      format.expand(w[2 * m], upper);
+      if constexpr (!kHalf) format.expand(w[2 * m + 1], lower);
       LONGHAUL_UNROLL
       for (int n = 0; n < NT; ++n) {
         float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
@@ -65,7 +65,7 @@ struct MmaStep {
         }
         if constexpr (F::kScaled) {
           LONGHAUL_UNROLL
-          for (int i = 0; i < 4; ++i) sum[m][n][i] = fma(scale[i / 2], part[i], sum[m][n][i]);
+          for (int i = 0; i < (kHalf ? 2 : 4); ++i) sum[m][n][i] = fma(scale[2 * m + i / 2], part[i], sum[m][n][i]);
         }
       }
     }
@@ -83,98 +83,124 @@ LONGHAUL_DEVICE void clear_sums(float (&sum)[MT][NT][4]) {
 }
 
 /** A warp's sums, to where all warps' sums of one cell can be added up in order. */
-template <int MT, int NT>
-LONGHAUL_DEVICE void put_sums(float (&to)[16 * MT][8 * NT + 2], const float (&sum)[MT][NT][4]) {
+template <int G, int NT>
+LONGHAUL_DEVICE void put_sums(float (&to)[8 * G][8 * NT + 2], const float (&sum)[(G + 1) / 2][NT][4]) {
   const int lane = thread_id() % 32;
   LONGHAUL_UNROLL
-  for (int m = 0; m < MT; ++m)
+  for (int g = 0; g < G; ++g)
     LONGHAUL_UNROLL
     for (int n = 0; n < NT; ++n)
       LONGHAUL_UNROLL
-      for (int i = 0; i < 4; ++i) to[m * 16 + i / 2 * 8 + lane / 4][n * 8 + lane % 4 * 2 + i % 2] = sum[m][n][i];
+      for (int i = 0; i < 2; ++i) to[g * 8 + lane / 4][n * 8 + lane % 4 * 2 + i] = sum[g / 2][n][g % 2 * 2 + i];
 }
 
-constexpr int kAhead = 4;  // steps that are on their way from memory
-
-template <class F, class E, int WARPS, int MT, int NT>
+template <class F, class E, int WARPS, int G, int NT>
 struct MmaTile {
   using Args = typename E::Args;
+  static constexpr int kRows = 8 * G, kThreads = 32 * WARPS;
   struct Shared {
-    float sums[WARPS][16 * MT][8 * NT + 2];
+    float sums[WARPS][kRows][8 * NT + 2];
   };
-  using Step = MmaStep<F, MT, NT>;
-  static constexpr int kThreads = 32 * WARPS;
+  using Step = MmaStep<F, G>;
+  using Tokens = Quad[NT][Step::kQuads];
   static constexpr const char* kName = E::kName;
+  static constexpr bool kOverlaps = true;
+  /** Steps whose weights are on their way from memory, and steps whose x are, from a cache. */
+  static constexpr int kWanted = (NT == 1 ? F::kAhead : 4) * 2 / G;
+  static constexpr int kAhead = G * NT > 8 ? 2 : kWanted < 8 ? kWanted : 8, kNear = 2;
+  static_assert(kAhead % kNear == 0 && kThreads % kRows == 0);
 
-  static __device__ void fetch(const Args& a, int k0, Step& out) {
-    const int k = Step::lane_k(k0);
-    out.load_weights(a.w, block_x() * 16 * MT, k0);
+  /** Zeros beyond the weight; for tokens beyond the rows those of the last one: their sums are never stored. */
+  static __device__ void load_tokens(const Args& a, int step, Tokens& out) {
+    const int k = Step::lane_k(step);
     LONGHAUL_UNROLL
     for (int n = 0; n < NT; ++n) {
-      const int token = (block_y() * NT + n) * 8 + thread_id() % 32 / 4;
+      const int asked = (block_y() * NT + n) * 8 + thread_id() % 32 / 4, token = asked < a.rows ? asked : a.rows - 1;
       const Quad* const x = reinterpret_cast<const Quad*>(static_cast<const uint16_t*>(a.x.data) + size_t(token) * a.x.ld + k);
       LONGHAUL_UNROLL
-      for (int i = 0; i < Step::kWords / 4; ++i) out.x[n][i] = k < a.w.n_in && token < a.rows ? x[i] : Quad{0, 0, 0, 0};
+      for (int i = 0; i < Step::kQuads; ++i) out[n][i] = Step::inside(a.w, k) ? x[i] : Quad{0, 0, 0, 0};
     }
   }
 
   static __device__ void run(Shared& shared, const Args& a) {
-    F format;
-    if constexpr (F::kScaled) format.prepare(a.w);
-    const int warp = thread_id() / 32, first_row = block_x() * 16 * MT;
+    let_next_start();
+    const int warp = thread_id() / 32, first_row = block_x() * kRows;
     const int steps = (a.w.n_in + F::kBlock - 1) / F::kBlock, slice = (steps + WARPS - 1) / WARPS;
     const int begin = warp * slice, end = begin + slice < steps ? begin + slice : steps;
 
-    float sum[MT][NT][4];
-    clear_sums<MT, NT>(sum);
-    constexpr int kDepth = MT * NT > 4 ? 2 : kAhead;
-    Step step[kDepth];
+    Step step[kAhead];
     LONGHAUL_UNROLL
-    for (int i = 0; i < kDepth; ++i)
-      if (begin + i < end) fetch(a, (begin + i) * F::kBlock, step[i]);
-    for (int at = begin; at < end; at += kDepth) {
+    for (int i = 0; i < kAhead; ++i)
+      if (begin + i < end) step[i].load(a.w, first_row, begin + i);
+    F format;
+    if constexpr (F::kScaled) format.prepare(a.w);
+    // A thread adds up cells of one row.
+    const int line = thread_id() % kRows, row = first_row + line, own = block_y() * 8 * NT + thread_id() / kRows;
+    float row_scale = 1.0f, bias = 0.0f;
+    if (row < a.w.n_out) {
+      if constexpr (F::kRowScales) row_scale = a.w.scales[row];
+      if (a.bias) bias = a.bias[row];
+      if (own < a.rows) E::expect(a, row, own);
+    }
+
+    wait_for_previous();
+    Tokens x[kNear];
+    LONGHAUL_UNROLL
+    for (int i = 0; i < kNear; ++i)
+      if (begin + i < end) load_tokens(a, begin + i, x[i]);
+    float sum[Step::kTiles][NT][4];
+    clear_sums(sum);
+    for (int at = begin; at < end; at += kAhead) {
       LONGHAUL_UNROLL
-      for (int i = 0; i < kDepth; ++i) {
+      for (int i = 0; i < kAhead; ++i) {
         if (at + i >= end) break;
-        step[i].multiply(a.w, format, first_row, (at + i) * F::kBlock, sum);
-        if (at + i + kDepth < end) fetch(a, (at + i + kDepth) * F::kBlock, step[i]);
+        step[i].multiply(format, x[i % kNear], sum);
+        if (at + i + kAhead < end) step[i].load(a.w, first_row, at + i + kAhead);
+        if (at + i + kNear < end) load_tokens(a, at + i + kNear, x[i % kNear]);
       }
     }
-    put_sums<MT, NT>(shared.sums[warp], sum);
+    put_sums<G, NT>(shared.sums[warp], sum);
     sync_block();
 
-    for (int cell = thread_id(); cell < 16 * MT * 8 * NT; cell += kThreads) {
-      const int line = cell % (16 * MT), column = cell / (16 * MT);
-      const int row = first_row + line, token = block_y() * 8 * NT + column;
-      if (row >= a.w.n_out || token >= a.rows) continue;
+    if (row >= a.w.n_out) return;
+    for (int column = thread_id() / kRows; column < 8 * NT; column += kThreads / kRows) {
+      const int token = block_y() * 8 * NT + column;
+      if (token >= a.rows) return;
       float total = shared.sums[0][line][column];
       LONGHAUL_UNROLL
       for (int other = 1; other < WARPS; ++other) total = add(total, shared.sums[other][line][column]);
-      if (F::kRowScales) total = multiply(total, a.w.scales[row]);
-      E::store(a, row, token, a.bias ? add(total, a.bias[row]) : total);
+      if (F::kRowScales) total = multiply(total, row_scale);
+      E::store(a, row, token, a.bias ? add(total, bias) : total);
     }
   }
 };
 
-template <class F, class E, int WARPS, int MT, int NT>
+template <class F, class E, int WARPS, int G, int NT>
 void launch_tile(Stream& stream, const typename E::Args& args) {
-  launch<MmaTile<F, E, WARPS, MT, NT>>(stream, {(args.w.n_out + 16 * MT - 1) / (16 * MT), (args.rows + 8 * NT - 1) / (8 * NT)}, args);
+  launch<MmaTile<F, E, WARPS, G, NT>>(stream, {(args.w.n_out + 8 * G - 1) / (8 * G), (args.rows + 8 * NT - 1) / (8 * NT)}, args);
 }
 
-/** More warps where there are few rows of W to go round; more rows of W a block where there are many of x. */
+/**
+ * More warps where there are few rows of W to go round, and half a tile where there are very few; more rows of W a block where there
+ * are many of x. Only the number of warps cuts k.
+ */
 template <class E>
 void launch_mma(Stream& stream, const typename E::Args& args) {
   with_format(args.w, E::kName, [&](auto format) {
     using F = decltype(format);
-    constexpr int kFewRows = 2048;
-    if (args.w.n_out <= kFewRows) {
+    constexpr int kFewRows = 2048, kVeryFewRows = 1024;
+    if (args.w.n_out <= kVeryFewRows) {
       if (args.rows <= 8) return launch_tile<F, E, 16, 1, 1>(stream, args);
       return launch_tile<F, E, 16, 1, 2>(stream, args);
     }
-    if (args.rows <= 8) return launch_tile<F, E, 8, 1, 1>(stream, args);
-    if (args.rows <= 16) return launch_tile<F, E, 8, 1, 2>(stream, args);
-    if (args.rows <= 32) return launch_tile<F, E, 8, 2, 4>(stream, args);
-    return launch_tile<F, E, 8, 2, 8>(stream, args);
+    if (args.w.n_out <= kFewRows) {
+      if (args.rows <= 8) return launch_tile<F, E, 16, 2, 1>(stream, args);
+      return launch_tile<F, E, 16, 2, 2>(stream, args);
+    }
+    if (args.rows <= 8) return launch_tile<F, E, 8, 2, 1>(stream, args);
+    if (args.rows <= 16) return launch_tile<F, E, 8, 2, 2>(stream, args);
+    if (args.rows <= 32) return launch_tile<F, E, 8, 4, 4>(stream, args);
+    return launch_tile<F, E, 8, 4, 8>(stream, args);
   });
 }
 

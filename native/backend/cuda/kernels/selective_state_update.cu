@@ -6,11 +6,11 @@
 //   y[i]       = (sum_n h[n,i] C[n] + D[i] u[i]) silu(z[i])
 //
 // A block has sixteen channels, which is one dense run of A and of a state, and eight tokens, each a sequence of its own; what
-// it does for a token does not depend on the others. Weights, A and states are asked for first; then a warp normalizes two
-// tokens, cuts k of dt_proj into four slices with the other warps (mma_tile.h), and steps two tokens: a lane has four
+// it does for a token does not depend on the others. Weights and A are read before the launch before this one has ended (launch.h),
+// then states, u and z are asked for; then a warp normalizes two tokens, cuts k of dt_proj into four slices with the other warps (mma_tile.h), and steps two tokens: a lane has four
 // channels of every eighth state, so that A and h are read, and h written, 16 bytes at a time.
 // Bound by reading W, A and h and writing h.
-// sm_90a, 16 states: 96 registers with bf16 weights, 80 with int8, 90 with codes; no spills, 14 KiB of shared memory.
+// sm_90a, 16 states: 113 registers with bf16 weights, 96 with others; no spills, 14 KiB of shared memory.
 #include "backend/cuda/kernels/mma_tile.h"
 
 namespace longhaul::cuda {
@@ -40,35 +40,55 @@ struct StateUpdate {
     float b[kTokens][kStateRows * S], c[kTokens][kStateRows * S];
     float sums[kWarps][kAlign][kTokens + 2];
   };
-  using Step = MmaStep<F, 1, 1>;
+  using Step = MmaStep<F, 2>;
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kMostSteps = kMostDtRank / F::kBlock / kWarps;
   static constexpr const char* kName = "selective_state_update";
+  static constexpr bool kOverlaps = true;
+
+  /** What a thread needs for its one cell, a channel of a token. */
+  struct Cell {
+    float bias = 0, d = 0, scale = 1, u = 0, z = 0;
+  };
 
   static __device__ void run(Shared& shared, const Args& a) {
+    let_next_start();
     const int warp = thread_id() / 32, lane = thread_id() % 32;
     const int first = block_x() * kAlign, first_token = block_y() * kTokens;
     const int steps = (a.dt_proj.n_in + F::kBlock - 1) / F::kBlock, slice = (steps + kWarps - 1) / kWarps;
     const int begin = warp * slice, end = begin + slice < steps ? begin + slice : steps;
 
-    F format;
-    if constexpr (F::kScaled) format.prepare(a.dt_proj);
     Step step[kMostSteps];
     LONGHAUL_UNROLL
     for (int i = 0; i < kMostSteps; ++i)
-      if (begin + i < end) step[i].load_weights(a.dt_proj, first, (begin + i) * F::kBlock);
-
+      if (begin + i < end) step[i].load(a.dt_proj, first, begin + i);
+    F format;
+    if constexpr (F::kScaled) format.prepare(a.dt_proj);
     const size_t run = size_t(first) * a.w.d_state;
-    float rate[S][4], h[kOwn][S][4];
+    float rate[S][4];
+    LONGHAUL_UNROLL
+    for (int s = 0; s < S; ++s)
+      if (state_of(s) < a.w.d_state) load_four(a.w.a_log2e + run + state_of(s) * kAlign + lane % 4 * 4, rate[s]);
+    const int channel = first + thread_id() % kAlign, cell_token = first_token + thread_id() / kAlign;
+    Cell cell;
+    cell.bias = a.w.dt_bias[channel];
+    cell.d = a.w.d[channel];
+    if constexpr (F::kRowScales) cell.scale = a.dt_proj.scales[channel];
+
+    wait_for_previous();
+    float h[kOwn][S][4];
     LONGHAUL_UNROLL
     for (int s = 0; s < S; ++s) {
-      const int cell = state_of(s) * kAlign + lane % 4 * 4;
-      if (state_of(s) < a.w.d_state) load_four(a.w.a_log2e + run + cell, rate[s]);
       LONGHAUL_UNROLL
       for (int own = 0; own < kOwn; ++own) {
         const int token = first_token + warp + own * kWarps;
-        if (state_of(s) < a.w.d_state && token < a.rows) load_four(a.spans[token].state + a.state_offset + run + cell, h[own][s]);
+        if (state_of(s) < a.w.d_state && token < a.rows)
+          load_four(a.spans[token].state + a.state_offset + run + state_of(s) * kAlign + lane % 4 * 4, h[own][s]);
       }
+    }
+    if (cell_token < a.rows) {
+      cell.u = from_bf16(static_cast<const uint16_t*>(a.u.data)[size_t(cell_token) * a.u.ld + channel]);
+      cell.z = from_bf16(static_cast<const uint16_t*>(a.z.data)[size_t(cell_token) * a.z.ld + channel]);
     }
 
     LONGHAUL_UNROLL
@@ -77,9 +97,9 @@ struct StateUpdate {
       if (first_token + column < a.rows) normalize(shared, a, column, size_t(first_token + column) * a.ld);
     }
     sync_block();
-    project(shared, a, format, step, begin, end);
+    project(shared, format, step, begin, end);
     sync_block();
-    prepare_cell(shared, a);
+    prepare_cell(shared, cell);
     sync_block();
 
     LONGHAUL_UNROLL
@@ -132,34 +152,30 @@ struct StateUpdate {
   }
 
   /** This warp's slice of dt_proj. Columns beyond the rows hold anything: they are never read. */
-  static __device__ void project(Shared& shared, const Args& a, const F& format, Step (&step)[kMostSteps], int begin, int end) {
+  static __device__ void project(Shared& shared, const F& format, const Step (&step)[kMostSteps], int begin, int end) {
     float sum[1][1][4];
-    clear_sums<1, 1>(sum);
+    clear_sums(sum);
     LONGHAUL_UNROLL
     for (int i = 0; i < kMostSteps; ++i) {
       if (begin + i >= end) break;
-      const int k0 = (begin + i) * F::kBlock;
-      const Quad* const x = reinterpret_cast<const Quad*>(&shared.dt[thread_id() % 32 / 4][Step::lane_k(k0)]);
+      const Quad* const dt = reinterpret_cast<const Quad*>(&shared.dt[thread_id() % 32 / 4][Step::lane_k(begin + i)]);
+      Quad x[1][Step::kQuads];
       LONGHAUL_UNROLL
-      for (int q = 0; q < Step::kWords / 4; ++q) step[i].x[0][q] = x[q];
-      step[i].multiply(a.dt_proj, format, block_x() * kAlign, k0, sum);
+      for (int q = 0; q < Step::kQuads; ++q) x[0][q] = dt[q];
+      step[i].multiply(format, x, sum);
     }
-    put_sums<1, 1>(shared.sums[thread_id() / 32], sum);
+    put_sums<2, 1>(shared.sums[thread_id() / 32], sum);
   }
 
-  /** A thread has one channel of one token. */
-  static __device__ void prepare_cell(Shared& shared, const Args& a) {
+  /** A thread has one channel of one token; what it makes of tokens beyond the rows is never read. */
+  static __device__ void prepare_cell(Shared& shared, const Cell& own) {
     const int line = thread_id() % kAlign, column = thread_id() / kAlign;
-    const int channel = block_x() * kAlign + line, token = block_y() * kTokens + column;
-    if (token >= a.rows) return;
     float dt = shared.sums[0][line][column];
     LONGHAUL_UNROLL
     for (int other = 1; other < kWarps; ++other) dt = add(dt, shared.sums[other][line][column]);
-    if (F::kRowScales) dt = multiply(dt, a.dt_proj.scales[channel]);
-    const float delta = softplus(add(dt, a.w.dt_bias[channel]));
-    const float u = from_bf16(static_cast<const uint16_t*>(a.u.data)[size_t(token) * a.u.ld + channel]);
-    const float z = from_bf16(static_cast<const uint16_t*>(a.z.data)[size_t(token) * a.z.ld + channel]);
-    shared.cell[column][line] = {delta, multiply(delta, u), multiply(a.w.d[channel], u), silu(z)};
+    if (F::kRowScales) dt = multiply(dt, own.scale);
+    const float delta = softplus(add(dt, own.bias));
+    shared.cell[column][line] = {delta, multiply(delta, own.u), multiply(own.d, own.u), silu(own.z)};
   }
 
   /** A warp, one token. Sums over the states: a lane's own in order, then pairs of lanes. */

@@ -1,7 +1,8 @@
 // How weights lie in memory, and how they become the bf16 pairs that tensor cores take.
 //
-// A format F names kBlock (values of k that the four lanes of a row share in one step), Load (what a lane takes of one row),
-// kScaled (sums of a step are scaled before they are added), kRowScales (sums are scaled at the end), and
+// A format F names kBlock (values of k that the four lanes of a row share in one step), kAhead (steps of sixteen rows whose weights
+// a warp asks for before it needs them), Load (what a lane takes of one row), kScaled (sums of a step are scaled before they
+// are added), kRowScales (sums are scaled at the end), kWhole (n_in is a multiple of kBlock), and
 //   load(w, row, k)       this lane's part of row `row` at k
 //   expand(load, words)   as bf16 pairs in the order of k
 #pragma once
@@ -12,8 +13,8 @@
 namespace longhaul::cuda {
 
 struct Bf16Format {
-  static constexpr int kBlock = 32;
-  static constexpr bool kScaled = false, kRowScales = false;
+  static constexpr int kBlock = 32, kAhead = 4;
+  static constexpr bool kScaled = false, kRowScales = false, kWhole = false;
   using Load = Quad;
   static __device__ Load load(const WeightView& w, int row, int k) {
     return load_streaming(reinterpret_cast<const Quad*>(static_cast<const uint16_t*>(w.data) + size_t(row) * w.n_in + k));
@@ -28,8 +29,8 @@ struct Bf16Format {
 
 /** -128 ... 127 are exact in bf16; the rows' scales come last. */
 struct Int8Format {
-  static constexpr int kBlock = 64;
-  static constexpr bool kScaled = false, kRowScales = true;
+  static constexpr int kBlock = 64, kAhead = 4;
+  static constexpr bool kScaled = false, kRowScales = true, kWhole = false;
   using Load = Quad;
   static __device__ Load load(const WeightView& w, int row, int k) {
     return load_streaming(reinterpret_cast<const Quad*>(static_cast<const int8_t*>(w.data) + size_t(row) * w.n_in + k));
@@ -52,8 +53,8 @@ struct Int8Format {
 
 /** e4m3 is exact in bf16; the rows' scales come last. NaN is not among the codes of a weight. */
 struct Fp8Format {
-  static constexpr int kBlock = 64;
-  static constexpr bool kScaled = false, kRowScales = true;
+  static constexpr int kBlock = 64, kAhead = 4;
+  static constexpr bool kScaled = false, kRowScales = true, kWhole = false;
   using Load = Quad;
   static __device__ Load load(const WeightView& w, int row, int k) {
     return load_streaming(reinterpret_cast<const Quad*>(static_cast<const uint8_t*>(w.data) + size_t(row) * w.n_in + k));
@@ -74,10 +75,11 @@ struct Fp8Format {
   }
 };
 
-/** Codes in bf16; a step is one block of scales, or a part of one. */
+/** Codes in bf16; a step is what one scale is of. */
 struct Code4Format {
-  static constexpr int kBlock = 64;
-  static constexpr bool kScaled = true, kRowScales = false;
+  static constexpr int kBlock = 64, kAhead = 8;
+  static constexpr bool kScaled = true, kRowScales = false, kWhole = true;
+  static_assert(kBlock == kCodeBlock);
   using Load = Pair;
   uint32_t low[4], high[4];  // the sixteen codes: their low and their high bytes
 
@@ -85,15 +87,17 @@ struct Code4Format {
     return load_streaming(reinterpret_cast<const Pair*>(static_cast<const uint8_t*>(w.data) + (size_t(row) * w.n_in + k) / 2));
   }
   __device__ void prepare(const WeightView& w) {
+    // Never true, which the compiler cannot know: what all threads surely share it keeps in uniform registers, and moves at each use.
+    const float* const code = w.code + (thread_id() > w.n_in * 1024);
     LONGHAUL_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const uint32_t first = to_bf16_pair(w.code[4 * i], w.code[4 * i + 1]);
-      const uint32_t second = to_bf16_pair(w.code[4 * i + 2], w.code[4 * i + 3]);
+      const uint32_t first = to_bf16_pair(code[4 * i], code[4 * i + 1]);
+      const uint32_t second = to_bf16_pair(code[4 * i + 2], code[4 * i + 3]);
       low[i] = byte_permute(first, second, 0x6420);
       high[i] = byte_permute(first, second, 0x7531);
     }
   }
-  /** Sixteen bits: the values e1 e0 e3 e2 from the lowest nibble up. */
+  /** Of the lower sixteen bits: the values e1 e0 e3 e2 from the lowest nibble up. */
   __device__ void four(uint32_t nibbles, uint32_t& first, uint32_t& second) const {
     const uint32_t index = nibbles & 0x7777u, upper = 0x3210u + ((nibbles & 0x8888u) >> 1);
     const uint32_t lows = byte_permute(byte_permute(low[0], low[1], index), byte_permute(low[2], low[3], index), upper);
@@ -102,10 +106,10 @@ struct Code4Format {
     second = byte_permute(lows, highs, 0x6273);
   }
   __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
-    four(in.x & 0xffffu, words[0], words[1]);
-    four(in.x >> 16, words[2], words[3]);
-    four(in.y & 0xffffu, words[4], words[5]);
-    four(in.y >> 16, words[6], words[7]);
+    four(in.x, words[0], words[1]);
+    four(byte_permute(in.x, 0, 0x4432), words[2], words[3]);
+    four(in.y, words[4], words[5]);
+    four(byte_permute(in.y, 0, 0x4432), words[6], words[7]);
   }
 };
 
