@@ -16,7 +16,10 @@ prints the tables of docs/benchmarks.md. Without Node: docs/gpu.md.
   --architectures LIST  compute capabilities, e.g. "86;90a" (default: those of the GPUs here)
   --sanitize            the quick checks under compute-sanitizer's memcheck and racecheck, and no timings
   --seconds N           of the whole run, from building to the peer's table: what there is no time for says so (default 460)
-  --device N, --quick, --checks, --goldens DIR   as gpu_check has them
+  --device N, --quick, --checks, --profile, --goldens DIR, --json FILE   as gpu_check has them
+
+The tables: what each kernel takes by itself, speeds of FalconMamba-7B's shape, and which targets were missed, with the kernels that
+took the time.
 
 After the tables come those of native/gpu/peer.py, FalconMamba of the same shape in PyTorch, where python3 has torch with CUDA.
 
@@ -70,7 +73,7 @@ const target = emulated ? 'gpu_check_emulated' : 'gpu_check';
 run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
 run('building', 'cmake', ['--build', build, '--target', target, '-j', String(availableParallelism())]);
 const program = path.join(build, target);
-const quick = args.includes('--quick') || args.includes('--checks');
+const quick = ['--quick', '--checks', '--profile'].some((option) => args.includes(option));
 if (sanitize) {
   for (const tool of ['memcheck', 'racecheck']) {
     const list = ['--tool', tool, '--error-exitcode', '3', program, '--quick', '--checks'];

@@ -76,8 +76,16 @@ void each_ready(const std::vector<MakeCase>& makers, const std::string& only, co
 
 int check_case(const Case& c, CudaOptions options, Activations activations, const char* how = "") {
   options.activations = activations;
-  const auto backend = create_cuda_backend(options);
-  const Floats found = c.run(*backend);
+  const std::string name = c.name + (activations == Activations::f32 ? ", f32" : ", bf16") + how;
+  Floats found;
+  try {
+    const auto backend = create_cuda_backend(options);
+    found = c.run(*backend);
+  } catch (const std::exception& e) {
+    // A broken device stays broken: what broke it is named, and no other case is tried.
+    report(false, name, e.what());
+    throw;
+  }
   const Doubles reference = c.reference();
   // The device's fast exponentials and logarithms are good to a few units in the last place, not to one.
   const double most = activations == Activations::f32 ? 4 * c.tolerance : std::max(4 * c.tolerance, c.bf16_tolerance);
@@ -89,7 +97,7 @@ int check_case(const Case& c, CudaOptions options, Activations activations, cons
   }
   char detail[64];
   std::snprintf(detail, sizeof detail, "%.3f of the allowed error", worst);
-  return report(worst <= 1, c.name + (activations == Activations::f32 ? ", f32" : ", bf16") + how, detail);
+  return report(worst <= 1, name, detail);
 }
 
 struct Outcome {

@@ -1,10 +1,11 @@
 #include "gpu/find_cublaslt.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "backend/cuda/gemm.h"
+#include "gpu/first_line.h"
+#include "gpu/report.h"
 
 namespace longhaul {
 namespace {
@@ -14,17 +15,6 @@ constexpr const char* kAsk =
     "python3 -c 'import glob, sys\n"
     "found = [f for p in sys.path for f in glob.glob(p + \"/nvidia/*/lib/libcublasLt.so.1[23]\")]\n"
     "print(max(found, key=lambda f: f[-2:], default=\"\"))' 2>/dev/null";
-
-std::string first_line(const char* command) {
-  std::FILE* const pipe = popen(command, "r");
-  if (!pipe) return "";
-  char line[4096] = "";
-  const bool any = std::fgets(line, sizeof line, pipe) != nullptr;
-  pclose(pipe);
-  std::string text = any ? line : "";
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
 
 bool opens(int device, std::string& missing) {
   cuda::Uploader uploader(size_t(1) << 16);
@@ -39,9 +29,9 @@ void find_cublaslt(int device) {
   const std::string path = first_line(kAsk);
   if (!path.empty()) {
     setenv("LONGHAUL_CUBLASLT", path.c_str(), 1);
-    if (opens(device, missing)) return void(std::printf("cuBLASLt: %s\n", path.c_str()));
+    if (opens(device, missing)) return void(say("cuBLASLt: %s\n", path.c_str()));
   }
-  std::printf("%s\n... and beside the packages of python3, which have %s\n", missing.c_str(), path.empty() ? "none" : path.c_str());
+  say("%s\n... and beside the packages of python3, which have %s\n", missing.c_str(), path.empty() ? "none" : path.c_str());
 }
 
 }  // namespace longhaul

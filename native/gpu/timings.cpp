@@ -4,105 +4,31 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 
-#include "backend/cuda/gemm.h"
 #include "backend/cuda/runtime.h"
 #include "engine/error.h"
 #include "engine/model.h"
+#include "gpu/deadline.h"
+#include "gpu/report.h"
 #include "gpu/synthetic.h"
 
 namespace longhaul {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
-
-/** No new row starts after it; what is left out says so. */
-struct Deadline {
-  Clock::time_point at;
-  bool passed() const { return Clock::now() >= at; }
-};
-
 bool left_out(const Deadline& deadline, const std::string& what) {
   if (!deadline.passed()) return false;
-  std::printf("| %s | not measured: no time left | | |\n", what.c_str());
+  say("| %s | not measured: no time left | | |\n", what.c_str());
   return true;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // reference: 2 FLOP a weight of the four projections of 64 layers.
 constexpr double kGflopPerToken = 13.455;
 constexpr int kChunk = 2048;
-
-struct Ceilings {
-  double bytes_per_second, flops, to_device;  // 0: not measured; to_device: bytes a second from page-locked memory
-};
-
-/** Bytes read plus bytes written of a large copy; the largest matrix product of the model by cuBLASLt. */
-Ceilings measure_ceilings(int device) {
-  using namespace cuda;
-  Ceilings out{};
-  Stream stream;
-  {
-    const size_t bytes = size_t(2) << 30;
-    const DeviceMemory from(allocate_device(bytes)), to(allocate_device(bytes));
-    std::vector<double> rates;
-    for (int i = 0; i < 12; ++i) {
-      const float ms = time_on(stream, [&] { stream.copy(to.get(), from.get(), bytes); });
-      if (i > 1) rates.push_back(2e3 * double(bytes) / ms);
-    }
-    out.bytes_per_second = median(rates);
-    const size_t part = size_t(256) << 20;
-    const PinnedMemory host(allocate_pinned(part));
-    std::memset(host.get(), 1, part);
-    rates.clear();
-    for (int i = 0; i < 8; ++i) {
-      const float ms = time_on(stream, [&] { stream.copy(to.get(), host.get(), part); });
-      if (i > 1) rates.push_back(1e3 * double(part) / ms);
-    }
-    out.to_device = median(rates);
-  }
-  std::string missing;
-  Uploader uploader(size_t(8) << 20);
-  const auto gemm = open_gemm(device_facts(device), kChunk, uploader, missing);
-  if (!gemm) {
-    std::printf("%s\n", missing.c_str());
-    return out;
-  }
-  const int n_in = 4096, n_out = 16384;
-  const size_t w_bytes = size_t(n_in) * n_out * 2, x_bytes = size_t(kChunk) * n_in * 2, y_bytes = size_t(kChunk) * n_out * 2;
-  const DeviceMemory w(allocate_device(w_bytes)), x(allocate_device(x_bytes)), y(allocate_device(y_bytes));
-  const PinnedMemory random(allocate_pinned(w_bytes));
-  uint32_t state = 2463534242u;
-  for (size_t i = 0; i < w_bytes / 2; ++i) {
-    state ^= state << 13, state ^= state >> 17, state ^= state << 5;
-    static_cast<uint16_t*>(random.get())[i] = uint16_t((state & 0x807f) | (120 + (state >> 20) % 4) << 7);
-  }
-  stream.copy(w.get(), random.get(), w_bytes);
-  stream.copy(x.get(), random.get(), x_bytes);
-  LinearArgs args{{Dtype::bf16, w.get(), nullptr, nullptr, n_in, n_out, 0}, nullptr, {x.get(), n_in, true}, kChunk, {y.get(), n_out, true}, false};
-  std::vector<double> rates;
-  for (int i = 0; i < 30; ++i) {
-    bool ran = true;
-    const float ms = time_on(stream, [&] { ran = gemm->run(stream, args); });
-    if (!ran) {
-      std::printf("no cuBLASLt plan keeps the bits of a row: prefill goes by linear_mma\n");
-      return out;
-    }
-    if (i > 4) rates.push_back(2e3 * kChunk * double(n_in) * n_out / ms);
-  }
-  out.flops = median(rates);
-  return out;
-}
 
 /** A model of the 7B shape on the device, with sessions. */
 class Bench {
@@ -179,9 +105,68 @@ class Bench {
   uint32_t next_ = 1;
 };
 
-void row(const char* what, double tokens_per_second, double share, const char* target) {
-  std::printf("| %s | %.0f | %s | %s |\n", what, tokens_per_second,
-              share > 0 ? (std::to_string(int(100 * share + 0.5)) + " %").c_str() : "", target);
+/** What the tables are held against, and what they fell short of. */
+class Targets {
+ public:
+  explicit Targets(const std::vector<ProfileTable>& profile) : profile_(profile) {}
+
+  /** `table`: of the profile, the one whose kernels took the time. */
+  void judge(bool met, const std::string& what, const std::string& table = "") {
+    if (!met) missed_.push_back({what, table});
+  }
+  const ProfileTable* find(const std::string& table) const {
+    for (const ProfileTable& t : profile_)
+      if (t.name == table) return &t;
+    return nullptr;
+  }
+  /** A row that says what of `seconds` the kernels alone take, where all of them were measured. */
+  void compare(const char* what, double seconds, const std::string& table) const {
+    const ProfileTable* const t = find(table);
+    const double ms = t ? t->milliseconds() : 0;
+    if (ms > 0) say("| ... of a %s of %.3f ms its kernels by themselves are %.3f ms; launches, gaps and the host | | %.0f %% | |\n", what, 1e3 * seconds, ms, 100 * (1 - ms / (1e3 * seconds)));
+  }
+
+  void print() const {
+    say("\n| target missed | its kernels that take most, ms of the sum |\n|---|---|\n");
+    for (const auto& [what, table] : missed_) say("| %s | %s |\n", what.c_str(), largest(table).c_str());
+    if (missed_.empty()) say("| none | |\n");
+  }
+
+ private:
+  std::string largest(const std::string& table) const {
+    const ProfileTable* const t = find(table);
+    if (!t) return "";
+    std::vector<ProfileRow> rows = t->rows;
+    const auto ms = [](const ProfileRow& row) { return row.microseconds * row.times / 1e3; };
+    std::stable_sort(rows.begin(), rows.end(), [&](const ProfileRow& a, const ProfileRow& b) { return ms(a) > ms(b); });
+    std::string out;
+    for (size_t i = 0; i < std::min<size_t>(3, rows.size()) && rows[i].microseconds > 0; ++i) {
+      char text[160];
+      std::snprintf(text, sizeof text, "%s%s %.2f (at %.0f %% of its floor: %s)", out.empty() ? "" : "; ", rows[i].name.c_str(), ms(rows[i]),
+                    100 * rows[i].floor / rows[i].microseconds, rows[i].bound.c_str());
+      out += text;
+    }
+    return out;
+  }
+
+  const std::vector<ProfileTable>& profile_;
+  std::vector<std::pair<std::string, std::string>> missed_;
+};
+
+/** Everything that the rows of a format need. */
+struct Run {
+  const CudaOptions& options;
+  const Ceilings& ceilings;
+  Targets& targets;
+  const Deadline& deadline;
+};
+
+/** A target of the form "≥ N %" is held against `share`. */
+void row(Run& run, const std::string& what, double tokens_per_second, double share, const std::string& target, const std::string& table = "") {
+  say("| %s | %.0f | %s | %s |\n", what.c_str(), tokens_per_second, share > 0 ? (std::to_string(int(100 * share + 0.5)) + " %").c_str() : "", target.c_str());
+  const std::string sign = "≥ ";
+  const double least = target.rfind(sign, 0) == 0 ? std::atof(target.c_str() + sign.size()) : 0;
+  if (least > 0 && share > 0) run.targets.judge(100 * share >= least, what + ": " + std::to_string(int(100 * share + 0.5)) + " %, " + target, table);
 }
 
 /** Weights that a decode step reads, lm_head in bf16 with them. */
@@ -205,7 +190,7 @@ class LongDocument {
     ++read_;
     for (const int at : {2, 32, 100, 512})
       if (read_ == at)
-        std::printf("| device memory in use at %d k tokens | %.3f GB | | the same |\n", at * kChunk / 1000, bench_.in_use(device_) / 1e9);
+        say("| device memory in use at %d k tokens | %.3f GB | | the same |\n", at * kChunk / 1000, bench_.in_use(device_) / 1e9);
     return took;
   }
   /** To 1 M tokens, or as far as there is time: an engine that is slow leaves some to the formats that follow. */
@@ -213,8 +198,8 @@ class LongDocument {
     constexpr auto kMost = std::chrono::seconds(60);
     const Deadline deadline{std::min(whole.at, Clock::now() + kMost)};
     while (read_ < 512 && !deadline.passed()) chunk();
-    if (read_ < 512) std::printf("| device memory in use at 1048 k tokens | not measured: no time left at %d k tokens | | |\n", read_ * kChunk / 1000);
-    std::printf("| allocations since the model was loaded | %zu | | 0 |\n", bench_.model().backend().allocations() - bench_.taken_at_load);
+    if (read_ < 512) say("| device memory in use at 1048 k tokens | not measured: no time left at %d k tokens | | |\n", read_ * kChunk / 1000);
+    say("| allocations since the model was loaded | %zu | | 0 |\n", bench_.model().backend().allocations() - bench_.taken_at_load);
   }
 
  private:
@@ -223,27 +208,33 @@ class LongDocument {
   int read_ = 0;
 };
 
-void prefill(Bench& bench, const Ceilings& ceilings, int device, int chunks, const Deadline& deadline) {
+void prefill(Bench& bench, Run& run, const std::string& format, int chunks) {
+  const Deadline& deadline = run.deadline;
+  const std::string table = "reading, " + format + ", " + std::to_string(kChunk) + " rows";
   if (left_out(deadline, "prefill, one document")) return;
-  LongDocument document(bench, device);
+  LongDocument document(bench, run.options.device);
   const int slot = document.slot();
   document.chunk();
   document.chunk();
   std::vector<double> times;
   for (int i = 0; i < chunks && (i < 10 || !deadline.passed()); ++i) times.push_back(document.chunk());
-  const double ceiling = ceilings.flops / (kGflopPerToken * 1e9);
+  const double ceiling = run.ceilings.flops / (kGflopPerToken * 1e9);
   const auto rate = [&](double s) { return kChunk / s; };
   const auto share = [&](double r) { return ceiling > 0 ? r / ceiling : 0; };
   const double all = rate(median(times));
-  row(("prefill, one document, " + std::to_string(document.chunks() * kChunk / 1000) + " k tokens").c_str(), all, share(all), "≥ 80 % of the GEMM ceiling");
+  row(run, "prefill, " + format + ", one document, " + std::to_string(document.chunks() * kChunk / 1000) + " k tokens", all, share(all), "≥ 80 % of the GEMM ceiling", table);
+  run.targets.compare("chunk", median(times), table);
   const size_t tenth = std::max<size_t>(1, times.size() / 10);
-  row("... its first tenth", rate(median({times.begin(), times.begin() + tenth})), 0, "flat");
-  row("... its last tenth", rate(median({times.end() - tenth, times.end()})), 0, "flat");
+  const double first = rate(median({times.begin(), times.begin() + tenth})), last = rate(median({times.end() - tenth, times.end()}));
+  row(run, "... its first tenth", first, 0, "flat");
+  row(run, "... its last tenth", last, 0, "flat");
+  run.targets.judge(last >= 0.98 * first, "prefill, " + format + ": flat along a document", table);
   if (left_out(deadline, "prefill, 8 documents together, and a snapshot while prefilling")) return;
   std::vector<int> eight;
   for (int i = 0; i < 8; ++i) eight.push_back(bench.open());
   const double together = 8 * kChunk / 8 / bench.steps(eight, kChunk / 8, 8, false);
-  row("prefill, 8 documents together", together, share(together), "≥ one document's");
+  row(run, "prefill, " + format + ", 8 documents together", together, share(together), "≥ one document's");
+  run.targets.judge(together >= all, "prefill, " + format + ": 8 documents together as fast as one", table);
   for (const int s : eight) bench.close(s);
 
   // Snapshots of a state that is not in the step, one a chunk, taken between its layers.
@@ -263,53 +254,60 @@ void prefill(Bench& bench, const Ceilings& ceilings, int device, int chunks, con
   }
   bench.model().on_pause([] {});
   bench.model().transfer().drain();
-  std::printf("| snapshot while prefilling, one every 64 k tokens | %.3f %% | | ≤ 0.5 %% |\n", 100 * (median(with) / median(without) - 1) / 32);
+  const double cost = 100 * (median(with) / median(without) - 1) / 32;
+  say("| snapshot while prefilling, one every 64 k tokens | %.3f %% | | ≤ 0.5 %% |\n", cost);
+  run.targets.judge(cost <= 0.5, "a snapshot while prefilling");
   bench.close(other);
   if (chunks >= 100) document.finish(deadline);
 }
 
-void decode(Bench& bench, const Ceilings& ceilings, Stored stored, const char* name, const std::vector<int>& sizes, bool after_reading, const Deadline& deadline) {
+void decode(Bench& bench, Run& run, Stored stored, const std::string& format, const std::vector<int>& sizes, bool after_reading) {
+  const Deadline& deadline = run.deadline;
+  const Ceilings& ceilings = run.ceilings;
   const char* const targets[] = {"≥ 85 %", "≥ 75 %", "≥ 65 %"};
   for (const int n : sizes) {
-    if (left_out(deadline, "decode, " + std::string(name) + ", " + std::to_string(n) + " together")) continue;
+    const std::string table = "decode, " + format + ", " + std::to_string(n) + " together";
+    if (left_out(deadline, table)) continue;
     std::vector<int> slots;
     for (int i = 0; i < n; ++i) slots.push_back(bench.open());
     const double once = bench.steps(slots, 1, 30, false);
     const double sampled = bench.steps(slots, 1, 10, true);
     const double share = (weight_bytes(stored) - (2.0 * 65024 * 4096) + n * kStateTraffic) / once / ceilings.bytes_per_second;
-    row(("decode, " + std::string(name) + ", " + std::to_string(n) + " together, layers alone").c_str(), n / once, share, n == 1 ? targets[int(stored)] : n == 64 ? "≥ 70 %" : "");
-    row("... with lm_head, log-probabilities and sampling", n / sampled,
+    row(run, table + ", layers alone", n / once, share, n == 1 ? targets[int(stored)] : n == 64 ? "≥ 70 %" : "", table);
+    row(run, "... with lm_head, log-probabilities and sampling", n / sampled,
         (weight_bytes(stored) + n * kStateTraffic) / sampled / ceilings.bytes_per_second, "");
+    run.targets.compare("step", sampled, table);
     for (const int slot : slots) bench.close(slot);
   }
   if (!after_reading || left_out(deadline, "decode after 131 k tokens against after 1")) return;
   const int fresh = bench.open(), read = bench.open();
   for (int i = 0; i < 64; ++i) bench.step({read}, kChunk, false);
   const double first = bench.steps({fresh}, 1, 30, false), later = bench.steps({read}, 1, 30, false);
-  std::printf("| decode after 131 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", 100 * (later / first - 1));
+  const double change = 100 * (later / first - 1);
+  say("| decode after 131 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", change);
+  run.targets.judge(std::fabs(change) <= 2, "decode after 131 k tokens as fast as after 1");
 }
 
-void time_format(const char* name, Stored stored, Quantize quantize, Stored weighs, const CudaOptions& options, const Ceilings& ceilings,
-                 const Deadline& deadline) {
-  Bench bench(stored, quantize, options);
-  std::printf("| %s: loaded in %.1f s, device memory %.2f GB | | | |\n", name, bench.load_seconds, bench.device_bytes / 1e9);
-  const double slower = std::min(bench.read_rate, ceilings.to_device), rate = bench.stored_bytes / bench.load_seconds;
-  std::printf("| ... %.1f GB/s of stored weights; the file is read at %.1f GB/s | | %.0f %% of the slower | ≥ 80 %% |\n", rate / 1e9,
-              bench.read_rate / 1e9, 100 * rate / slower);
+void time_format(const std::string& name, Stored stored, Quantize quantize, Stored weighs, Run& run) {
+  const std::string format = name.substr(0, name.find(','));
+  Bench bench(stored, quantize, run.options);
+  say("| %s: loaded in %.1f s, device memory %.2f GB | | | |\n", name.c_str(), bench.load_seconds, bench.device_bytes / 1e9);
+  const double slower = std::min(bench.read_rate, run.ceilings.to_device), rate = bench.stored_bytes / bench.load_seconds;
+  say("| ... %.1f GB/s of stored weights; the file is read at %.1f GB/s | | %.0f %% of the slower | ≥ 80 %% |\n", rate / 1e9,
+      bench.read_rate / 1e9, 100 * rate / slower);
+  run.targets.judge(rate >= 0.8 * slower, "loading " + name);
   // The format that most people will serve is timed at length.
   const bool whole = quantize == Quantize::none && stored == Stored::bf16;
-  decode(bench, ceilings, weighs, name, whole ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, whole, deadline);
-  prefill(bench, ceilings, options.device, whole ? 100 : 10, deadline);
+  decode(bench, run, weighs, format, whole ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, whole);
+  prefill(bench, run, format, whole ? 100 : 10);
 }
 
 }  // namespace
 
-void print_timings(const CudaOptions& options, double seconds) {
-  const Deadline deadline{Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds))};
-  const Ceilings ceilings = measure_ceilings(options.device);
-  std::printf("\n| ceiling | |\n|---|---:|\n| memory, copy (read + write) | %.0f GB/s |\n| bf16 GEMM, 2048 x 4096 x 16384, cuBLASLt | %.0f TFLOP/s |\n| page-locked host memory to the device | %.1f GB/s |\n\n",
-              ceilings.bytes_per_second / 1e9, ceilings.flops / 1e12, ceilings.to_device / 1e9);
-  std::printf("| FalconMamba-7B shape, random weights | tokens/s | of the ceiling | target |\n|---|---:|---:|---|\n");
+void print_timings(const CudaOptions& options, const Ceilings& ceilings, const std::vector<ProfileTable>& profile, const Deadline& deadline) {
+  Targets targets(profile);
+  Run run{options, ceilings, targets, deadline};
+  say("\n| FalconMamba-7B shape, random weights | tokens/s | of the ceiling | target |\n|---|---:|---:|---|\n");
   struct Format {
     const char* name;
     Stored stored;
@@ -322,12 +320,13 @@ void print_timings(const CudaOptions& options, double seconds) {
                                                        {"fp8, quantized at load", Stored::bf16, Quantize::fp8, Stored::int8}}) {
     if (left_out(deadline, name)) continue;
     try {
-      time_format(name, stored, quantize, weighs, options, ceilings, deadline);
+      time_format(name, stored, quantize, weighs, run);
     } catch (const EngineError& e) {
       // A device that is too small for one format may have room for the next.
-      std::printf("| %s | not measured: %s | | |\n", name, e.what());
+      say("| %s | not measured: %s | | |\n", name, e.what());
     }
   }
+  targets.print();
 }
 
 }  // namespace longhaul

@@ -2,10 +2,16 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "gpu/ceilings.h"
+#include "gpu/deadline.h"
+#include "gpu/profile.h"
 
 namespace longhaul {
 
-/** Prints Markdown tables; `seconds` bounds the whole of it, and what did not fit says so. */
-void print_timings(const CudaOptions& options, double seconds);
+/**
+ * Prints Markdown tables: speeds, and after them the targets that were missed, each with the three rows of `profile` that take most of
+ * its time. What did not fit says so.
+ */
+void print_timings(const CudaOptions& options, const Ceilings& ceilings, const std::vector<ProfileTable>& profile, const Deadline& deadline);
 
 }  // namespace longhaul

@@ -19,10 +19,6 @@ namespace {
 
 constexpr size_t kTransferBytes = size_t(8) << 20, kStateBytes = size_t(1) << 20;
 
-/** Rows of a quantized weight that are expanded to bf16 at once: they stay in the second-level cache until they are read. */
-constexpr size_t kSlabBytes = size_t(16) << 20;
-int slab_rows(int n_in, int n_out) { return std::min(n_out, std::max(128, int(kSlabBytes / (size_t(n_in) * 2)) / 128 * 128)); }
-
 /** What the kernels of a block read besides activations; the same layout in pinned and in device memory. */
 class Staging {
  public:

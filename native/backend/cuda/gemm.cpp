@@ -90,7 +90,19 @@ class LtGemm : public Gemm {
     return true;
   }
 
+  std::vector<Candidate> candidates(Stream& stream, const LinearArgs& args) override {
+    return try_all(stream, {Kind::bf16, args.w, args.x, args.y, args.rows, args.accumulate});
+  }
+  std::vector<Candidate> candidates_fp8(Stream& stream, const Fp8Args& args) override {
+    const Typed x{const_cast<uint8_t*>(args.x), args.w.n_in, false};
+    std::vector<Candidate> scaled;
+    if (scales_) scaled = try_all(stream, {Kind::fp8_scaled, args.w, x, args.y, args.rows, args.accumulate, args.x_scales});
+    if (!scaled.empty()) return scaled;
+    return try_all(stream, {Kind::fp8_plain, args.w, x, {args.product, args.w.n_out, false}, args.rows, false});
+  }
+
  private:
+  static constexpr int kMostCandidates = 16;
   using Key = std::tuple<Kind, int, int, bool, bool, int, int>;
   struct Plan {
     bool usable = false;
@@ -150,28 +162,72 @@ class LtGemm : public Gemm {
     set(scaled_, lt::kDescScaleB, p.x_scales);
   }
 
-  /** The first candidate whose rows have the same bits in a full call as in small ones. */
-  Plan choose(Stream& stream, const Product& p) {
-    lt::HeuristicResult results[16];
+  /** What the library proposes, best first, without those that split k. */
+  std::vector<lt::Algo> proposed(const Product& p) {
+    lt::HeuristicResult results[kMostCandidates];
     int count = 0;
-    {
-      const Layouts layouts(lt_, p, most_rows_);
-      lt::Preference preference;
-      check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
-      lt_.preference_set(preference, lt::kPreferenceWorkspace, &kGemmWorkspaceBytes, sizeof kGemmWorkspaceBytes);
-      lt_.preference_set(preference, lt::kPreferenceReduction, &lt::kReductionNone, sizeof lt::kReductionNone);
-      // The library takes 256 bytes for granted; rows from any on, and windows of columns, lie on 16.
-      for (int which = lt::kPreferenceAlignmentA; which <= lt::kPreferenceAlignmentD; ++which)
-        lt_.preference_set(preference, which, &kLeastAlignment, sizeof kLeastAlignment);
-      point_at_scales(p);
-      if (lt_.heuristic(handle_, desc_of(p), layouts.a, layouts.b, layouts.c, layouts.c, preference, 16, results, &count) != 0) count = 0;
-      lt_.preference_destroy(preference);
-    }
+    const Layouts layouts(lt_, p, most_rows_);
+    lt::Preference preference;
+    check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
+    lt_.preference_set(preference, lt::kPreferenceWorkspace, &kGemmWorkspaceBytes, sizeof kGemmWorkspaceBytes);
+    lt_.preference_set(preference, lt::kPreferenceReduction, &lt::kReductionNone, sizeof lt::kReductionNone);
+    // The library takes 256 bytes for granted; rows from any on, and windows of columns, lie on 16.
+    for (int which = lt::kPreferenceAlignmentA; which <= lt::kPreferenceAlignmentD; ++which)
+      lt_.preference_set(preference, which, &kLeastAlignment, sizeof kLeastAlignment);
+    point_at_scales(p);
+    if (lt_.heuristic(handle_, desc_of(p), layouts.a, layouts.b, layouts.c, layouts.c, preference, kMostCandidates, results, &count) != 0) count = 0;
+    lt_.preference_destroy(preference);
+    std::vector<lt::Algo> algos;
     for (int i = 0; i < count; ++i) {
       if (results[i].state != 0 || config_of(results[i].algo, lt::kConfigSplitK) > 1) continue;
-      if (keeps_rows(stream, p, results[i].algo)) return {true, results[i].algo};
+      algos.push_back(results[i].algo);
     }
+    return algos;
+  }
+
+  /** The first candidate whose rows have the same bits in a full call as in small ones. */
+  Plan choose(Stream& stream, const Product& p) {
+    for (const lt::Algo& algo : proposed(p))
+      if (keeps_rows(stream, p, algo)) return {true, algo};
     return {};
+  }
+
+  /** Of one call with all rows. */
+  float microseconds(Stream& stream, const Product& p, const lt::Algo& algo) {
+    constexpr int kCalls = 4;
+    std::vector<float> times;
+    try {
+      for (int i = 0; i < 6; ++i) {
+        const float ms = time_on(stream, [&] {
+          for (int call = 0; call < kCalls; ++call) multiply(stream, p, algo);
+        });
+        if (i > 0) times.push_back(1000 * ms / kCalls);
+      }
+    } catch (const LibraryError&) {
+      return 0;
+    }
+    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+    return times[times.size() / 2];
+  }
+
+  std::vector<Candidate> try_all(Stream& stream, const Product& p) {
+    constexpr int kMostTries = 3;
+    const std::vector<lt::Algo> algos = proposed(p);
+    std::vector<Candidate> found;
+    for (const lt::Algo& algo : algos) found.push_back({Candidate::Keeps::untried, microseconds(stream, p, algo), false});
+    const auto keeps = [&](size_t i) { return keeps_rows(stream, p, algos[i]) ? Candidate::Keeps::yes : Candidate::Keeps::no; };
+    size_t chosen = 0;
+    for (; chosen < found.size(); ++chosen)
+      if ((found[chosen].keeps = keeps(chosen)) == Candidate::Keeps::yes) break;
+    if (chosen == found.size()) return found;
+    found[chosen].chosen = true;
+    int tries = 0;
+    for (size_t i = chosen + 1; i < found.size() && tries < kMostTries; ++i) {
+      if (found[i].microseconds == 0 || found[i].microseconds > 0.98f * found[chosen].microseconds) continue;
+      found[i].keeps = keeps(i);
+      ++tries;
+    }
+    return found;
   }
 
   /** x's values: within a factor of eight of one, either sign, full mantissas. */
