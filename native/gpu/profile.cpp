@@ -153,6 +153,7 @@ class Profiler {
   /** What the promise of gemm.h costs. */
   void plans() {
     say("\n| product, %d rows | candidates | kept, which | us | the fastest, which | us | does it keep the bits | price, %% |\n|---|---:|---:|---:|---:|---:|---|---:|\n", shape_.chunk);
+    if (!kernels_.library().empty()) say("| library and its plans: %s | | | | | | | |\n", kernels_.library().c_str());
     for (const bool fp8 : {false, true})
       for (const Projection which : kProjections) {
         const std::string name = std::string(ProfileKernels::name_of(which)) + ", " + kernels_.shape_of(which) + (fp8 ? ", fp8" : ", bf16");
