@@ -26,10 +26,12 @@ bool opens(int device, std::string& missing) {
 void find_cublaslt(int device) {
   std::string missing;
   if (opens(device, missing)) return;
+  // Whoever names a file, or none, means it.
+  if (std::getenv("LONGHAUL_CUBLASLT")) return say("%s\n", missing.c_str());
   const std::string path = first_line(kAsk);
   if (!path.empty()) {
     setenv("LONGHAUL_CUBLASLT", path.c_str(), 1);
-    if (opens(device, missing)) return void(say("cuBLASLt: %s\n", path.c_str()));
+    if (opens(device, missing)) return say("cuBLASLt: %s\n", path.c_str());
   }
   say("%s\n... and beside the packages of python3, which have %s\n", missing.c_str(), path.empty() ? "none" : path.c_str());
 }
