@@ -374,6 +374,11 @@ int check_model(const CudaOptions& options) {
       for (const int others : {1, 6, 15, 65}) same &= gpu.read(tokens, {70}, others) == whole;
       failed += report(same, name + ": the same bits whoever shares its steps", "with 1, 6, 15 and 65 others");
       if (activations == Activations::f32) continue;
+      own.overlap = false;
+      Reader in_turn(synthetic.checkpoint(), quantize, create_cuda_backend(own));
+      same = in_turn.read(tokens, {}, 0) == whole && in_turn.read(tokens, {70}, 15) == whole;
+      failed += report(same, name + ": the same bits where no launch begins before the last has ended", "alone and with 15 others");
+      if (activations == Activations::f32) continue;
       own.cublaslt = false;
       Reader alone(synthetic.checkpoint(), quantize, create_cuda_backend(own));
       const Outcome tiles = alone.read(tokens, {}, 0);

@@ -302,6 +302,19 @@ void time_format(const std::string& name, Stored stored, Quantize quantize, Stor
   prefill(bench, run, format, whole ? 100 : 10);
 }
 
+/** One sequence's steps without decision 40: what the overlap of launches is worth. */
+void decode_in_turn(const std::string& format, Stored stored, Run& run) {
+  const std::string what = "decode, " + format + ", 1 together, launches one after the other";
+  if (left_out(run.deadline, what)) return;
+  CudaOptions options = run.options;
+  options.overlap = false;
+  Bench bench(stored, Quantize::none, options);
+  const int slot = bench.open();
+  const double once = bench.steps({slot}, 1, 30, false);
+  bench.close(slot);
+  row(run, what, 1 / once, (weight_bytes(stored) - (2.0 * 65024 * 4096) + kStateTraffic) / once / run.ceilings.bytes_per_second, "");
+}
+
 }  // namespace
 
 void print_timings(const CudaOptions& options, const Ceilings& ceilings, const std::vector<ProfileTable>& profile, const Deadline& deadline) {
@@ -321,6 +334,7 @@ void print_timings(const CudaOptions& options, const Ceilings& ceilings, const s
     if (left_out(deadline, name)) continue;
     try {
       time_format(name, stored, quantize, weighs, run);
+      if (quantize == Quantize::none) decode_in_turn(name, stored, run);
     } catch (const EngineError& e) {
       // A device that is too small for one format may have room for the next.
       say("| %s | not measured: %s | | |\n", name, e.what());
