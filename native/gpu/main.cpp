@@ -27,7 +27,7 @@ random weights, beside the ceilings measured in the same run. Exit code 1 when a
 
   --device N   which GPU (default 0)
   --quick      a quarter of the op cases, the goldens of short sequences, and sampling, alone
-  --only TEXT  op cases whose names hold TEXT, or sampling, tiles or goldens, and nothing else
+  --only TEXT  op cases whose names hold TEXT, or sampling, tiles, model or goldens, and nothing else
   --goldens DIR  other goldens than the repository's own
   --checks     no timings
   --profile    no checks: the ceilings, and what each kernel takes; on the emulator of narrow layers, to see that they run
@@ -105,6 +105,7 @@ int run(int argc, char** argv) {
   if (!only.empty()) {
     const int failed = only == "sampling"  ? longhaul::check_sampling(small)
                        : only == "tiles"   ? longhaul::check_tiles(small)
+                       : only == "model"   ? longhaul::check_model(small)
                        : only == "goldens" ? longhaul::check_goldens(small, goldens, quick)
                                            : longhaul::check_ops(small, quick, only);
     std::printf("%d checks failed\n", failed);

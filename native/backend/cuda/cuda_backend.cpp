@@ -298,8 +298,8 @@ class CudaBackend : public Backend {
 
   void log_probs(Rows logits, int vocab, const ScoredRow* scored, int rows) override {
     stream_.synchronize();
-    // (rows) each: targets, tops, log-probabilities; (rows, kMaxTop) each: ids, log-probabilities.
-    const size_t n = options_.block_rows, best = n * kMaxTop;
+    // (rows) each: targets, tops, log-probabilities; (rows, kMaxTop) each: ids, log-probabilities. Only what is read travels.
+    const size_t n = size_t(rows), best = n * kMaxTop;
     int32_t* const host = static_cast<int32_t*>(head_host_.get());
     int32_t* const device = static_cast<int32_t*>(head_device_.get());
     for (int i = 0; i < rows; ++i) {
@@ -307,10 +307,10 @@ class CudaBackend : public Backend {
       host[n + i] = scored[i].top;
     }
     std::fill_n(host + 3 * n, best, -1);
-    stream_.copy(device, host, head_bytes());
+    stream_.copy(device, host, (3 * n + best) * 4);
     float* const floats = reinterpret_cast<float*>(device);
     cuda::log_probs(stream_, {logits.data, logits.ld, vocab, device, device + n, floats + 2 * n, device + 3 * n, floats + 3 * n + best}, rows);
-    stream_.copy(host, device, head_bytes());
+    stream_.copy(host + 2 * n, device + 2 * n, (n + 2 * best) * 4);
     stream_.synchronize();
     const float* const found = reinterpret_cast<const float*>(host);
     for (int i = 0; i < rows; ++i) {
