@@ -12,9 +12,12 @@
 // then their four partial sums a channel are exchanged so that each lane ends with one token: (p0 + p1) + (p2 + p3)
 // whichever the token, so the bits do not depend on tiles, nor on where a chunk begins.
 //
-// Bound by the special-function units: 16 exponentials and about five more a channel and token, 16 a clock and multiprocessor.
+// Bound by the special-function units: 16 exponentials and four more a channel and token, 16 a clock and multiprocessor. A warp's
+// tile of 32 tokens by 8 channels has 160 of them, 1,280 clocks of its scheduler, and about 1,210 instructions (counted in the
+// machine code for sm_90a, full tiles), which one clock each would issue: the copies' addresses are kept from tile to tile,
+// and a full tile is unrolled, so that places in shared memory are constants.
 // One document of 8,192 channels is 256 blocks of four warps, two a multiprocessor of 132; four would fit.
-// sm_90a, 16 states, bf16: 71 registers, no spills, 49 KiB of shared memory.
+// sm_90a, 16 states, bf16: 72 registers, no spills, 49 KiB of shared memory.
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 
@@ -97,27 +100,52 @@ struct Scan {
     return static_cast<const char*>(rows.data) + at * (BF16 ? 2 : 4);
   }
 
-  /** Begins to copy rows [first, first + rows) of the span; zeros beyond. One group, empty where there are no rows. */
-  static __device__ void copy_tile(Shared& shared, const Args& a, const Span& span, int first, int rows, int stage) {
+  static constexpr int kCells = kTokens * 2 * S;  // of B and C in a tile, 16 bytes each: S of a row's B, then S of its C
+  static constexpr int kOwnCells = (kCells + kThreads - 1) / kThreads, kCellTokens = kThreads / (2 * S);
+
+  /** Where this thread's part of the next tile lies: eight channels of dt, u and z of one token, and cells of B and C. */
+  struct Sources {
+    const float* dt;
+    const char *u, *z;
+    const float* bc;
+    size_t dt_step, u_step, z_step, bc_row;  // from tile to tile; bc_row from token to token
+    bool channel_inside, bc_inside;
+
+    __device__ Sources(const Args& a, const Span& span) {
+      const int channel = block_x() * kChannels + run_column();
+      const size_t row = size_t(span.row + run_token());
+      channel_inside = channel < a.d_inner;
+      dt = a.dt + row * a.lddt + channel;
+      u = static_cast<const char*>(place(a.u, row * a.u.ld + channel));
+      z = static_cast<const char*>(place(a.z, row * a.z.ld + channel));
+      const size_t bytes = kTokens * (BF16 ? 2 : 4);
+      dt_step = size_t(kTokens) * a.lddt, u_step = bytes * a.u.ld, z_step = bytes * a.z.ld;
+      const bool is_c = thread_id() / S % 2;
+      const int n = thread_id() % S * 4;
+      bc_row = is_c ? a.ldc : a.ldb;
+      bc_inside = n < padded(a.w.d_state) && thread_id() < kCells;
+      bc = (is_c ? a.c : a.b) + size_t(span.row + thread_id() / (2 * S)) * bc_row + n;
+    }
+  };
+
+  /** Begins to copy the next tile, which has `rows` tokens; zeros beyond. One group, empty where there are no rows. */
+  static __device__ void copy_tile(Shared& shared, Sources& from, int rows, int stage) {
     constexpr int kWide = Shared::kWide;
     if (rows > 0) {
-      const int channel = block_x() * kChannels + run_column();
-      const bool inside = run_token() < rows && channel < a.d_inner;
-      const size_t row = inside ? size_t(span.row + first + run_token()) : 0, at = inside ? channel : 0;
+      const bool inside = run_token() < rows && from.channel_inside;
       LONGHAUL_UNROLL
-      for (int i = 0; i < 2; ++i) copy_async(&shared.raw[stage][i][thread_id()], a.dt + row * a.lddt + at + 4 * i, inside);
+      for (int i = 0; i < 2; ++i) copy_async(&shared.raw[stage][i][thread_id()], from.dt + 4 * i, inside);
       LONGHAUL_UNROLL
       for (int i = 0; i < kWide; ++i) {
-        copy_async(&shared.raw[stage][2 + i][thread_id()], place(a.u, row * a.u.ld + at + 4 * i), inside);
-        copy_async(&shared.raw[stage][2 + kWide + i][thread_id()], place(a.z, row * a.z.ld + at + 4 * i), inside);
+        copy_async(&shared.raw[stage][2 + i][thread_id()], from.u + 16 * i, inside);
+        copy_async(&shared.raw[stage][2 + kWide + i][thread_id()], from.z + 16 * i, inside);
       }
-      for (int cell = thread_id(); cell < kTokens * 2 * S; cell += kThreads) {
-        const int t = cell / (2 * S), is_c = cell / S % 2, n = cell % S * 4;
-        const bool real = t < rows && n < padded(a.w.d_state);
-        const size_t from = real ? size_t(span.row + first + t) : 0;
-        const float* const source = is_c ? a.c + from * a.ldc : a.b + from * a.ldb;
-        copy_async(&shared.bc[stage][t][is_c][n], source + (real ? n : 0), real);
-      }
+      float* const bc = &shared.bc[stage][0][0][0] + 4 * thread_id();
+      LONGHAUL_UNROLL
+      for (int i = 0; i < kOwnCells; ++i)
+        if (kCells % kThreads == 0 || thread_id() < kCells)
+          copy_async(bc + 4 * i * kThreads, from.bc + i * kCellTokens * from.bc_row, from.bc_inside && thread_id() / (2 * S) + i * kCellTokens < rows);
+      from.dt += from.dt_step, from.u += from.u_step, from.z += from.z_step, from.bc += kTokens * from.bc_row;
     }
     commit_copies();
   }
@@ -188,7 +216,8 @@ struct Scan {
     float* const state = span.state + a.state_offset;
     const auto rows_from = [&](int first) { return span.rows - first < kTokens ? span.rows - first : kTokens; };
 
-    copy_tile(shared, a, span, 0, rows_from(0), 0);
+    Sources sources(a, span);
+    copy_tile(shared, sources, rows_from(0), 0);
     float h[S], rate[S], bias[kRun];
     LONGHAUL_UNROLL
     for (int s = 0; s < S; ++s) {
@@ -207,13 +236,16 @@ struct Scan {
     int stage = 0;
     for (int first = 0; first < span.rows; first += kTokens, stage ^= 1) {
       const int rows = rows_from(first);
-      copy_tile(shared, a, span, first + kTokens, rows_from(first + kTokens), stage ^ 1);
+      copy_tile(shared, sources, rows_from(first + kTokens), stage ^ 1);
       wait_copies<1>();
       prepare(shared, bias, stage);
       sync_block();
-      int t = 0;
-      for (; t + 4 <= rows; t += 4) four_tokens<false>(shared, stage, t, rows, rate, d, h);
-      if (t < rows) four_tokens<true>(shared, stage, t, rows, rate, d, h);
+      if (rows == kTokens) {
+        LONGHAUL_UNROLL
+        for (int t = 0; t < kTokens; t += 4) four_tokens<false>(shared, stage, t, rows, rate, d, h);
+      } else {
+        for (int t = 0; t < rows; t += 4) four_tokens<true>(shared, stage, t, rows, rate, d, h);
+      }
       sync_block();
       write(shared, a, span.row + first, rows);
     }
