@@ -2,8 +2,8 @@
 
 #include <cstdarg>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
+#include <regex>
 #include <stdexcept>
 
 namespace longhaul {
@@ -29,10 +29,9 @@ std::string trimmed(const std::string& text) {
 }
 
 std::string cell_of(const std::string& text) {
-  char* end = nullptr;
-  std::strtod(text.c_str(), &end);
-  const bool number = !text.empty() && text.find_first_not_of("-.0123456789") == std::string::npos && *end == '\0';
-  return number ? text : quoted(text);
+  // As JSON has them; the digits of a commit are no number.
+  static const std::regex number("-?(0|[1-9][0-9]{0,10})([.][0-9]+)?");
+  return std::regex_match(text, number) ? text : quoted(text);
 }
 
 /** The cells of `| a | b |`. */

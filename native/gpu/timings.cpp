@@ -119,11 +119,14 @@ class Targets {
       if (t.name == table) return &t;
     return nullptr;
   }
-  /** A row that says what of `seconds` the kernels alone take, where all of them were measured. */
+  /**
+   * A row that holds `seconds` against the sum of the kernels by themselves, where all of them were measured: what is more is gaps
+   * between launches and the host; where launches overlap it may be less.
+   */
   void compare(const char* what, double seconds, const std::string& table) const {
     const ProfileTable* const t = find(table);
     const double ms = t ? t->milliseconds() : 0;
-    if (ms > 0) say("| ... of a %s of %.3f ms its kernels by themselves are %.3f ms; launches, gaps and the host | | %.0f %% | |\n", what, 1e3 * seconds, ms, 100 * (1 - ms / (1e3 * seconds)));
+    if (ms > 0) say("| ... a %s takes %.3f ms, its kernels one by one %.3f ms | | %+.1f %% | |\n", what, 1e3 * seconds, ms, 100 * (1e3 * seconds / ms - 1));
   }
 
   void print() const {
