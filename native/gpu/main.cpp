@@ -30,7 +30,7 @@ random weights, beside the ceilings measured in the same run. Exit code 1 when a
   --only TEXT  op cases whose names hold TEXT, or sampling, tiles, model or goldens, and nothing else
   --goldens DIR  other goldens than the repository's own
   --checks     no timings
-  --profile    no checks: the ceilings, and what each kernel takes; on the emulator of narrow layers, to see that they run
+  --profile    no checks: the ceilings, and what each kernel takes; on the emulator of narrow layers, and their speeds, to see that they run
   --json FILE  all tables, the device and its clocks, versions, commit and date
   --seconds N  no new timing starts after these, counted from the program's start (default 400)
 
@@ -49,11 +49,12 @@ void measure(const longhaul::CudaOptions& options, double seconds, bool profile_
   const Ceilings ceilings = measure_ceilings(options.device, emulated);
   print_ceilings(ceilings);
   const Deadline profiled{std::min(deadline.at, seconds_from_now(std::min(kProfileSeconds, seconds / 3)))};
-  const auto profile = print_profile(options, emulated ? tiny_profile() : falcon_mamba_profile(), ceilings, emulated ? deadline : profiled);
+  const ProfileShape shape = emulated ? tiny_profile() : falcon_mamba_profile();
+  const auto profile = print_profile(options, shape, ceilings, emulated ? deadline : profiled);
   // Written before the long part too: a run that is ended in it leaves what was measured first.
   if (!json.empty()) write_report(json, facts);
-  if (profile_alone) return;
-  print_timings(options, ceilings, profile, deadline);
+  if (profile_alone && !emulated) return;
+  print_timings(options, shape, ceilings, profile, deadline);
   if (!json.empty()) write_report(json, facts);
 }
 

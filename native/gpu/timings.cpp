@@ -26,16 +26,26 @@ bool left_out(const Deadline& deadline, const std::string& what) {
   return true;
 }
 
-// reference: 2 FLOP a weight of the four projections of 64 layers.
-constexpr double kGflopPerToken = 13.455;
-constexpr int kChunk = 2048;
+/** How often things are done, and how long a document is read. */
+struct Lengths {
+  std::vector<int> together, few_together;  // sequences that decode; of the first format, and of the others
+  int decode_steps, sampled_steps, pairs;
+  int chunks, few_chunks, long_chunks, chunks_before_decode;
+};
+const Lengths kWhole = {{1, 2, 4, 8, 16, 32, 64}, {1, 8, 64}, 30, 10, 10, 100, 10, 512, 64};
+const Lengths kSmall = {{1}, {1}, 1, 1, 1, 3, 1, 6, 1};
+
+/** Weights of the projections. */
+double projections(const ModelConfig& c) {
+  return double(c.n_layer) * c.d_inner * (3.0 * c.d_model + 2.0 * c.dt_rank + 2.0 * c.d_state);
+}
 
 /** A model of the 7B shape on the device, with sessions. */
 class Bench {
  public:
-  Bench(Stored stored, Quantize quantize, const CudaOptions& options) {
+  Bench(const ModelConfig& config, Stored stored, Quantize quantize, const CudaOptions& options) : vocab_(config.vocab_size) {
     free_before_ = cuda::device_facts(options.device).free_bytes;
-    const SyntheticModel synthetic(falcon_mamba_7b(), stored);
+    const SyntheticModel synthetic(config, stored);
     const auto began = Clock::now();
     model_ = std::make_unique<Model>(synthetic.checkpoint(), quantize, create_cuda_backend(options));
     load_seconds = seconds_since(began);
@@ -61,7 +71,7 @@ class Bench {
     for (size_t i = 0; i < items.size(); ++i) {
       items[i].slot = slots[i];
       items[i].want = sample ? Want::sample : Want::nothing;
-      for (int t = 0; t < tokens; ++t) items[i].tokens.push_back(int32_t((next_ = next_ * 1664525u + 1013904223u) >> 8) % 65024);
+      for (int t = 0; t < tokens; ++t) items[i].tokens.push_back(int32_t((next_ = next_ * 1664525u + 1013904223u) >> 8) % vocab_);
       items[i].sampling.temperature = 0;
     }
     const auto began = Clock::now();
@@ -100,6 +110,7 @@ class Bench {
     return double(size) / seconds_since(began);
   }
 
+  const int vocab_;
   size_t free_before_ = 0;
   std::unique_ptr<Model> model_;
   uint32_t next_ = 1;
@@ -162,6 +173,8 @@ struct Run {
   const Ceilings& ceilings;
   Targets& targets;
   const Deadline& deadline;
+  const ProfileShape& shape;
+  const Lengths& lengths;
 };
 
 /** A target of the form "≥ N %" is held against `share`. */
@@ -172,60 +185,62 @@ void row(Run& run, const std::string& what, double tokens_per_second, double sha
   if (least > 0 && share > 0) run.targets.judge(100 * share >= least, what + ": " + std::to_string(int(100 * share + 0.5)) + " %, " + target, table);
 }
 
+double head_bytes(const ModelConfig& c) { return 2.0 * c.vocab_size * c.d_model; }
 /** Weights that a decode step reads, lm_head in bf16 with them. */
-double weight_bytes(Stored stored) {
-  const double linear = 6727663616.0, head = 2.0 * 65024 * 4096;
-  return head + linear * (stored == Stored::bf16 ? 2.0 : stored == Stored::int8 ? 1.0 : 0.5 + 4.0 / kNf4Block);
+double weight_bytes(const ModelConfig& c, Stored stored) {
+  return head_bytes(c) + projections(c) * (stored == Stored::bf16 ? 2.0 : stored == Stored::int8 ? 1.0 : 0.5 + 4.0 / kNf4Block);
 }
-// Read and written: 64 layers of 8,192 channels, 16 states and 3 columns, fp32.
-constexpr double kStateTraffic = 2.0 * 64 * 8192 * (16 + 3) * 4;
+/** Read and written of a sequence: states and columns, fp32. */
+double state_traffic(const ModelConfig& c) { return 8.0 * c.n_layer * c.d_inner * (c.d_state + c.d_conv - 1); }
 
 /** Reads one document on and on, and says what of the device's memory is taken at 4 k, 64 k, 200 k and 1 M tokens. */
 class LongDocument {
  public:
-  LongDocument(Bench& bench, int device) : bench_(bench), device_(device), slot_(bench.open()) {}
+  LongDocument(Bench& bench, const Run& run) : bench_(bench), device_(run.options.device), chunk_(run.shape.chunk), long_chunks_(run.lengths.long_chunks), slot_(bench.open()) {}
   ~LongDocument() { bench_.close(slot_); }
   int slot() const { return slot_; }
   int chunks() const { return read_; }
 
   double chunk() {
-    const double took = bench_.step({slot_}, kChunk, false);
+    const double took = bench_.step({slot_}, chunk_, false);
     ++read_;
     for (const int at : {2, 32, 100, 512})
       if (read_ == at)
-        say("| device memory in use at %d k tokens | %.3f GB | | the same |\n", at * kChunk / 1000, bench_.in_use(device_) / 1e9);
+        say("| device memory in use at %d k tokens | %.3f GB | | the same |\n", at * chunk_ / 1000, bench_.in_use(device_) / 1e9);
     return took;
   }
   /** To 1 M tokens, or as far as there is time: an engine that is slow leaves some to the formats that follow. */
   void finish(const Deadline& whole) {
     constexpr auto kMost = std::chrono::seconds(60);
     const Deadline deadline{std::min(whole.at, Clock::now() + kMost)};
-    while (read_ < 512 && !deadline.passed()) chunk();
-    if (read_ < 512) say("| device memory in use at 1048 k tokens | not measured: no time left at %d k tokens | | |\n", read_ * kChunk / 1000);
+    while (read_ < long_chunks_ && !deadline.passed()) chunk();
+    if (read_ < long_chunks_) say("| device memory in use at 1048 k tokens | not measured: no time left at %d k tokens | | |\n", read_ * chunk_ / 1000);
     say("| allocations since the model was loaded | %zu | | 0 |\n", bench_.model().backend().allocations() - bench_.taken_at_load);
   }
 
  private:
   Bench& bench_;
-  const int device_, slot_;
+  const int device_, chunk_, long_chunks_, slot_;
   int read_ = 0;
 };
 
-void prefill(Bench& bench, Run& run, const std::string& format, int chunks) {
+void prefill(Bench& bench, Run& run, const std::string& format, int chunks, bool whole) {
   const Deadline& deadline = run.deadline;
-  const std::string table = "reading, " + format + ", " + std::to_string(kChunk) + " rows";
+  const int chunk_rows = run.shape.chunk;
+  const ModelConfig& config = run.shape.model;
+  const std::string table = "reading, " + format + ", " + std::to_string(chunk_rows) + " rows";
   if (left_out(deadline, "prefill, one document")) return;
-  LongDocument document(bench, run.options.device);
+  LongDocument document(bench, run);
   const int slot = document.slot();
   document.chunk();
   document.chunk();
   std::vector<double> times;
   for (int i = 0; i < chunks && (i < 10 || !deadline.passed()); ++i) times.push_back(document.chunk());
-  const double ceiling = run.ceilings.flops / (kGflopPerToken * 1e9);
-  const auto rate = [&](double s) { return kChunk / s; };
+  const double ceiling = run.ceilings.flops / (2 * projections(config));
+  const auto rate = [&](double s) { return chunk_rows / s; };
   const auto share = [&](double r) { return ceiling > 0 ? r / ceiling : 0; };
   const double all = rate(median(times));
-  row(run, "prefill, " + format + ", one document, " + std::to_string(document.chunks() * kChunk / 1000) + " k tokens", all, share(all), "≥ 80 % of the GEMM ceiling", table);
+  row(run, "prefill, " + format + ", one document, " + std::to_string(document.chunks() * chunk_rows / 1000) + " k tokens", all, share(all), "≥ 80 % of the GEMM ceiling", table);
   run.targets.compare("chunk", median(times), table);
   const size_t tenth = std::max<size_t>(1, times.size() / 10);
   const double first = rate(median({times.begin(), times.begin() + tenth})), last = rate(median({times.end() - tenth, times.end()}));
@@ -235,14 +250,13 @@ void prefill(Bench& bench, Run& run, const std::string& format, int chunks) {
   if (left_out(deadline, "prefill, 8 documents together, and a snapshot while prefilling")) return;
   std::vector<int> eight;
   for (int i = 0; i < 8; ++i) eight.push_back(bench.open());
-  const double together = 8 * kChunk / 8 / bench.steps(eight, kChunk / 8, 8, false);
+  const double together = chunk_rows / bench.steps(eight, chunk_rows / 8, run.shape.small ? 1 : 8, false);
   row(run, "prefill, " + format + ", 8 documents together", together, share(together), "≥ one document's");
   run.targets.judge(together >= all, "prefill, " + format + ": 8 documents together as fast as one", table);
   for (const int s : eight) bench.close(s);
 
   // Snapshots of a state that is not in the step, one a chunk, taken between its layers.
-  const ModelConfig config = falcon_mamba_7b();
-  std::vector<float> conv(size_t(config.n_layer) * config.d_inner * 3), ssm(size_t(config.n_layer) * config.d_inner * 16);
+  std::vector<float> conv(size_t(config.n_layer) * config.d_inner * (config.d_conv - 1)), ssm(size_t(config.n_layer) * config.d_inner * config.d_state);
   const int other = bench.open();
   bool due = false;
   bench.model().on_pause([&] {
@@ -250,10 +264,10 @@ void prefill(Bench& bench, Run& run, const std::string& format, int chunks) {
     due = false;
   });
   std::vector<double> with, without;
-  for (int i = 0; i < 10; ++i) {
-    without.push_back(bench.step({slot}, kChunk, false));
+  for (int i = 0; i < run.lengths.pairs; ++i) {
+    without.push_back(bench.step({slot}, chunk_rows, false));
     due = true;
-    with.push_back(bench.step({slot}, kChunk, false));
+    with.push_back(bench.step({slot}, chunk_rows, false));
   }
   bench.model().on_pause([] {});
   bench.model().transfer().drain();
@@ -261,31 +275,32 @@ void prefill(Bench& bench, Run& run, const std::string& format, int chunks) {
   say("| snapshot while prefilling, one every 64 k tokens | %.3f %% | | ≤ 0.5 %% |\n", cost);
   run.targets.judge(cost <= 0.5, "a snapshot while prefilling");
   bench.close(other);
-  if (chunks >= 100) document.finish(deadline);
+  if (whole) document.finish(deadline);
 }
 
 void decode(Bench& bench, Run& run, Stored stored, const std::string& format, const std::vector<int>& sizes, bool after_reading) {
   const Deadline& deadline = run.deadline;
   const Ceilings& ceilings = run.ceilings;
+  const ModelConfig& config = run.shape.model;
   const char* const targets[] = {"≥ 85 %", "≥ 75 %", "≥ 65 %"};
   for (const int n : sizes) {
     const std::string table = "decode, " + format + ", " + std::to_string(n) + " together";
     if (left_out(deadline, table)) continue;
     std::vector<int> slots;
     for (int i = 0; i < n; ++i) slots.push_back(bench.open());
-    const double once = bench.steps(slots, 1, 30, false);
-    const double sampled = bench.steps(slots, 1, 10, true);
-    const double share = (weight_bytes(stored) - (2.0 * 65024 * 4096) + n * kStateTraffic) / once / ceilings.bytes_per_second;
+    const double once = bench.steps(slots, 1, run.lengths.decode_steps, false);
+    const double sampled = bench.steps(slots, 1, run.lengths.sampled_steps, true);
+    const double share = (weight_bytes(config, stored) - head_bytes(config) + n * state_traffic(config)) / once / ceilings.bytes_per_second;
     row(run, table + ", layers alone", n / once, share, n == 1 ? targets[int(stored)] : n == 64 ? "≥ 70 %" : "", table);
     row(run, "... with lm_head, log-probabilities and sampling", n / sampled,
-        (weight_bytes(stored) + n * kStateTraffic) / sampled / ceilings.bytes_per_second, "");
+        (weight_bytes(config, stored) + n * state_traffic(config)) / sampled / ceilings.bytes_per_second, "");
     run.targets.compare("step", sampled, table);
     for (const int slot : slots) bench.close(slot);
   }
   if (!after_reading || left_out(deadline, "decode after 131 k tokens against after 1")) return;
   const int fresh = bench.open(), read = bench.open();
-  for (int i = 0; i < 64; ++i) bench.step({read}, kChunk, false);
-  const double first = bench.steps({fresh}, 1, 30, false), later = bench.steps({read}, 1, 30, false);
+  for (int i = 0; i < run.lengths.chunks_before_decode; ++i) bench.step({read}, run.shape.chunk, false);
+  const double first = bench.steps({fresh}, 1, run.lengths.decode_steps, false), later = bench.steps({read}, 1, run.lengths.decode_steps, false);
   const double change = 100 * (later / first - 1);
   say("| decode after 131 k tokens against after 1 | %.1f %% | | ± 2 %% |\n", change);
   run.targets.judge(std::fabs(change) <= 2, "decode after 131 k tokens as fast as after 1");
@@ -293,7 +308,7 @@ void decode(Bench& bench, Run& run, Stored stored, const std::string& format, co
 
 void time_format(const std::string& name, Stored stored, Quantize quantize, Stored weighs, Run& run) {
   const std::string format = name.substr(0, name.find(','));
-  Bench bench(stored, quantize, run.options);
+  Bench bench(run.shape.model, stored, quantize, run.options);
   say("| %s: loaded in %.1f s, device memory %.2f GB | | | |\n", name.c_str(), bench.load_seconds, bench.device_bytes / 1e9);
   const double slower = std::min(bench.read_rate, run.ceilings.to_device), rate = bench.stored_bytes / bench.load_seconds;
   say("| ... %.1f GB/s of stored weights; the file is read at %.1f GB/s | | %.0f %% of the slower | ≥ 80 %% |\n", rate / 1e9,
@@ -301,8 +316,8 @@ void time_format(const std::string& name, Stored stored, Quantize quantize, Stor
   run.targets.judge(rate >= 0.8 * slower, "loading " + name);
   // The format that most people will serve is timed at length.
   const bool whole = quantize == Quantize::none && stored == Stored::bf16;
-  decode(bench, run, weighs, format, whole ? std::vector<int>{1, 2, 4, 8, 16, 32, 64} : std::vector<int>{1, 8, 64}, whole);
-  prefill(bench, run, format, whole ? 100 : 10);
+  decode(bench, run, weighs, format, whole ? run.lengths.together : run.lengths.few_together, whole);
+  prefill(bench, run, format, whole ? run.lengths.chunks : run.lengths.few_chunks, whole);
 }
 
 /** One sequence's steps without decision 40: what the overlap of launches is worth. */
@@ -320,9 +335,10 @@ void decode_in_turn(const std::string& format, Stored stored, Run& run) {
 
 }  // namespace
 
-void print_timings(const CudaOptions& options, const Ceilings& ceilings, const std::vector<ProfileTable>& profile, const Deadline& deadline) {
+void print_timings(const CudaOptions& options, const ProfileShape& shape, const Ceilings& ceilings, const std::vector<ProfileTable>& profile,
+                   const Deadline& deadline) {
   Targets targets(profile);
-  Run run{options, ceilings, targets, deadline};
+  Run run{options, ceilings, targets, deadline, shape, shape.small ? kSmall : kWhole};
   say("\n| FalconMamba-7B shape, random weights | tokens/s | of the ceiling | target |\n|---|---:|---:|---|\n");
   struct Format {
     const char* name;

@@ -12,6 +12,7 @@ namespace longhaul {
  * Prints Markdown tables: speeds, and after them the targets that were missed, each with the three rows of `profile` that take most of
  * its time. What did not fit says so.
  */
-void print_timings(const CudaOptions& options, const Ceilings& ceilings, const std::vector<ProfileTable>& profile, const Deadline& deadline);
+void print_timings(const CudaOptions& options, const ProfileShape& shape, const Ceilings& ceilings, const std::vector<ProfileTable>& profile,
+                   const Deadline& deadline);
 
 }  // namespace longhaul

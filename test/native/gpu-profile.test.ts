@@ -1,4 +1,5 @@
-// The profile of `npm run gpu` on narrow layers, with the kernels read as C++: that every kernel is in it, and adds up.
+// The tables of `npm run gpu` on narrow layers, with the kernels read as C++: that every kernel is in the profile, that it adds up,
+// and that the speeds come to their end.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -57,4 +58,14 @@ test('the profile has every kernel, each row of a table once, and shares that ma
     const sum = shares.reduce((all, share) => all + share, 0);
     assert.ok(Math.abs(sum - 100) < 0.05 * shares.length, `${columns[0]}: shares are ${sum} % of the sum`);
   }
+
+  const speeds = report.tables.find(({ columns }) => columns[0] === 'FalconMamba-7B shape, random weights');
+  const rows = speeds?.rows.map((row) => String(row[0])) ?? [];
+  for (const format of ['bf16', 'int8', 'nf4', 'fp8']) {
+    assert.ok(rows.includes(`decode, ${format}, 1 together, layers alone`), `no decode of ${format}`);
+    assert.ok(rows.includes(`prefill, ${format}, 8 documents together`), `no prefill of ${format}`);
+  }
+  assert.deepEqual(speeds?.rows.find((row) => String(row[0]).startsWith('allocations since'))?.slice(1), [0, '', 0]);
+  assert.ok(report.tables.some(({ columns }) => columns[0] === 'target missed'));
+  assert.doesNotMatch(stdout, /not measured/);
 });
