@@ -326,11 +326,12 @@ void decode_in_turn(const std::string& format, Stored stored, Run& run) {
   if (left_out(run.deadline, what)) return;
   CudaOptions options = run.options;
   options.overlap = false;
-  Bench bench(stored, Quantize::none, options);
+  const ModelConfig& config = run.shape.model;
+  Bench bench(config, stored, Quantize::none, options);
   const int slot = bench.open();
-  const double once = bench.steps({slot}, 1, 30, false);
+  const double once = bench.steps({slot}, 1, run.lengths.decode_steps, false);
   bench.close(slot);
-  row(run, what, 1 / once, (weight_bytes(stored) - (2.0 * 65024 * 4096) + kStateTraffic) / once / run.ceilings.bytes_per_second, "");
+  row(run, what, 1 / once, (weight_bytes(config, stored) - head_bytes(config) + state_traffic(config)) / once / run.ceilings.bytes_per_second, "");
 }
 
 }  // namespace
