@@ -215,9 +215,11 @@ class Backend {
   /**
    * Calls ops(rows), which runs the ops of all layers on `block`; rows >= its tokens, those beyond them are idle. May
    * instead repeat what it recorded of the same call for as many rows, so in a decode block what `ops` does depends on
-   * `rows` alone. Returns when the work is done.
+   * `rows` alone. The work of a decode block may still be under way when it returns.
    */
   virtual void run_block(const Block& block, const std::function<void(int rows)>& ops) = 0;
+  /** Returns when all work is done. */
+  virtual void finish() {}
   /**
    * Once, when the model is loaded: makes all that `run_block` will need, so that nothing is allocated later. `ops` runs a
    * block as there; activations and `idle_state`, a state that idle rows may share, hold anything afterwards.

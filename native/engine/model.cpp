@@ -110,6 +110,7 @@ void Model::run_step(std::vector<StepItem>& items) {
       if (decode == (apart && items[i].tokens.size() == 1)) read(i);
     if (!block.tokens.empty()) flush();
   }
+  backend_->finish();
 }
 
 void Model::pause() {

@@ -199,7 +199,13 @@ class CudaBackend : public Backend {
       throw;
     }
     in_block_ = false;
-    stream_.synchronize();
+    // The head's launches need not wait for a decode block to end, as far as the host is concerned.
+    if (!block.decode) finish();
+  }
+
+  void finish() override {
+    use_device(options_.device);
+    wait();
   }
 
   void warm_up(float* idle_state, const std::function<void(const Block&, int)>& ops) override {
@@ -215,7 +221,7 @@ class CudaBackend : public Backend {
       in_block_ = true;
       graph(rows, [&](int n) { ops(block, n); });
       in_block_ = false;
-      stream_.synchronize();
+      wait();
     }
   }
 
@@ -284,20 +290,23 @@ class CudaBackend : public Backend {
   }
 
   void gather(Rows x, const int* rows_wanted, int rows, int width, Rows out) override {
-    stream_.synchronize();  // the last call's numbers are on the device
+    if (head_sent_) wait();
     int32_t* const host = static_cast<int32_t*>(head_host_.get());
     int32_t* const device = static_cast<int32_t*>(head_device_.get());
     std::copy_n(rows_wanted, rows, host);
     stream_.copy(device, host, size_t(rows) * 4);
+    head_sent_ = true;
     cuda::gather(stream_, {x.data, x.ld, device, width, out.data, out.ld}, rows);
   }
 
   bool shortlist(Rows logits, int vocab, std::vector<Shortlist>& wanted) override {
-    return shortlister_.run(stream_, logits, vocab, wanted);
+    const bool cut = shortlister_.run(stream_, logits, vocab, wanted);
+    if (cut) staging_sent_ = head_sent_ = false;
+    return cut;
   }
 
   void log_probs(Rows logits, int vocab, const ScoredRow* scored, int rows) override {
-    stream_.synchronize();
+    if (head_sent_) wait();
     // (rows) each: targets, tops, log-probabilities; (rows, kMaxTop) each: ids, log-probabilities. Only what is read travels.
     const size_t n = size_t(rows), best = n * kMaxTop;
     int32_t* const host = static_cast<int32_t*>(head_host_.get());
@@ -311,7 +320,7 @@ class CudaBackend : public Backend {
     float* const floats = reinterpret_cast<float*>(device);
     cuda::log_probs(stream_, {logits.data, logits.ld, vocab, device, device + n, floats + 2 * n, device + 3 * n, floats + 3 * n + best}, rows);
     stream_.copy(host + 2 * n, device + 2 * n, (n + 2 * best) * 4);
-    stream_.synchronize();
+    wait();
     const float* const found = reinterpret_cast<const float*>(host);
     for (int i = 0; i < rows; ++i) {
       const ScoredRow& row = scored[i];
@@ -327,8 +336,15 @@ class CudaBackend : public Backend {
  private:
   size_t head_bytes() const { return size_t(options_.block_rows) * (3 + 2 * kMaxTop) * 4; }
 
+  /** For all work; page-locked memory may be written again. */
+  void wait() {
+    stream_.synchronize();
+    staging_sent_ = head_sent_ = false;
+  }
+
   /** Sends the block's tokens, spans and tiles; a decode block is filled up with idle rows. Returns its rows. */
   int stage(const Block& block) {
+    if (staging_sent_) wait();
     tokens_ = block.tokens;
     spans_ = block.spans;
     if (block.decode) {
@@ -347,6 +363,7 @@ class CudaBackend : public Backend {
       long_spans_ |= spans_[s].rows > kConvTileRows;
     }
     staging_.send(stream_, tokens_, spans_, tiles_);
+    staging_sent_ = true;
     return int(tokens_.size());
   }
 
@@ -390,7 +407,7 @@ class CudaBackend : public Backend {
 
   Uploader& transfers() {
     use_device(options_.device);
-    if (!in_block_) stream_.synchronize();
+    if (!in_block_) wait();
     return transfers_;
   }
 
@@ -410,6 +427,8 @@ class CudaBackend : public Backend {
   size_t scratch_bytes_ = 0;
   float* idle_state_ = nullptr;  // of decode blocks, shared by rows that belong to no sequence
   std::map<int, Graph> graphs_;
+  // Copies out of staging_'s and head_host_'s page-locked memory that may be under way.
+  bool staging_sent_ = false, head_sent_ = false;
   // Of the block that runs.
   bool in_block_ = false, decode_ = false, long_spans_ = false;
   std::vector<int32_t> tokens_;
