@@ -13,6 +13,8 @@ Builds the engine with its CUDA backend for this machine's GPU, checks every op 
 prints the tables of docs/benchmarks.md. Without Node: docs/gpu.md.
 
   --emulated            the same checks with the kernels read as C++ on the host: no GPU, no nvcc, no timings (minutes)
+  --inspect             the kernels on the host under the inspector: accesses out of bounds or misaligned, unwritten reads, races; no
+                        GPU, no nvcc (minutes). With --quick, --table, --faults, --only TEXT, --json, --places as gpu_inspect has them
   --architectures LIST  compute capabilities, e.g. "86;90a" (default: those of the GPUs here)
   --sanitize            the quick checks under compute-sanitizer's memcheck and racecheck, and no timings
   --seconds N           of the whole run, from building to the peer's table: what there is no time for says so (default 460)
@@ -36,7 +38,8 @@ if (take('--help')) {
   process.stdout.write(usage);
   process.exit(0);
 }
-const emulated = take('--emulated') !== null;
+const inspect = take('--inspect') !== null;
+const emulated = take('--emulated') !== null || inspect;
 const sanitize = take('--sanitize') !== null;
 const valued = (name) => {
   const at = args.indexOf(name);
@@ -69,7 +72,7 @@ if (!emulated && architectures !== '') options.push(`-DLONGHAUL_CUDA_ARCHITECTUR
 // Make is CMake's own choice, and not everywhere.
 const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
 if (!existsSync(path.join(build, 'CMakeCache.txt')) && !found('make') && found('ninja')) options.push('-G', 'Ninja');
-const target = emulated ? 'gpu_check_emulated' : 'gpu_check';
+const target = inspect ? 'gpu_inspect' : emulated ? 'gpu_check_emulated' : 'gpu_check';
 run('configuring', 'cmake', ['-S', path.join(root, 'native'), '-B', build, ...options]);
 run('building', 'cmake', ['--build', build, '--target', target, '-j', String(availableParallelism())]);
 const program = path.join(build, target);
@@ -83,7 +86,7 @@ if (sanitize) {
   }
   process.exit(0);
 }
-const own = emulated ? ['--checks', ...args] : ['--seconds', left(peerSeconds), ...args];
+const own = inspect ? args : emulated ? ['--checks', ...args] : ['--seconds', left(peerSeconds), ...args];
 const { status } = spawnSync(program, own, { stdio: 'inherit' });
 process.exitCode = status ?? 1;
 if (status === 0 && !emulated && !quick) {

@@ -32,6 +32,7 @@ export const ladder: readonly string[] = [
   'test/integration/idle-exit.test.ts',
   'test/integration/terraform-rights.test.ts',
   'test/native/gpu-check.test.ts',
+  'test/native/gpu-inspect.test.ts',
   'test/property/hostile-files.test.ts',
   'test/property/streaming-tokenizer-long.test.ts',
   'test/property/streaming-tokenizer.test.ts',

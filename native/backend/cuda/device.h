@@ -132,12 +132,14 @@ LONGHAUL_DEVICE T load_streaming(const T* p) {
 
 namespace longhaul::cuda {
 
+#if !defined(LONGHAUL_INSPECT)
 struct alignas(8) Pair {
   uint32_t x, y;
 };
 struct alignas(8) Float2 {
   float x, y;
 };
+#endif
 
 LONGHAUL_DEVICE float from_bf16(uint16_t x) { return float_of(uint32_t(x) << 16); }
 LONGHAUL_DEVICE float low_of(uint32_t pair) { return float_of(pair << 16); }

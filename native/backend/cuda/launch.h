@@ -70,7 +70,10 @@ void launch(Stream& stream, Grid grid, const typename K::Args& args) {
 template <class K>
 void launch(Stream& stream, Grid grid, const typename K::Args& args) {
   if (grid.x == 0 || grid.y == 0) return;
-  const auto body = [args](void* shared) { K::run(*static_cast<typename K::Shared*>(shared), args); };
+  const auto body = [args](void* shared) {
+    inspector::takes_arguments(&args, sizeof args);
+    K::run(*static_cast<typename K::Shared*>(shared), args);
+  };
   stream.enqueue(emulator::Launch{K::kName, grid.x, grid.y, K::kThreads, sizeof(typename K::Shared), Overlaps<K>::value, body});
 }
 

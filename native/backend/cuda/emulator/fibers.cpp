@@ -15,6 +15,7 @@
 #include <numeric>
 #include <random>
 
+#include "backend/cuda/emulator/inspect.h"
 #include "backend/cuda/emulator/launches.h"
 #include "backend/cuda/launch.h"
 
@@ -76,7 +77,8 @@ void yield() {
 /** Until the running fiber yields. */
 void resume(Fiber& fiber) {
   machine->running = &fiber;
-  if (_setjmp(machine->scheduler) != 0) return;
+  inspector::resumed(fiber.position.thread, fiber.stack.get(), kStackBytes);
+  if (_setjmp(machine->scheduler) != 0) return inspector::suspended();
   if (fiber.started) _longjmp(fiber.resume, 1);
   fiber.started = true;
   setcontext(&fiber.context);
@@ -91,7 +93,10 @@ void meet(Meeting& meeting, int members, int& times) {
   ++meeting.came;
   ++machine->steps;
   while (meeting.came < all) {
-    if (meeting.ended > 0) die("a thread ended while others wait for it");
+    if (meeting.ended > 0) {
+      inspector::waits_for_nobody();
+      die("a thread ended while others wait for it");
+    }
     yield();
   }
 }
@@ -124,6 +129,7 @@ void carry_out(const std::vector<Copy>& group) {
       std::memcpy(copy.to, copy.from, 16);
     else
       std::memset(copy.to, 0, 16);
+    inspector::copy_ends(copy.to, copy.from);
   }
 }
 
@@ -180,20 +186,32 @@ std::unique_ptr<Machine> take() {
 
 }  // namespace
 
-const Position& position() { return machine->running->position; }
+Position position() { return machine->running->position; }
 
-void sync_block() { meet(machine->block, machine->threads, machine->running->barriers); }
+void sync_block() {
+  inspector::comes_to_barrier(LONGHAUL_WHERE);
+  meet(machine->block, machine->threads, machine->running->barriers);
+}
 
 int count_block(bool yes) {
   machine->running->yes = yes;
-  sync_block();
+  inspector::comes_to_barrier(LONGHAUL_WHERE);
+  meet(machine->block, machine->threads, machine->running->barriers);
   int count = 0;
   for (int i = 0; i < machine->threads; ++i) count += machine->fibers[i]->yes;
-  sync_block();
+  meet(machine->block, machine->threads, machine->running->barriers);
   return count;
 }
 
+int atomic_add(int* to, int v) {
+  inspector::atomic(to, sizeof *to, LONGHAUL_WHERE);
+  const int before = *to;
+  *to += v;
+  return before;
+}
+
 void wait_for_previous() {
+  inspector::waited_for_previous();
   Fiber& fiber = *machine->running;
   fiber.waited = true;
   ++machine->steps;
@@ -206,7 +224,10 @@ void wait_for_previous() {
   while (machine->ahead) yield();
 }
 
-void copy_async(void* to, const void* from, bool inside) { machine->running->begun.push_back({to, inside ? from : nullptr}); }
+void copy_async(void* to, const void* from, bool inside) {
+  inspector::copy_begins(to, inside ? from : nullptr, LONGHAUL_WHERE);
+  machine->running->begun.push_back({to, inside ? from : nullptr});
+}
 
 void commit_copies() {
   machine->running->groups.push_back(std::move(machine->running->begun));
@@ -221,6 +242,15 @@ void wait_copies(int pending) {
 void publish(const uint32_t* words, int count) {
   std::copy_n(words, count, machine->running->words);
   finish_exchange();
+}
+
+uint32_t exchange(uint32_t mine, int from) {
+  inspector::comes_to_exchange(LONGHAUL_WHERE);
+  machine->running->words[0] = mine;
+  finish_exchange();
+  const uint32_t theirs = published(from)[0];
+  finish_exchange();
+  return theirs;
 }
 
 const uint32_t* published(int lane) { return machine->fibers[machine->running->position.thread / 32 * 32 + lane]->words; }
@@ -254,12 +284,17 @@ class Running {
       one->ahead = false;
       go_on(*one);
     }
+    inspector::launch_begins({launch_.name, launch_.grid_x, launch_.grid_y, launch_.threads, launch_.shared_bytes, launch_.overlaps, &launch_,
+                              sizeof launch_});
     std::unique_ptr<Machine> shared = take();
     for (int block = 0; block < launch_.grid_x * launch_.grid_y; ++block) {
       if (ahead_.count(block)) continue;
       begin(*shared, launch_, block);
+      inspector::block_begins(shared->shared.data(), block % launch_.grid_x, block / launch_.grid_x);
       go_on(*shared);
+      inspector::block_ends();
     }
+    inspector::launch_ends();
     idle().push_back(std::move(shared));
     ended_ = true;
   }
@@ -278,6 +313,8 @@ Launches::~Launches() = default;
 
 void Launches::add(const Work& work, bool overlap) {
   const Launch* const launch = std::get_if<Launch>(&work);
+  // Under inspection a launch has ended before the next begins, and what it does before its wait is judged by rules.
+  if (inspector::kInspects) overlap = false;
   const bool ahead = launch && overlap && launch->overlaps && !held_.empty();
   if (!ahead) finish();
   if (!launch) return std::get<std::function<void()>>(work)();

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 
+#include "backend/cuda/emulator/inspect.h"
 #include "backend/cuda/runtime.h"
 
 namespace longhaul::cuda {
@@ -46,12 +47,13 @@ DeviceFacts device_facts(int) { return {"emulated", "sm_0", 0, 1, total(), unuse
 size_t allocations() { return taken; }
 
 /** Filled with NaN: what nobody wrote shows. Its size lies before it. */
-static void* take(size_t bytes) {
+static void* take(size_t bytes, bool pinned) {
   ++taken;
   char* const memory = static_cast<char*>(std::aligned_alloc(kLine, kLine + whole(bytes)));
   if (!memory) throw std::bad_alloc();
   std::memcpy(memory, &bytes, sizeof bytes);
   std::memset(memory + kLine, 0xff, whole(bytes));
+  inspector::allocated(memory + kLine, bytes, pinned);
   return memory + kLine;
 }
 
@@ -60,7 +62,7 @@ void* allocate_device(size_t bytes) {
   if (whole(bytes) > unused())
     throw OutOfMemory("the device has " + std::to_string(unused() >> 20) + " of " + std::to_string(total() >> 20) + " MiB free, " +
                       std::to_string(bytes >> 20) + " MiB more were asked for");
-  void* const memory = take(bytes);
+  void* const memory = take(bytes, false);
   used += whole(bytes);
   return memory;
 }
@@ -71,9 +73,11 @@ void free_device(void* memory) noexcept {
   used -= whole(bytes);
   free_pinned(memory);
 }
-void* allocate_pinned(size_t bytes) { return take(bytes); }
+void* allocate_pinned(size_t bytes) { return take(bytes, true); }
 void free_pinned(void* memory) noexcept {
-  if (memory) std::free(static_cast<char*>(memory) - kLine);
+  if (!memory) return;
+  inspector::freed(memory);
+  std::free(static_cast<char*>(memory) - kLine);
 }
 
 Graph::Graph(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -92,15 +96,22 @@ void Stream::enqueue(emulator::Work work) {
 }
 
 void Stream::copy(void* to, const void* from, size_t bytes) {
-  enqueue(std::function<void()>([=] { std::memcpy(to, from, bytes); }));
+  enqueue(std::function<void()>([=] {
+    std::memcpy(to, from, bytes);
+    inspector::copied(to, from, bytes);
+  }));
 }
 void Stream::zero(void* memory, size_t bytes) {
-  enqueue(std::function<void()>([=] { std::memset(memory, 0, bytes); }));
+  enqueue(std::function<void()>([=] {
+    std::memset(memory, 0, bytes);
+    inspector::zeroed(memory, bytes);
+  }));
 }
 void Stream::synchronize() {
   check("synchronize");
   if (recording_) throw DeviceError("synchronize: the stream is being recorded");
   launches_.finish();
+  inspector::all_have_ended();
 }
 void Stream::let_overlap(bool allowed) { overlaps_ = allowed; }
 void Stream::wait_for(Stream& other) { other.launches_.finish(); }
@@ -120,6 +131,7 @@ Graph Stream::record(const std::function<void()>& body) {
 /** Nothing outside a graph overlaps it. */
 void Stream::run(const Graph& graph) {
   launches_.finish();
+  inspector::all_have_ended();
   for (const emulator::Work& work : graph.impl().work) launches_.add(work, overlaps_);
   launches_.finish();
 }

@@ -82,24 +82,33 @@ LONGHAUL_DEVICE void clear_sums(float (&sum)[MT][NT][4]) {
       for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
 }
 
-/** A warp's sums, to where all warps' sums of one cell can be added up in order. */
+/**
+ * A warp's sums where all warps' sums of one cell can be added up in order. Columns lie so far apart that neither the warp that
+ * writes them meets itself in a bank, nor one that reads eight lines or more of columns in the order of `column_of`.
+ */
 template <int G, int NT>
-LONGHAUL_DEVICE void put_sums(float (&to)[8 * G][8 * NT + 2], const float (&sum)[(G + 1) / 2][NT][4]) {
-  const int lane = thread_id() % 32;
-  LONGHAUL_UNROLL
-  for (int g = 0; g < G; ++g)
+struct WarpSums {
+  float columns[8 * NT][8 * G + 4];
+  __device__ float at(int line, int column) const { return columns[column][line]; }
+  __device__ void put(const float (&sum)[(G + 1) / 2][NT][4]) {
+    const int lane = thread_id() % 32;
     LONGHAUL_UNROLL
-    for (int n = 0; n < NT; ++n)
+    for (int g = 0; g < G; ++g)
       LONGHAUL_UNROLL
-      for (int i = 0; i < 2; ++i) to[g * 8 + lane / 4][n * 8 + lane % 4 * 2 + i] = sum[g / 2][n][g % 2 * 2 + i];
-}
+      for (int n = 0; n < NT; ++n)
+        LONGHAUL_UNROLL
+        for (int i = 0; i < 2; ++i) columns[n * 8 + lane % 4 * 2 + i][g * 8 + lane / 4] = sum[g / 2][n][g % 2 * 2 + i];
+  }
+};
+/** 0 4 2 6 1 5 3 7 of every eight. */
+LONGHAUL_DEVICE int column_of(int i) { return (i & ~7) | (i & 1) << 2 | (i & 2) | (i >> 2 & 1); }
 
 template <class F, class E, int WARPS, int G, int NT>
 struct MmaTile {
   using Args = typename E::Args;
   static constexpr int kRows = 8 * G, kThreads = 32 * WARPS;
   struct Shared {
-    float sums[WARPS][kRows][8 * NT + 2];
+    WarpSums<G, NT> sums[WARPS];
   };
   using Step = MmaStep<F, G>;
   using Tokens = Quad[NT][Step::kQuads];
@@ -135,7 +144,7 @@ struct MmaTile {
     F format;
     if constexpr (F::kScaled) format.prepare(a.w);
     // A thread adds up cells of one row.
-    const int line = thread_id() % kRows, row = first_row + line, own = block_y() * 8 * NT + thread_id() / kRows;
+    const int line = thread_id() % kRows, row = first_row + line, own = block_y() * 8 * NT + column_of(thread_id() / kRows);
     float row_scale = 1.0f, bias = 0.0f;
     if (row < a.w.n_out) {
       if constexpr (F::kRowScales) row_scale = a.w.scales[row];
@@ -159,16 +168,16 @@ struct MmaTile {
         if (at + i + kNear < end) load_tokens(a, at + i + kNear, x[i % kNear]);
       }
     }
-    put_sums<G, NT>(shared.sums[warp], sum);
+    shared.sums[warp].put(sum);
     sync_block();
 
     if (row >= a.w.n_out) return;
-    for (int column = thread_id() / kRows; column < 8 * NT; column += kThreads / kRows) {
-      const int token = block_y() * 8 * NT + column;
-      if (token >= a.rows) return;
-      float total = shared.sums[0][line][column];
+    for (int i = thread_id() / kRows; i < 8 * NT; i += kThreads / kRows) {
+      const int column = column_of(i), token = block_y() * 8 * NT + column;
+      if (token >= a.rows) continue;
+      float total = shared.sums[0].at(line, column);
       LONGHAUL_UNROLL
-      for (int other = 1; other < WARPS; ++other) total = add(total, shared.sums[other][line][column]);
+      for (int other = 1; other < WARPS; ++other) total = add(total, shared.sums[other].at(line, column));
       if (F::kRowScales) total = multiply(total, row_scale);
       E::store(a, row, token, a.bias ? add(total, bias) : total);
     }

@@ -29,19 +29,15 @@ constexpr int kChannels = 32, kLanes = 4, kScanThreads = kChannels * kLanes, kTo
 constexpr int kRun = 8, kRuns = kChannels / kRun;
 static_assert(kTokens * kRuns == kScanThreads);
 
-struct alignas(8) Cell {
-  float a, b;
-};
-
 /** Cells of a tile. Pairs of a run are exchanged by run and token, and rows lie 16 banks apart, so that no two threads meet. */
 struct Cells {
-  Cell cells[kTokens][kChannels + 8];
+  Float2 cells[kTokens][kChannels + 8];
   /** The cell of `column`, which is even, and the next. */
   static __device__ int place(int t, int column) { return column ^ (2 * (column / (2 * kRun) + 2 * (t & 1))); }
-  __device__ void put(int t, int column, Cell left, Cell right) {
-    *reinterpret_cast<Float4*>(&cells[t][place(t, column)]) = {left.a, left.b, right.a, right.b};
+  __device__ void put(int t, int column, Float2 left, Float2 right) {
+    *reinterpret_cast<Float4*>(&cells[t][place(t, column)]) = {left.x, left.y, right.x, right.y};
   }
-  __device__ const Cell& at(int t, int column) const { return cells[t][place(t, column)]; }
+  __device__ const Float2& at(int t, int column) const { return cells[t][place(t, column)]; }
 };
 
 template <int S, bool BF16>
@@ -171,13 +167,13 @@ struct Scan {
     float sum[4];
     LONGHAUL_UNROLL
     for (int j = 0; j < 4; ++j) {
-      const Cell cell = shared.delta.at(t + j, column);
+      const Float2 cell = shared.delta.at(t + j, column);
       float b[S], c[S], p = 0.0f;
       load_states<S>(&shared.bc[stage][t + j][0][lane * S], b);
       load_states<S>(&shared.bc[stage][t + j][1][lane * S], c);
       LONGHAUL_UNROLL
       for (int s = 0; s < S; ++s) {
-        const float next = fma(exp2_fast(multiply(cell.a, rate[s])), h[s], multiply(cell.b, b[s]));
+        const float next = fma(exp2_fast(multiply(cell.x, rate[s])), h[s], multiply(cell.y, b[s]));
         h[s] = kTail && t + j >= rows ? h[s] : next;
         p = fma(h[s], c[s], p);
       }
@@ -187,8 +183,8 @@ struct Scan {
     const float even_pair = add(odd ? sum[1] : sum[0], shuffle_xor(odd ? sum[0] : sum[1], 1));
     const float odd_pair = add(odd ? sum[3] : sum[2], shuffle_xor(odd ? sum[2] : sum[3], 1));
     const float mine = add(upper ? odd_pair : even_pair, shuffle_xor(upper ? even_pair : odd_pair, 2));
-    const Cell gate = shared.gate.at(t + lane, column);
-    shared.y[t + lane][column] = multiply(fma(d, gate.a, mine), gate.b);
+    const Float2 gate = shared.gate.at(t + lane, column);
+    shared.y[t + lane][column] = multiply(fma(d, gate.x, mine), gate.y);
   }
 
   /** The tile's y, eight channels a thread. What the next tile overwrites before the next barrier is not y. */

@@ -36,9 +36,9 @@ struct StateUpdate {
   using Args = StateUpdateArgs;
   struct Shared {
     alignas(16) uint16_t dt[kTokens][kMostDtRank + 32];  // sixteen banks apart
-    Float4 cell[kTokens][kAlign];                        // delta, delta u, D u, silu(z)
+    Float4 cell[kTokens][kAlign];                        // delta, delta u, D u, silu(z), by `place`
     float b[kTokens][kStateRows * S], c[kTokens][kStateRows * S];
-    float sums[kWarps][kAlign][kTokens + 2];
+    WarpSums<2, 1> sums[kWarps];
   };
   using Step = MmaStep<F, 2>;
   static constexpr int kThreads = 32 * kWarps;
@@ -69,7 +69,7 @@ struct StateUpdate {
     LONGHAUL_UNROLL
     for (int s = 0; s < S; ++s)
       if (state_of(s) < a.w.d_state) load_four(a.w.a_log2e + run + state_of(s) * kAlign + lane % 4 * 4, rate[s]);
-    const int channel = first + thread_id() % kAlign, cell_token = first_token + thread_id() / kAlign;
+    const int channel = first + thread_id() % kAlign, cell_token = first_token + column_of(thread_id() / kAlign);
     Cell cell;
     cell.bias = a.w.dt_bias[channel];
     cell.d = a.w.d[channel];
@@ -97,7 +97,7 @@ struct StateUpdate {
       if (first_token + column < a.rows) normalize(shared, a, column, size_t(first_token + column) * a.ld);
     }
     sync_block();
-    project(shared, format, step, begin, end);
+    project(shared, a, format, step, begin, end);
     sync_block();
     prepare_cell(shared, cell);
     sync_block();
@@ -109,6 +109,8 @@ struct StateUpdate {
     }
   }
 
+  /** Of a channel's cell: the upper eight are exchanged by twos, so that neither who writes nor who reads every fourth meets in a bank. */
+  static __device__ int place(int line) { return line ^ line / 8 * 2; }
   static __device__ int state_of(int s) { return s * kStateRows + thread_id() % 32 / 4; }
 
   /** A warp, one token: dt as bf16, B and C, zeros beyond them. */
@@ -151,31 +153,33 @@ struct StateUpdate {
     }
   }
 
-  /** This warp's slice of dt_proj. Columns beyond the rows hold anything: they are never read. */
-  static __device__ void project(Shared& shared, const F& format, const Step (&step)[kMostSteps], int begin, int end) {
+  /** This warp's slice of dt_proj; columns beyond the rows are zeros. */
+  static __device__ void project(Shared& shared, const Args& a, const F& format, const Step (&step)[kMostSteps], int begin, int end) {
+    const int column = thread_id() % 32 / 4;
+    const bool real = block_y() * kTokens + column < a.rows;
     float sum[1][1][4];
     clear_sums(sum);
     LONGHAUL_UNROLL
     for (int i = 0; i < kMostSteps; ++i) {
       if (begin + i >= end) break;
-      const Quad* const dt = reinterpret_cast<const Quad*>(&shared.dt[thread_id() % 32 / 4][Step::lane_k(begin + i)]);
+      const Quad* const dt = reinterpret_cast<const Quad*>(&shared.dt[column][Step::lane_k(begin + i)]);
       Quad x[1][Step::kQuads];
       LONGHAUL_UNROLL
-      for (int q = 0; q < Step::kQuads; ++q) x[0][q] = dt[q];
+      for (int q = 0; q < Step::kQuads; ++q) x[0][q] = real ? dt[q] : Quad{0, 0, 0, 0};
       step[i].multiply(format, x, sum);
     }
-    put_sums<2, 1>(shared.sums[thread_id() / 32], sum);
+    shared.sums[thread_id() / 32].put(sum);
   }
 
   /** A thread has one channel of one token; what it makes of tokens beyond the rows is never read. */
   static __device__ void prepare_cell(Shared& shared, const Cell& own) {
-    const int line = thread_id() % kAlign, column = thread_id() / kAlign;
-    float dt = shared.sums[0][line][column];
+    const int line = thread_id() % kAlign, column = column_of(thread_id() / kAlign);
+    float dt = shared.sums[0].at(line, column);
     LONGHAUL_UNROLL
-    for (int other = 1; other < kWarps; ++other) dt = add(dt, shared.sums[other][line][column]);
+    for (int other = 1; other < kWarps; ++other) dt = add(dt, shared.sums[other].at(line, column));
     if (F::kRowScales) dt = multiply(dt, own.scale);
     const float delta = softplus(add(dt, own.bias));
-    shared.cell[column][line] = {delta, multiply(delta, own.u), multiply(own.d, own.u), silu(own.z)};
+    shared.cell[column][place(line)] = {delta, multiply(delta, own.u), multiply(own.d, own.u), silu(own.z)};
   }
 
   /** A warp, one token. Sums over the states: a lane's own in order, then pairs of lanes. */
@@ -184,7 +188,7 @@ struct StateUpdate {
     float y[4];
     LONGHAUL_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const Float4 cell = shared.cell[column][lane % 4 * 4 + i];
+      const Float4 cell = shared.cell[column][place(lane % 4 * 4 + i)];
       float sum = 0.0f;
       LONGHAUL_UNROLL
       for (int s = 0; s < S; ++s) {
