@@ -63,7 +63,7 @@ void each_ready(const std::vector<MakeCase>& makers, const std::string& only, co
     Case c = make();
     if (c.name.find(only) == std::string::npos) return c;
     auto reference = std::make_shared<const Doubles>(c.bf16_reference());
-    c.bf16_reference = [reference] { return *reference; };
+    c.reference = c.bf16_reference = [reference] { return *reference; };
     return c;
   };
   while (next < makers.size() || !coming.empty()) {
