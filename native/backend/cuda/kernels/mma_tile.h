@@ -5,8 +5,10 @@
 // 8-column operand. A block has 8 G rows of W; its warps cut k into as many slices and add their sums
 // up in order. Which k go into one instruction, the slices and that order are chosen by the shape of W alone, so a sum
 // has the same bits however many rows share the call. Bound by reading W.
-// sm_90a, for up to 8 rows: 67 registers with bf16 weights, 80 with int8, 93 with fp8, 126 with codes; bf16 94 up to 16 rows, 126 up
-// to 32, 182 beyond; no spills in any.
+// sm_90a, for up to 8 rows: 64 registers with bf16 weights, 79 with int8 and fp8, 128 with codes; bf16 80 up to 16 rows, 126 up
+// to 32, 184 beyond; no spills but 8 bytes with codes beyond 32 rows.
+//
+// With less than 16 bits a weight, a lane's x is two accesses of half a sector each; W is read in whole sectors in every format.
 //
 // All that reads W is under way before the launch before this one has ended (launch.h); x is read after that.
 //

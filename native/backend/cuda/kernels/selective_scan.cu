@@ -12,6 +12,8 @@
 // then their four partial sums a channel are exchanged so that each lane ends with one token: (p0 + p1) + (p2 + p3)
 // whichever the token, so the bits do not depend on tiles, nor on where a chunk begins.
 //
+// Of dt a thread copies two halves of one sector, so the second-level cache is asked for each sector twice.
+//
 // Bound by the special-function units: 16 exponentials and four more a channel and token, 16 a clock and multiprocessor. A warp's
 // tile of 32 tokens by 8 channels has 160 of them, 1,280 clocks of its scheduler, and about 1,210 instructions (counted in the
 // machine code for sm_90a, full tiles), which one clock each would issue: the copies' addresses are kept from tile to tile,
