@@ -91,6 +91,13 @@ LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) {
   return out;
 }
 
+/** Of two pairs of bf16, element by element; for products that are exact. */
+LONGHAUL_DEVICE uint32_t multiply_pairs(uint32_t a, uint32_t b) {
+  uint32_t out;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(0x80008000u));
+  return out;
+}
+
 /**
  * Four 8 x 8 matrices of bf16 from shared memory: lane 8 m + r names row r of matrix m, 16 bytes. Lane l gets of each the two
  * neighbours 2 (l % 4) of row l / 4.

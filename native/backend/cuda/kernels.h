@@ -102,6 +102,7 @@ struct WeightView {
   const float* code;    // code4: (16)
   int n_in, n_out;
   int block_size;  // code4: kCodeBlock
+  const uint32_t* pairs = nullptr;  // code4: (256) the two values of a byte, rounded to bf16
 };
 
 /** `rows` of its rows from `first` on. */

@@ -108,8 +108,13 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
     const size_t blocks = width / kCodeBlock;
     data_ = zeroed(cells / 2, uploader);
     scales_ = zeroed(n_out * blocks * 4, uploader);
-    code_ = DeviceMemory(allocate_device(16 * 4));
+    uint32_t pairs[256];
+    for (int byte = 0; byte < 256; ++byte)
+      pairs[byte] = math::to_bf16(host.code[byte >> 4]) | uint32_t(math::to_bf16(host.code[byte & 15])) << 16;
+    code_ = DeviceMemory(allocate_device(16 * 4 + sizeof pairs));
     uploader.upload(code_.get(), host.code, 16 * 4);
+    uploader.upload(static_cast<float*>(code_.get()) + 16, pairs, sizeof pairs);
+    view_.pairs = static_cast<const uint32_t*>(code_.get()) + 16;
     store_rows(sections, data_.get(), width / 2, host.data, stored / 2, uploader);
     RowWriter<float> scales(static_cast<float*>(scales_.get()), blocks, uploader);
     each_row(sections, [&](int to, int from) {

@@ -111,6 +111,10 @@ LONGHAUL_DEVICE uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector)
 
 LONGHAUL_DEVICE uint32_t to_bf16_pair(float low, float high) { return math::to_bf16(low) | uint32_t(math::to_bf16(high)) << 16; }
 
+LONGHAUL_DEVICE uint32_t multiply_pairs(uint32_t a, uint32_t b) {
+  return to_bf16_pair(float_of(a << 16) * float_of(b << 16), float_of(a & 0xffff0000u) * float_of(b & 0xffff0000u));
+}
+
 LONGHAUL_UNSEEN void load_matrices(const void* row, uint32_t (&out)[4]) {
   inspector::comes_to_exchange(LONGHAUL_WHERE);
   inspector::reads_row(row, LONGHAUL_WHERE);

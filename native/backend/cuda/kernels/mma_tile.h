@@ -5,8 +5,8 @@
 // 8-column operand. A block has 8 G rows of W; its warps cut k into as many slices and add their sums
 // up in order. Which k go into one instruction, the slices and that order are chosen by the shape of W alone, so a sum
 // has the same bits however many rows share the call. Bound by reading W.
-// sm_90a, for up to 8 rows: 64 registers with bf16 weights, 79 with int8 and fp8, 128 with codes; bf16 80 up to 16 rows, 126 up
-// to 32, 184 beyond; no spills but 8 bytes with codes beyond 32 rows.
+// sm_90a, for up to 8 rows: 64 registers with bf16 weights, 79 with int8 and fp8, 119 with codes; bf16 80 up to 16 rows, 126 up
+// to 32, 184 beyond; no spills.
 //
 // With less than 16 bits a weight, a lane's x is two accesses of half a sector each; W is read in whole sectors in every format.
 //
@@ -15,6 +15,8 @@
 // An epilogue E names Args (a LinearArgs, or more), kName, store(args, row of W, token, sum) and expect(args, row of W, token), which may
 // ask for what that will read.
 #pragma once
+
+#include <type_traits>
 
 #include "backend/cuda/kernels/weight_formats.h"
 #include "backend/cuda/launch.h"
@@ -109,8 +111,10 @@ template <class F, class E, int WARPS, int G, int NT>
 struct MmaTile {
   using Args = typename E::Args;
   static constexpr int kRows = 8 * G, kThreads = 32 * WARPS;
-  struct Shared {
+  static constexpr bool kTable = std::is_same_v<F, Code4Table>;
+  union Shared {
     WarpSums<G, NT> sums[WARPS];
+    std::conditional_t<kTable, Code4Table::Table, NoShared> table;  // until the last weight is multiplied
   };
   using Step = MmaStep<F, G>;
   using Tokens = Quad[NT][Step::kQuads];
@@ -118,7 +122,7 @@ struct MmaTile {
   static constexpr bool kOverlaps = true;
   /** Steps whose weights are on their way from memory, and steps whose x are, from a cache. */
   static constexpr int kWanted = (NT == 1 ? F::kAhead : 4) * 2 / G;
-  static constexpr int kAhead = G * NT > 8 ? 2 : kWanted < 8 ? kWanted : 8, kNear = 2;
+  static constexpr int kAhead = G * NT > 8 ? 2 : kWanted < 8 ? kWanted : 8, kNear = kTable && NT > 4 ? 1 : 2;
   static_assert(kAhead % kNear == 0 && kThreads % kRows == 0);
 
   /** Zeros beyond the weight; for tokens beyond the rows those of the last one: their sums are never stored. */
@@ -144,7 +148,7 @@ struct MmaTile {
     for (int i = 0; i < kAhead; ++i)
       if (begin + i < end) step[i].load(a.w, first_row, begin + i);
     F format;
-    if constexpr (F::kScaled) format.prepare(a.w);
+    if constexpr (kTable) format.template prepare<kThreads>(shared.table, a.w);
     // A thread adds up cells of one row.
     const int line = thread_id() % kRows, row = first_row + line, own = block_y() * 8 * NT + column_of(thread_id() / kRows);
     float row_scale = 1.0f, bias = 0.0f;
@@ -170,6 +174,7 @@ struct MmaTile {
         if (at + i + kNear < end) load_tokens(a, at + i + kNear, x[i % kNear]);
       }
     }
+    if constexpr (kTable) sync_block();
     shared.sums[warp].put(sum);
     sync_block();
 
@@ -197,7 +202,7 @@ void launch_tile(Stream& stream, const typename E::Args& args) {
  */
 template <class E>
 void launch_mma(Stream& stream, const typename E::Args& args) {
-  with_format(args.w, E::kName, [&](auto format) {
+  with_format<Code4Table>(args.w, E::kName, [&](auto format) {
     using F = decltype(format);
     constexpr int kFewRows = 2048, kVeryFewRows = 1024;
     if (args.w.n_out <= kVeryFewRows) {

@@ -218,7 +218,7 @@ void launch_update(Stream& stream, const StateUpdateArgs& args) {
 }  // namespace
 
 void selective_state_update(Stream& stream, const StateUpdateArgs& args) {
-  with_format(args.dt_proj, "selective_state_update", [&](auto format) {
+  with_format<Code4Registers>(args.dt_proj, "selective_state_update", [&](auto format) {
     using F = decltype(format);
     const int states = (args.w.d_state + kStateRows - 1) / kStateRows;
     if (states <= 1) return launch_update<F, 1>(stream, args);

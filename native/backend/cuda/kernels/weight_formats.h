@@ -59,12 +59,11 @@ struct Fp8Format {
   static __device__ Load load(const WeightView& w, int row, int k) {
     return load_streaming(reinterpret_cast<const Quad*>(static_cast<const uint8_t*>(w.data) + size_t(row) * w.n_in + k));
   }
-  /** Byte i of x: its fields in an fp32, whose bias is 120 more; the upper half of that is its bf16. */
-  static __device__ float value(uint32_t x, int i) {
-    const uint32_t top = x << (24 - 8 * i);
-    return multiply(float_of((top & 0x80000000u) | (top & 0x7f000000u) >> 4), 0x1p120f);
+  /** Bytes i and i + 1 of x: their fields in bf16, whose bias is 120 more. */
+  static __device__ uint32_t pair(uint32_t x, int i) {
+    const uint32_t upper = byte_permute(x, 0, i == 0 ? 0x1404 : 0x3424);
+    return multiply_pairs((upper >> 4 & 0x07f007f0u) | (upper & 0x80008000u), 0x7b807b80u);  // 2^120
   }
-  static __device__ uint32_t pair(uint32_t x, int i) { return byte_permute(bits_of(value(x, i)), bits_of(value(x, i + 1)), 0x7632); }
   __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
     const uint32_t four[4] = {in.x, in.y, in.z, in.w};
     LONGHAUL_UNROLL
@@ -76,16 +75,21 @@ struct Fp8Format {
 };
 
 /** Codes in bf16; a step is what one scale is of. */
-struct Code4Format {
+struct Code4 {
   static constexpr int kBlock = 64, kAhead = 8;
   static constexpr bool kScaled = true, kRowScales = false, kWhole = true;
   static_assert(kBlock == kCodeBlock);
   using Load = Pair;
-  uint32_t low[4], high[4];  // the sixteen codes: their low and their high bytes
 
   static __device__ Load load(const WeightView& w, int row, int k) {
     return load_streaming(reinterpret_cast<const Pair*>(static_cast<const uint8_t*>(w.data) + (size_t(row) * w.n_in + k) / 2));
   }
+};
+
+/** The sixteen codes in registers: three instructions a weight, nothing to set up. For weights of which a block has few. */
+struct Code4Registers : Code4 {
+  uint32_t low[4], high[4];  // their low and their high bytes
+
   __device__ void prepare(const WeightView& w) {
     // Never true, which the compiler cannot know: what all threads surely share it keeps in uniform registers, and moves at each use.
     const float* const code = w.code + (thread_id() > w.n_in * 1024);
@@ -113,13 +117,48 @@ struct Code4Format {
   }
 };
 
-/** Calls each(F()) with the format of a weight; throws DeviceError where no tensor-core kernel reads it. */
-template <class Each>
+/**
+ * What a byte stands for in shared memory, once for each lane, so that no two meet in a bank: one load and one or two instructions
+ * for two weights. The registers' three for each would keep the integer units of a device with 4 TB/s busier than its memory.
+ */
+struct Code4Table : Code4 {
+  struct Table {
+    alignas(16) uint32_t pairs[256][32];
+  };
+  const char* rows;  // of the table, 128 bytes each
+  uint32_t own;      // where this lane's word of a row is
+
+  /** By all threads of the block, which then wait for each other. */
+  template <int kThreads>
+  __device__ void prepare(Table& table, const WeightView& w) {
+    constexpr int kQuads = 256 * 32 / 4;
+    LONGHAUL_UNROLL
+    for (int i = 0; i < kQuads / kThreads; ++i) {
+      const int quad = i * kThreads + thread_id();
+      const uint32_t pair = w.pairs[quad / 8];
+      *reinterpret_cast<Quad*>(&table.pairs[quad / 8][quad % 8 * 4]) = {pair, pair, pair, pair};
+    }
+    rows = reinterpret_cast<const char*>(&table);
+    own = thread_id() % 32 * 4;
+    sync_block();
+  }
+  __device__ void expand(const Load& in, uint32_t (&words)[8]) const {
+    const uint32_t codes[2] = {in.x, in.y};
+    LONGHAUL_UNROLL
+    for (int i = 0; i < 8; ++i) {
+      const uint32_t row = (i % 4 == 0 ? codes[i / 4] << 7 : codes[i / 4] >> (8 * (i % 4) - 7)) & 0x7f80u;  // 128 times the byte
+      words[i] = *reinterpret_cast<const uint32_t*>(rows + (row | own));
+    }
+  }
+};
+
+/** Calls each(F()) with the format of a weight, Codes for code4; throws DeviceError where no tensor-core kernel reads it. */
+template <class Codes, class Each>
 void with_format(const WeightView& w, const char* kernel, const Each& each) {
   switch (w.dtype) {
     case Dtype::bf16: return each(Bf16Format());
     case Dtype::int8: return each(Int8Format());
-    case Dtype::code4: return each(Code4Format());
+    case Dtype::code4: return each(Codes());
     case Dtype::fp8: return each(Fp8Format());
     default: throw DeviceError(std::string(kernel) + ": no kernel for this weight");
   }
