@@ -53,7 +53,7 @@ ProfileKernels::Weight ProfileKernels::weight(Scratch& scratch, Dtype dtype, int
   const bool rows = dtype == Dtype::int8 || dtype == Dtype::fp8;
   const size_t scales = dtype == Dtype::code4 ? cells / kNf4Block * 4 : rows ? size_t(n_out) * 4 : 0;
   return {scratch.rotating(bytes, values_of(dtype)), scales ? scratch.rotating(scales, Values::positive) : Rotating(),
-          dtype == Dtype::code4 ? scratch.uploaded(std::vector<float>(kNf4, kNf4 + 16)) : nullptr, dtype, n_in, n_out, double(bytes + scales)};
+          dtype == Dtype::code4 ? scratch.uploaded(std::vector<cuda::Codes>{cuda::Codes::of(kNf4)}) : nullptr, dtype, n_in, n_out, double(bytes + scales)};
 }
 
 ProfileKernels::Shape ProfileKernels::shape(Projection which) const {

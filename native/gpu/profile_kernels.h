@@ -78,7 +78,7 @@ class ProfileKernels {
  private:
   struct Weight {
     Rotating data, scales;
-    const float* code;
+    const cuda::Codes* code;
     Dtype dtype;
     int n_in, n_out;
     double bytes;

@@ -94,15 +94,22 @@ void selective_scan(Stream& stream, const ScanArgs& args, int spans);
 /** Weights of a row that share a scale, of code4 on the device. */
 constexpr int kCodeBlock = 64;
 
+/** What 4-bit codes stand for, and the two values of a byte rounded to bf16, the high nibble's in the low half. */
+struct Codes {
+  float values[16];
+  uint32_t pairs[256];
+  /** values: (16) */
+  static Codes of(const float* values);
+};
+
 /** A weight on the device, (n_out, n_in) row-major. */
 struct WeightView {
   Dtype dtype;          // f32, bf16, int8, code4, fp8
   const void* data;     // code4: element 2j in the high nibble of byte j
   const float* scales;  // int8, fp8: (n_out). code4: (n_out, n_in / block_size)
-  const float* code;    // code4: (16)
+  const Codes* code;    // code4
   int n_in, n_out;
   int block_size;  // code4: kCodeBlock
-  const uint32_t* pairs = nullptr;  // code4: (256) the two values of a byte, rounded to bf16
 };
 
 /** `rows` of its rows from `first` on. */

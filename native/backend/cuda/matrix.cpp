@@ -76,6 +76,14 @@ bool whole_blocks(const HostMatrix& host) { return host.cols % kCodeBlock == 0 &
 
 }  // namespace
 
+Codes Codes::of(const float* values) {
+  Codes out;
+  std::copy_n(values, 16, out.values);
+  for (int byte = 0; byte < 256; ++byte)
+    out.pairs[byte] = math::to_bf16(values[byte >> 4]) | uint32_t(math::to_bf16(values[byte & 15])) << 16;
+  return out;
+}
+
 DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& sections, Activations activations, Uploader& uploader) {
   n_in = host.cols;
   n_out = 0;
@@ -108,13 +116,9 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
     const size_t blocks = width / kCodeBlock;
     data_ = zeroed(cells / 2, uploader);
     scales_ = zeroed(n_out * blocks * 4, uploader);
-    uint32_t pairs[256];
-    for (int byte = 0; byte < 256; ++byte)
-      pairs[byte] = math::to_bf16(host.code[byte >> 4]) | uint32_t(math::to_bf16(host.code[byte & 15])) << 16;
-    code_ = DeviceMemory(allocate_device(16 * 4 + sizeof pairs));
-    uploader.upload(code_.get(), host.code, 16 * 4);
-    uploader.upload(static_cast<float*>(code_.get()) + 16, pairs, sizeof pairs);
-    view_.pairs = static_cast<const uint32_t*>(code_.get()) + 16;
+    const Codes codes = Codes::of(host.code);
+    code_ = DeviceMemory(allocate_device(sizeof codes));
+    uploader.upload(code_.get(), &codes, sizeof codes);
     store_rows(sections, data_.get(), width / 2, host.data, stored / 2, uploader);
     RowWriter<float> scales(static_cast<float*>(scales_.get()), blocks, uploader);
     each_row(sections, [&](int to, int from) {
@@ -139,7 +143,7 @@ DeviceMatrix::DeviceMatrix(const HostMatrix& host, const std::vector<int>& secti
   }
   view_.data = data_.get();
   view_.scales = static_cast<const float*>(scales_.get());
-  view_.code = static_cast<const float*>(code_.get());
+  view_.code = static_cast<const Codes*>(code_.get());
 }
 
 DeviceTable::DeviceTable(const HostMatrix& host, Uploader& uploader) {

@@ -38,7 +38,7 @@ struct Dequantize {
   static constexpr const char* kName = "dequantize";
   static __device__ void run(Shared& shared, const Args& a) {
     const bool codes = a.w.dtype == Dtype::code4, fp8 = a.w.dtype == Dtype::fp8;
-    if (codes && thread_id() < 16) shared.code[thread_id()] = a.w.code[thread_id()];
+    if (codes && thread_id() < 16) shared.code[thread_id()] = a.w.code->values[thread_id()];
     sync_block();
     const size_t first = (size_t(block_x()) * kThreads + thread_id()) * kValues;
     if (first >= size_t(a.w.n_out) * a.w.n_in) return;

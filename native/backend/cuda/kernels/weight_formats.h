@@ -92,7 +92,7 @@ struct Code4Registers : Code4 {
 
   __device__ void prepare(const WeightView& w) {
     // Never true, which the compiler cannot know: what all threads surely share it keeps in uniform registers, and moves at each use.
-    const float* const code = w.code + (thread_id() > w.n_in * 1024);
+    const float* const code = w.code->values + (thread_id() > w.n_in * 1024);
     LONGHAUL_UNROLL
     for (int i = 0; i < 4; ++i) {
       const uint32_t first = to_bf16_pair(code[4 * i], code[4 * i + 1]);
@@ -135,7 +135,7 @@ struct Code4Table : Code4 {
     LONGHAUL_UNROLL
     for (int i = 0; i < kQuads / kThreads; ++i) {
       const int quad = i * kThreads + thread_id();
-      const uint32_t pair = w.pairs[quad / 8];
+      const uint32_t pair = w.code->pairs[quad / 8];
       *reinterpret_cast<Quad*>(&table.pairs[quad / 8][quad % 8 * 4]) = {pair, pair, pair, pair};
     }
     rows = reinterpret_cast<const char*>(&table);
