@@ -132,8 +132,8 @@ ProfileKernels::Measured ProfileKernels::selective_scan(int rows, int spans) {
   const Rotating states = s.rotating(size_t(spans) * state_floats * 4, Values::f32);
   const Span* const all = s.uploaded(spans_of(rows, spans, states, state_floats));
   const double bytes = double(cells) * 10 + double(rows) * m_.d_state * 8 + double(state_floats) * 4 * (1 + 2 * spans) + 8.0 * m_.d_inner;
-  // An exponential a state, and three exponentials, a logarithm and a reciprocal of softplus and the gate.
-  return {"selective_scan", {bytes, 0, false, double(cells) * (m_.d_state + 5)}, s.microseconds([&](int i) {
+  // An exponential a state, and two exponentials, a logarithm and a reciprocal of softplus and the gate.
+  return {"selective_scan", {bytes, 0, false, double(cells) * (m_.d_state + 4)}, s.microseconds([&](int i) {
             const ScanWeights w{a.at<float>(i), d.at<float>(i), d.at<float>(i) + m_.d_inner, m_.d_state};
             const float* const b = mix.at<float>(i) + padded(m_.dt_rank);
             cuda::selective_scan(stream_,

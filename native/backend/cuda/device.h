@@ -148,6 +148,17 @@ struct alignas(8) Float2 {
 };
 #endif
 
+/** Of tiles that mma adds to. */
+template <int MT, int NT>
+LONGHAUL_DEVICE void clear_sums(float (&sum)[MT][NT][4]) {
+  LONGHAUL_UNROLL
+  for (int m = 0; m < MT; ++m)
+    LONGHAUL_UNROLL
+    for (int n = 0; n < NT; ++n)
+      LONGHAUL_UNROLL
+      for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
+}
+
 LONGHAUL_DEVICE float from_bf16(uint16_t x) { return float_of(uint32_t(x) << 16); }
 LONGHAUL_DEVICE float low_of(uint32_t pair) { return float_of(pair << 16); }
 LONGHAUL_DEVICE float high_of(uint32_t pair) { return float_of(pair & 0xffff0000u); }

@@ -112,13 +112,7 @@ struct LinearTiles {
   static __device__ void run(Shared& shared, const Args& a) {
     const int steps = (a.w.n_in + kStep - 1) / kStep;
     float sum[MT][NT][4];
-    LONGHAUL_UNROLL
-    for (int m = 0; m < MT; ++m)
-      LONGHAUL_UNROLL
-      for (int n = 0; n < NT; ++n)
-        LONGHAUL_UNROLL
-        for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
-
+    clear_sums(sum);
     LONGHAUL_UNROLL
     for (int step = 0; step < kStages - 1; ++step) copy_step(shared, a, step, steps);
     for (int step = 0; step < steps; ++step) {

@@ -76,16 +76,6 @@ struct MmaStep {
   }
 };
 
-template <int MT, int NT>
-LONGHAUL_DEVICE void clear_sums(float (&sum)[MT][NT][4]) {
-  LONGHAUL_UNROLL
-  for (int m = 0; m < MT; ++m)
-    LONGHAUL_UNROLL
-    for (int n = 0; n < NT; ++n)
-      LONGHAUL_UNROLL
-      for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
-}
-
 /**
  * A warp's sums where all warps' sums of one cell can be added up in order. Columns lie so far apart that neither the warp that
  * writes them meets itself in a bank, nor one that reads eight lines or more of columns in the order of `column_of`.
