@@ -244,7 +244,7 @@ variable "instance_idle_seconds" {
 variable "worker_instances" {
   description = "What a worker runs on: types, and what a task takes of one (cpu in units of 1024 a core). The smallest type must have a little more than that, since the instance keeps some for itself."
   type = object({
-    types                  = optional(list(string), ["g5.xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge", "g6e.xlarge", "g6e.2xlarge"])
+    types                  = optional(list(string), ["g6.xlarge", "g6.2xlarge", "g6e.xlarge", "g6e.2xlarge"])
     cpu                    = optional(number, 3072)
     memory_mib             = optional(number, 12288)
     gpu_memory_mib         = optional(number, 22000)
@@ -256,6 +256,15 @@ variable "worker_instances" {
   validation {
     condition     = length(var.worker_instances.types) >= 1 && alltrue([for type in var.worker_instances.types : can(regex("^[a-z0-9-]+\\.[a-z0-9*]+$", type))])
     error_message = "worker_instances.types are types or families with a *, such as g6.xlarge or g6e.*."
+  }
+
+  validation {
+    condition = length(distinct([
+      for type in var.worker_instances.types : lookup({
+        "g5" = "8.6", "g6" = "8.9", "gr6" = "8.9", "g6e" = "8.9", "p4d" = "8.0", "p4de" = "8.0", "p5" = "9.0", "p5e" = "9.0", "p5en" = "9.0"
+      }, split(".", type)[0], split(".", type)[0])
+    ])) == 1
+    error_message = "worker_instances.types have GPUs of one compute capability, such as g6 and g6e (8.9): a job that was begun on another is refused, since its bits would be others."
   }
 
   validation {

@@ -31,6 +31,8 @@ export const WorkerEnvironment = S3Environment.extend({
   LONGHAUL_WEIGHTS: z.enum(['as-stored', 'int8', 'nf4', 'fp8']).default('as-stored'),
   /** `f32`: exact against the weights, a few times slower. With the weights part of every job's pin: the same for all workers of a queue. */
   LONGHAUL_ACTIVATIONS: z.enum(['f32', 'matched']).default('matched'),
+  /** What makes a GPU's large products: a file of cuBLASLt, or `none` for the engine's own, which all GPUs of one compute capability share; looked for where it is not set. */
+  LONGHAUL_CUBLASLT: z.string().optional(),
   /** CPU threads; all cores where it is not set. */
   LONGHAUL_THREADS: whole(1, 64).optional(),
   /** Jobs in hand at once. */

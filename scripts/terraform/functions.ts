@@ -68,6 +68,7 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
   jsonencode: (value) => JSON.stringify(value),
   keys: (map) => Object.keys(mapOf(map!)).sort(),
   length: (value) => (typeof value === 'string' ? value.length : listOf(value!).length),
+  lookup: (map, key, otherwise) => mapOf(map!)[text(key!)] ?? otherwise!,
   max: (...values) => Math.max(...values.map(numberOf)),
   merge: (...maps) => Object.assign({}, ...maps.map(mapOf)) as Value,
   min: (...values) => Math.min(...values.map(numberOf)),

@@ -360,6 +360,10 @@ test('what a program would refuse is refused before anything is made', () => {
   refused({ queue_age_minutes: 1.5 }, /queue_age_minutes is a whole number/);
   refused({ instance_idle_seconds: 0.5 }, /instance_idle_seconds is a whole number/);
   refused({ worker_instances: { cpu: 3072.5 } }, /worker_instances has whole numbers/);
+  refused(
+    { worker_instances: { types: ['g5.xlarge', 'g6.xlarge'] } },
+    /worker_instances.types have GPUs of one compute/,
+  );
 });
 
 test('before the first push there is no task, and afterwards each names its image by digest', () => {

@@ -12,6 +12,7 @@ locals {
     LONGHAUL_MODEL_CACHE       = "/var/lib/longhaul/models"
     LONGHAUL_WEIGHTS           = var.model.weights
     LONGHAUL_DEVICE            = "cuda:0"
+    LONGHAUL_CUBLASLT          = "none" # instances of several kinds: the engine's own products have the same bits on all of one compute capability
     LONGHAUL_SLOTS             = tostring(var.slots)
     LONGHAUL_IDLE_EXIT_SECONDS = tostring(var.idle_exit_seconds)
   })

@@ -185,6 +185,15 @@ variable "instances" {
   }
 
   validation {
+    condition = length(distinct([
+      for type in var.instances.types : lookup({
+        "g5" = "8.6", "g6" = "8.9", "gr6" = "8.9", "g6e" = "8.9", "p4d" = "8.0", "p4de" = "8.0", "p5" = "9.0", "p5e" = "9.0", "p5en" = "9.0"
+      }, split(".", type)[0], split(".", type)[0])
+    ])) == 1
+    error_message = "instances.types have GPUs of one compute capability, such as g6 and g6e (8.9): a job that was begun on another is refused, since its bits would be others."
+  }
+
+  validation {
     condition     = var.instances.cpu >= 1024 && var.instances.memory_mib >= 4096 && var.instances.gpu_memory_mib >= 8000 && var.instances.data_gib >= 30
     error_message = "instances has cpu of at least 1024, memory_mib of 4096, gpu_memory_mib of 8000 and data_gib of 30."
   }
