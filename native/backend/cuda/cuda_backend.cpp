@@ -9,54 +9,17 @@
 #include <stdexcept>
 
 #include "backend/backend.h"
+#include "backend/cuda/fp8_scratch.h"
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/matrix.h"
 #include "backend/cuda/shortlister.h"
+#include "backend/cuda/staging.h"
 
 namespace longhaul::cuda {
 namespace {
 
 constexpr size_t kTransferBytes = size_t(8) << 20, kStateBytes = size_t(1) << 20;
-
-/** What the kernels of a block read besides activations; the same layout in pinned and in device memory. */
-class Staging {
- public:
-  explicit Staging(int rows)
-      : tokens_(size_t(rows) * sizeof(int32_t)),
-        spans_(size_t(rows) * sizeof(Span)),
-        tiles_((size_t(rows) * 2) * sizeof(ConvTile)),
-        host_(allocate_pinned(tokens_ + spans_ + tiles_)),
-        device_(allocate_device(tokens_ + spans_ + tiles_)) {}
-
-  void send(Stream& stream, const std::vector<int32_t>& tokens, const std::vector<Span>& spans, const std::vector<ConvTile>& tiles) {
-    char* const to = static_cast<char*>(host_.get());
-    std::memcpy(to, spans.data(), spans.size() * sizeof(Span));
-    std::memcpy(to + spans_, tiles.data(), tiles.size() * sizeof(ConvTile));
-    std::memcpy(to + spans_ + tiles_, tokens.data(), tokens.size() * sizeof(int32_t));
-    stream.copy(device_.get(), host_.get(), spans_ + tiles_ + tokens.size() * sizeof(int32_t));
-  }
-  size_t bytes() const { return tokens_ + spans_ + tiles_; }
-  const Span* spans() const { return static_cast<const Span*>(device_.get()); }
-  const ConvTile* tiles() const { return reinterpret_cast<const ConvTile*>(static_cast<const char*>(device_.get()) + spans_); }
-  const int32_t* tokens() const { return reinterpret_cast<const int32_t*>(static_cast<const char*>(device_.get()) + spans_ + tiles_); }
-
- private:
-  const size_t tokens_, spans_, tiles_;
-  PinnedMemory host_;
-  DeviceMemory device_;
-};
-
-/** What a product of e4m3 needs besides its operands. */
-struct Fp8Scratch {
-  uint8_t* x;      // (rows, n_in)
-  float* scales;   // (rows)
-  float* product;  // (rows, n_out)
-  Fp8Scratch(void* memory, size_t rows, size_t n_in)
-      : x(static_cast<uint8_t*>(memory)), scales(reinterpret_cast<float*>(x + line(rows * n_in))), product(scales + line(rows * 4) / 4) {}
-  static size_t bytes(size_t rows, size_t n_in, size_t n_out) { return line(rows * n_in) + line(rows * 4) + rows * n_out * 4; }
-  static size_t line(size_t bytes) { return (bytes + 255) / 256 * 256; }
-};
 
 class StreamMark : public Mark {
  public:
